@@ -1,0 +1,1 @@
+"""Which runs a topology file asks for, in which order, and when there are enough (pure)."""

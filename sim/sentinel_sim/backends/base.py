@@ -1,0 +1,138 @@
+"""The contract between the experiment and whatever executes its runs.
+
+A backend returns raw measurements only. What they mean (goodput, steady state, validity) is
+computed by `sentinel_sim.experiment` from these, by pure functions, so that every number in a
+result can be computed again from the raw log. All `*_ns` times of one run are on one clock
+(CLOCK_MONOTONIC of the host for the emulated backend).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from sentinel_sim.plan.model import RunSpec
+from sentinel_sim.topology.model import Topology
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """A cumulative counter over time: `values[i]` was reached at `times_ns[i]`."""
+
+    times_ns: tuple[int, ...] = ()
+    values: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class FlowMeasurement:
+    """One application flow, as its two ends saw it."""
+
+    flow_id: int
+    path: int
+    start_ns: int
+    """When the sender called connect()."""
+    first_write_ns: int
+    first_byte_ns: int | None
+    """When the receiver's application had the first payload byte; None: never."""
+    last_byte_ns: int | None
+    """When the receiver's application had the last payload byte; None: never."""
+    send_end_ns: int | None
+    """When the sender's last write() returned; None: never."""
+    bytes_sent: int
+    bytes_delivered: int
+    """Payload bytes read by the receiving application, framing excluded."""
+    sha256_ok: bool | None
+    """None if the flow never completed; False if the digests differ."""
+    sent: Series
+    """Payload bytes handed to the sender's socket."""
+    delivered: Series
+    """Payload bytes read by the receiver."""
+    confirmed: Series
+    """Bytes that the sender's TCP peer acknowledged (tcpi_bytes_acked); empty if not sampled."""
+    retransmitted_bytes: dict[str, int]
+    """By TCP connection (`sender->node`): tcpi_bytes_retrans at its end."""
+    tcp_info: tuple[dict[str, Any], ...] = ()
+    """Samples: {"connection", "t_ns", "rtt_us", "min_rtt_us", "snd_cwnd", ...}."""
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class WireMeasurement:
+    """One direction of one wire during one run; packets are wire packets (GSO counted apart)."""
+
+    link: str
+    direction: str
+    """`a->b` with the node names."""
+    delay_requested_ns: int
+    base_cost_ns: int
+    """Calibrated cost subtracted from the delay that was configured."""
+    lateness_ns: tuple[int, ...]
+    """Sampled transits by independent stamps at the wire's ends, minus the request; sorted."""
+    lateness_samples_total: int
+    packets_in: int
+    """Entered the loss + delay stage."""
+    packets_out: int
+    """Left it."""
+    loss_seen: int
+    loss_dropped: int
+    """By the seeded loss stage, on purpose."""
+    queue_dropped: int
+    """Overflow of the rate stage's finite queue: a drop the experiment asked for."""
+    drops_unplanned: dict[str, int]
+    """By cause; any above zero makes the run invalid."""
+    rate_bytes_sent: int
+    """By the rate stage, layer 2 bytes without preamble, FCS and gap."""
+    rate_backlogged_bps: float | None
+    """Drain rate while the queue was never empty; None: never backlogged long enough."""
+    control_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class RunMeasurement:
+    """Everything one run gave, before any judgement."""
+
+    started_utc: str
+    traffic_start_ns: int
+    traffic_end_ns: int
+    rtt_idle_ns: tuple[int, ...]
+    """Probes over path 0 before the traffic; every sample."""
+    rtt_loaded_ns: tuple[int, ...]
+    flows: tuple[FlowMeasurement, ...]
+    wires: tuple[WireMeasurement, ...]
+    fsu: dict[str, Any]
+    """Per node: the flow records read from `flow_metrics_map`, and its counters."""
+    cpu: dict[str, Any]
+    """{"by_process": {name: share of one CPU}, "softirq_share", "idle_share", ...}."""
+    rss_bytes_max: dict[str, int]
+    """Peak resident memory during the run, by node daemon."""
+    offloads: dict[str, Any]
+    notes: tuple[str, ...] = ()
+    extra: dict[str, Any] = field(default_factory=dict)
+
+
+ProgressHook = Callable[[str, float], None]
+"""Called with a phase name and seconds of traffic done; must be cheap and must not raise."""
+
+
+class Backend(Protocol):
+    """Executes runs of one topology. Used as an async context manager around all runs."""
+
+    name: str
+    """`emulated` or `simulated`."""
+
+    async def __aenter__(self) -> Backend: ...
+
+    async def __aexit__(self, *exc: object) -> None: ...
+
+    def environment(self) -> dict[str, Any]:
+        """What the result must record: kernel, wire_backend, offloads, versions, cpu ..."""
+        ...
+
+    async def run(self, spec: RunSpec, progress: ProgressHook) -> RunMeasurement:
+        """Execute one run. Raises EmulationError if it could not be carried out."""
+        ...
+
+
+BackendFactory = Callable[[Topology, str], Backend]
+"""(topology, experiment run id) -> backend."""

@@ -1,0 +1,130 @@
+"""What one run is: every quantity resolved, nothing left to look up.
+
+Made by `plan.expand` from a `Topology`; executed by a backend. All values are frozen, all
+quantities carry their unit in the name: `_ns` nanoseconds, `_bps` bits per second, `_bytes`,
+`_km` kilometres. `loss` is a probability per wire packet (at most one MTU), not a percentage.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+ParamValue = str | int | float
+
+
+class Arm(StrEnum):
+    """One treatment (design: section 5)."""
+
+    DIRECT = "direct"
+    TUNED = "tuned"
+    SPLIT = "split"
+
+
+class Role(StrEnum):
+    """What a node does."""
+
+    SENDER = "sender"
+    INTERMEDIATE = "intermediate"
+    RECEIVER = "receiver"
+
+
+@dataclass(frozen=True, slots=True)
+class LinkPlan:
+    """One link (emulated by one wire) with the values of this run; the same both ways."""
+
+    name: str
+    """`a--b`, the two node names in file order; unique (a third part is added when parallel)."""
+    a: str
+    b: str
+    distance_km: float | None
+    """None when the file gives `delay_one_way` instead of a length."""
+    delay_one_way_ns: int
+    rate_bps: int
+    queue_bytes: int
+    loss: float
+    jitter_ns: int
+    reorder: bool
+    mtu: int
+
+
+@dataclass(frozen=True, slots=True)
+class PathPlan:
+    """A loop-free way from a sender to a receiver; chosen by networkx on `cost`."""
+
+    index: int
+    nodes: tuple[str, ...]
+    """Sender first, receiver last."""
+    links: tuple[str, ...]
+    """Names of the links, in order; one fewer than `nodes`."""
+    rtt_base_ns: int
+    """Twice the sum of the one-way delays."""
+    rate_bps: int
+    """Of the slowest link."""
+    loss: float
+    """Combined over the links, one direction: 1 - prod(1 - loss)."""
+    bdp_bytes: int
+    """rate_bps x rtt_base / 8."""
+
+
+class WorkloadKind(StrEnum):
+    """What the sender sends."""
+
+    BULK = "bulk"
+    TRANSFER = "transfer"
+    MANY = "many"
+
+
+@dataclass(frozen=True, slots=True)
+class FlowPlan:
+    """One application flow. Exactly one of `size_bytes` and `duration_ns` is set."""
+
+    flow_id: int
+    path: int
+    """Index into `RunSpec.paths`."""
+    start_ns: int
+    """After the start of the run's traffic."""
+    size_bytes: int | None
+    duration_ns: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class RunSpec:
+    """One (arm, distance, params, repeat) execution."""
+
+    key: str
+    """Stable identity of the run inside its experiment, for resume: a readable slug."""
+    arm: Arm
+    distance_km: float | None
+    """Sum of the link lengths of path 0, before route_factor; None if links give delays."""
+    params: dict[str, ParamValue] = field(hash=False)
+    """Every other swept key, `congestion_control`, and `size_bytes` for transfers."""
+    repeat: int
+    seed: int
+    """Derived from the experiment's seed and the run's name, never shared between runs."""
+    congestion_control: str
+    window_bytes: int | None
+    """Fixed socket window (window-law tests); None lets the arm's profile decide."""
+    workload: WorkloadKind
+    flows: tuple[FlowPlan, ...]
+    paths: tuple[PathPlan, ...]
+    links: tuple[LinkPlan, ...]
+    roles: dict[str, Role] = field(hash=False)
+    """Every node of the topology with its role, in file order."""
+    control_band: bool
+    """Strict-priority band for control traffic in the rate stage (HTB); else TBF."""
+    xdp: bool
+    """False: no FSU is attached (the no-XDP baseline)."""
+
+    @property
+    def expected_duration_ns(self) -> int:
+        """How long the traffic takes at best: for progress and time left, not for results."""
+        ends = []
+        for flow in self.flows:
+            path = self.paths[flow.path]
+            if flow.duration_ns is not None:
+                body = flow.duration_ns
+            else:
+                body = (flow.size_bytes or 0) * 8 * 1_000_000_000 // path.rate_bps
+            ends.append(flow.start_ns + body + path.rtt_base_ns)
+        return max(ends, default=0)
