@@ -1,0 +1,1 @@
+"""The emulated backend: real kernel TCP between Mininet nodes, over wires, watched by XDP."""

@@ -1,0 +1,76 @@
+"""The only module that knows Mininet: makes the nodes and the links between them.
+
+Mininet's own habits that would change the host are kept out: it raises host-wide sysctls when it
+is initialised, and its clean-up kills by pattern. We use its nodes and links, and nothing else.
+"""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sentinel_sim.errors import EmulationError, MissingCapabilityError
+
+
+@dataclass(frozen=True, slots=True)
+class LinkEnd:
+    """One end of a veth pair: in which node, under which name and MAC address."""
+
+    node: str
+    interface: str
+    mac: str
+
+
+class MininetNetwork:
+    """Nodes as network namespaces, links as veth pairs."""
+
+    def __init__(self) -> None:
+        try:
+            from mininet.net import Mininet
+            from mininet.node import Node
+        except ImportError as error:
+            raise MissingCapabilityError(
+                "the package mininet is not importable (it comes from apt, for /usr/bin/python3)",
+                cure="make setup",
+            ) from error
+        Mininet.inited = True  # or it would set host-wide limits (mininet/util.py: fixLimits)
+        self._net: Any = Mininet(topo=None, build=False, controller=None)
+        self._node_class = Node
+        self._nodes: dict[str, Any] = {}
+
+    def add_node(self, name: str) -> int:
+        """Make a node in a network namespace of its own. Returns the pid that holds it."""
+        node = self._net.addHost(name, cls=self._node_class, ip=None, inNamespace=True)
+        self._nodes[name] = node
+        return int(node.pid)
+
+    def add_link(self, end_a: LinkEnd, end_b: LinkEnd) -> None:
+        """A veth pair between two nodes, both ends up."""
+        try:
+            self._net.addLink(
+                self._nodes[end_a.node],
+                self._nodes[end_b.node],
+                intfName1=end_a.interface,
+                intfName2=end_b.interface,
+                addr1=end_a.mac,
+                addr2=end_b.mac,
+            )
+        except Exception as error:  # noqa: BLE001 - Mininet raises plain Exception
+            raise EmulationError(f"link {end_a.interface} -- {end_b.interface}: {error}") from error
+
+    def popen(
+        self, name: str, arguments: Sequence[str], env: Mapping[str, str], **options: Any
+    ) -> subprocess.Popen[bytes]:
+        """Start a process inside a node; `options` go to subprocess.Popen."""
+        process: subprocess.Popen[bytes] = self._nodes[name].popen(
+            list(arguments), env=dict(env), **options
+        )
+        return process
+
+    def stop(self) -> None:
+        """End the nodes' shells; their namespaces go when nothing is left inside."""
+        for node in self._nodes.values():
+            node.stop(deleteIntfs=False)
+        self._nodes.clear()

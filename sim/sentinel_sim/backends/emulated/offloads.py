@@ -1,0 +1,33 @@
+"""Segmentation and receive offloads: set explicitly, the same in all arms, and recorded."""
+
+from __future__ import annotations
+
+from sentinel_sim.wire.shell import Shell, in_namespace
+
+RECORDED = (
+    "tcp-segmentation-offload",
+    "generic-segmentation-offload",
+    "generic-receive-offload",
+    "tx-checksumming",
+)
+
+
+def set_gro(shell: Shell, namespace: str, interface: str, on: bool) -> None:
+    """Generic receive offload merges what arrives, so that it climbs the stack as one packet."""
+    word = "on" if on else "off"
+    shell.run(in_namespace(namespace, "ethtool", "-K", interface, "gro", word))
+
+
+def parse_features(text: str) -> dict[str, str]:
+    """The recorded features in the output of `ethtool -k`."""
+    found = {}
+    for line in text.splitlines():
+        name, _, value = line.strip().partition(": ")
+        if name in RECORDED:
+            found[name] = value
+    return found
+
+
+def read_offloads(shell: Shell, namespace: str, interface: str) -> dict[str, str]:
+    """What the interface has now."""
+    return parse_features(shell.run(in_namespace(namespace, "ethtool", "-k", interface)))

@@ -1,0 +1,117 @@
+"""The rate stage: a token bucket with a finite queue, and optionally a band for control traffic.
+
+Counts layer 2 bytes as the kernel's qdiscs do: headers of every segment included, without the
+24 bytes of preamble, frame check sequence and gap.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+CONTROL_TOS = 0xC0
+"""DSCP CS6 (RFC 4594, network control) marks what belongs into the control band."""
+
+CONTROL_SHARE_DIVISOR = 20
+"""The control band's assured share is 1/20 of the rate; it may borrow the rest, first."""
+
+SUPER_PACKET_BYTES = 65_536
+"""A GSO packet must fit into the bucket, or it can never be sent."""
+
+CATCH_UP_NS = 2_000_000
+"""The bucket covers this much time, so that a late timer does not lower the rate."""
+
+
+def burst_bytes(rate_bps: int) -> int:
+    """Bucket depth: at least two super-packets, at least CATCH_UP_NS of the rate."""
+    return max(2 * SUPER_PACKET_BYTES, rate_bps * CATCH_UP_NS // 8_000_000_000)
+
+
+def queue_limit_bytes(queue_bytes: int) -> int:
+    """The byte limit of the queue; one super-packet at least, or nothing could ever pass."""
+    return max(queue_bytes, SUPER_PACKET_BYTES + 4096)
+
+
+def tbf_lines(interface: str, rate_bps: int, queue_bytes: int) -> list[str]:
+    """`tc` lines for a plain token bucket filter at the interface's root."""
+    limit = queue_limit_bytes(queue_bytes)
+    return [
+        f"qdisc replace dev {interface} root handle 1: tbf rate {rate_bps}bit"
+        f" burst {burst_bytes(rate_bps)} limit {limit}"
+    ]
+
+
+def htb_lines(interface: str, rate_bps: int, queue_bytes: int) -> list[str]:
+    """`tc` lines for HTB with a strict-priority band for control traffic (tc-htb(8))."""
+    burst = burst_bytes(rate_bps)
+    control_bps = max(rate_bps // CONTROL_SHARE_DIVISOR, 8_000)
+    limit = queue_limit_bytes(queue_bytes)
+    shape = f"burst {burst} cburst {burst} quantum {SUPER_PACKET_BYTES}"
+    return [
+        f"qdisc replace dev {interface} root handle 1: htb default 20",
+        f"class replace dev {interface} parent 1: classid 1:1 htb"
+        f" rate {rate_bps}bit ceil {rate_bps}bit {shape}",
+        f"class replace dev {interface} parent 1:1 classid 1:10 htb"
+        f" rate {control_bps}bit ceil {rate_bps}bit prio 0 {shape}",
+        f"class replace dev {interface} parent 1:1 classid 1:20 htb"
+        f" rate {rate_bps - control_bps}bit ceil {rate_bps}bit prio 1 {shape}",
+        f"qdisc replace dev {interface} parent 1:10 handle 10: bfifo limit {limit}",
+        f"qdisc replace dev {interface} parent 1:20 handle 20: bfifo limit {limit}",
+        f"filter replace dev {interface} parent 1: protocol ip prio 1 handle 800::800 u32"
+        f" match ip tos {CONTROL_TOS:#x} 0xfc flowid 1:10",
+    ]
+
+
+def rate_lines(interface: str, rate_bps: int, queue_bytes: int, control_band: bool) -> list[str]:
+    """`tc` lines of the rate stage, with or without the control band."""
+    build = htb_lines if control_band else tbf_lines
+    return build(interface, rate_bps, queue_bytes)
+
+
+@dataclass(frozen=True, slots=True)
+class RateCounters:
+    """What the rate stage of one direction counted since its qdisc was made."""
+
+    bytes_sent: int
+    packets_sent: int
+    """Wire packets: the kernel counts the segments of GSO packets."""
+    dropped: int
+    """Refused by the full queue, in queue entries (a super-packet counts once)."""
+    backlog_bytes: int
+    control_bytes: int
+    burst_bytes: int = 0
+
+
+def parse_counters(text: str) -> RateCounters:
+    """Read `tc -s -j qdisc show dev X` of a rate stage (TBF, or HTB with two leaves)."""
+    qdiscs = {entry.get("handle"): entry for entry in json.loads(text)}
+    root = qdiscs["1:"]
+    leaf = qdiscs.get("20:", root)
+    control = qdiscs.get("10:")
+    return RateCounters(
+        bytes_sent=root["bytes"],
+        packets_sent=root["packets"],
+        dropped=leaf["drops"] + (control["drops"] if control else 0),
+        backlog_bytes=leaf["backlog"],
+        control_bytes=control["bytes"] if control else 0,
+    )
+
+
+def drain_rate_bps(
+    samples: list[tuple[int, int, int]], floor_bytes: int, shortest_ns: int
+) -> float | None:
+    """Bits per second while the queue was backlogged.
+
+    `samples` are (time_ns, bytes_sent, backlog_bytes); two neighbours count as one backlogged
+    stretch when both hold more than `floor_bytes` (choose the bytes of one sampling interval,
+    so that the queue cannot have run empty in between). None if the stretches last less than
+    `shortest_ns` together.
+    """
+    total_bytes = total_ns = 0
+    for before, after in zip(samples, samples[1:], strict=False):
+        if min(before[2], after[2]) > floor_bytes:
+            total_ns += after[0] - before[0]
+            total_bytes += after[1] - before[1]
+    if total_ns < shortest_ns:
+        return None
+    return total_bytes * 8e9 / total_ns
