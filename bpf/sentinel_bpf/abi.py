@@ -1,0 +1,143 @@
+"""ctypes mirror of sentinel_abi.h and wire_abi.h; tests compare it field by field with the compiler.
+
+Each class stands for the C structure in its docstring.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from enum import IntEnum
+
+ABI_VERSION = 1
+FLOWS4_MAX = 16384
+FLOWS6_MAX = 4096
+TAGS_OUTER_SHIFT = 20
+TAGS_INNER_SHIFT = 8
+WIRE_STAMPS_MAX = 65536
+WIRE_TRANSITS_MAX = 65536
+
+_U16 = ctypes.c_uint16
+_U32 = ctypes.c_uint32
+_U64 = ctypes.c_uint64
+
+
+class Counter(IntEnum):
+    """enum sentinel_counter: indices into fsu_counters."""
+
+    PASSED = 0
+    FLOW4 = 1
+    FLOW6 = 2
+    NOT_IP = 3
+    FRAGMENTS = 4
+    PARSE_FAIL = 5
+    INSERT_FAIL = 6
+
+
+class Flow4Key(ctypes.Structure):
+    """struct sentinel_flow4_key; addresses and ports as they stand in the packet."""
+
+    _fields_ = (
+        ("low_address", ctypes.c_ubyte * 4),
+        ("high_address", ctypes.c_ubyte * 4),
+        ("low_port", ctypes.c_ubyte * 2),
+        ("high_port", ctypes.c_ubyte * 2),
+        ("tags_protocol", _U32),
+    )
+
+
+class Flow6Key(ctypes.Structure):
+    """struct sentinel_flow6_key; addresses and ports as they stand in the packet."""
+
+    _fields_ = (
+        ("low_address", ctypes.c_ubyte * 16),
+        ("high_address", ctypes.c_ubyte * 16),
+        ("low_port", ctypes.c_ubyte * 2),
+        ("high_port", ctypes.c_ubyte * 2),
+        ("tags_protocol", _U32),
+    )
+
+
+class FlowHalf(ctypes.Structure):
+    """struct sentinel_flow_half."""
+
+    _fields_ = (
+        ("bytes_total", _U64),
+        ("packets_total", _U64),
+        ("last_timestamp", _U64),
+        ("avg_packet_size", _U64),
+        ("throughput_bps", _U64),
+        ("interval_start_ns", _U64),
+        ("interval_bytes", _U64),
+        ("throughput_bps_x8", _U64),
+        ("rtt_us", _U64),
+        ("optimal_buffer_size", _U64),
+        ("reserved", _U64 * 6),
+    )
+
+
+class Flow(ctypes.Structure):
+    """struct sentinel_flow."""
+
+    _fields_ = (("forward", FlowHalf), ("backward", FlowHalf))
+
+
+class WireLossConfig(ctypes.Structure):
+    """struct wire_loss_config."""
+
+    _fields_ = (("seed", _U64), ("threshold", _U64))
+
+
+class WireLossState(ctypes.Structure):
+    """struct wire_loss_state."""
+
+    _fields_ = (("seen", _U64), ("dropped", _U64))
+
+
+class WireProbeConfig(ctypes.Structure):
+    """struct wire_probe_config."""
+
+    _fields_ = (("sample_mask", _U32), ("epoch", _U32), ("slots", _U32), ("pad", _U32))
+
+
+class WireStampKey(ctypes.Structure):
+    """struct wire_stamp_key."""
+
+    _fields_ = (
+        ("address_mix", _U32),
+        ("ip_id", _U32),
+        ("l4_word", _U32 * 3),
+        ("epoch", _U32),
+    )
+
+
+class WireEndState(ctypes.Structure):
+    """struct wire_end_state."""
+
+    _fields_ = (
+        ("packets", _U64),
+        ("bytes", _U64),
+        ("skbs", _U64),
+        ("sampled", _U64),
+        ("not_counted", _U64),
+    )
+
+
+class WireTransitState(ctypes.Structure):
+    """struct wire_transit_state."""
+
+    _fields_ = (("samples", _U64), ("misses", _U64), ("ambiguous", _U64), ("max_ns", _U64))
+
+
+MIRRORED: dict[str, tuple[str, type[ctypes.Structure]]] = {
+    "sentinel_flow4_key": ("sentinel_abi.h", Flow4Key),
+    "sentinel_flow6_key": ("sentinel_abi.h", Flow6Key),
+    "sentinel_flow_half": ("sentinel_abi.h", FlowHalf),
+    "sentinel_flow": ("sentinel_abi.h", Flow),
+    "wire_loss_config": ("wire_abi.h", WireLossConfig),
+    "wire_loss_state": ("wire_abi.h", WireLossState),
+    "wire_probe_config": ("wire_abi.h", WireProbeConfig),
+    "wire_stamp_key": ("wire_abi.h", WireStampKey),
+    "wire_end_state": ("wire_abi.h", WireEndState),
+    "wire_transit_state": ("wire_abi.h", WireTransitState),
+}
+"""C structure name -> (header, mirror)."""

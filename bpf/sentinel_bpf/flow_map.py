@@ -1,0 +1,124 @@
+"""What the FSU knows: flows and counters read from its maps, by descriptor.
+
+Works in a process that only inherited the descriptors, without capability and without bcc.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import socket
+from dataclasses import dataclass
+
+from sentinel_bpf import abi, maps
+from sentinel_bpf.errors import BpfError
+
+
+@dataclass(frozen=True, slots=True)
+class FlowHalf:
+    """One direction of a flow as the interface saw it. See sentinel_abi.h for the fine print."""
+
+    bytes_total: int
+    """Layer 2, header included, without preamble, FCS and gap."""
+    packets_total: int
+    last_timestamp: int
+    """Nanoseconds, CLOCK_MONOTONIC, of the latest packet; 0: none."""
+    avg_packet_size: int
+    """Bytes, rounded down."""
+    throughput_bps: int
+    """Bits per second over about the last eight intervals before `last_timestamp`."""
+    rtt_us: int
+    """0: this version does not measure it."""
+    optimal_buffer_size: int
+    """Bytes. 0: this version does not compute it."""
+
+
+@dataclass(frozen=True, slots=True)
+class FlowRecord:
+    """One flow. `source` is the end with the smaller (address, port), whoever opened it."""
+
+    source_address: str
+    target_address: str
+    source_port: int
+    """0 for protocols without ports."""
+    target_port: int
+    protocol: int
+    """IANA number: 6 is TCP."""
+    forward: FlowHalf
+    """From source to target."""
+    backward: FlowHalf
+    vlan: int = 0
+    """VLAN id, the inner one of a doubly tagged frame; 0: untagged."""
+    outer_vlan: int = 0
+    """Outer VLAN id of a doubly tagged frame, else 0."""
+
+
+_FIXED_FIELDS = (
+    "bytes_total",
+    "packets_total",
+    "last_timestamp",
+    "avg_packet_size",
+    "throughput_bps",
+    "rtt_us",
+    "optimal_buffer_size",
+)
+
+
+def _half(half: abi.FlowHalf) -> FlowHalf:
+    return FlowHalf(**{name: int(getattr(half, name)) for name in _FIXED_FIELDS})
+
+
+def parse_flow(key_bytes: bytes, value_bytes: bytes) -> FlowRecord:
+    """One entry of flow_metrics_map or flow_metrics6 (told by the key's size)."""
+    kind, family = (
+        (abi.Flow4Key, socket.AF_INET)
+        if len(key_bytes) == ctypes.sizeof(abi.Flow4Key)
+        else (abi.Flow6Key, socket.AF_INET6)
+    )
+    key = kind.from_buffer_copy(key_bytes)
+    flow = abi.Flow.from_buffer_copy(value_bytes)
+    return FlowRecord(
+        source_address=socket.inet_ntop(family, bytes(key.low_address)),
+        target_address=socket.inet_ntop(family, bytes(key.high_address)),
+        source_port=int.from_bytes(bytes(key.low_port), "big"),
+        target_port=int.from_bytes(bytes(key.high_port), "big"),
+        protocol=key.tags_protocol & 0xFF,
+        forward=_half(flow.forward),
+        backward=_half(flow.backward),
+        vlan=key.tags_protocol >> abi.TAGS_INNER_SHIFT & 0xFFF,
+        outer_vlan=key.tags_protocol >> abi.TAGS_OUTER_SHIFT & 0xFFF,
+    )
+
+
+def _check(fd: int, name: str, key_kind: type[ctypes.Structure]) -> None:
+    form = maps.shape(fd)
+    expected = (ctypes.sizeof(key_kind), ctypes.sizeof(abi.Flow))
+    if (form.key_bytes, form.value_bytes) != expected:
+        raise BpfError(
+            f"descriptor {fd} is no {name} of ABI version {abi.ABI_VERSION}: key and value have "
+            f"{form.key_bytes} and {form.value_bytes} bytes instead of {expected[0]} and "
+            f"{expected[1]}"
+        )
+
+
+def read_flows(fd4: int, fd6: int | None = None) -> list[FlowRecord]:
+    """All flows of flow_metrics_map (`fd4`) and flow_metrics6 (`fd6`), in a stable order.
+
+    A flow that is being updated may be read between two of its fields. Raises BpfError if a
+    descriptor is not such a map.
+    """
+    _check(fd4, "flow_metrics_map", abi.Flow4Key)
+    entries = list(maps.items(fd4))
+    if fd6 is not None:
+        _check(fd6, "flow_metrics6", abi.Flow6Key)
+        entries += maps.items(fd6)
+    # The batch order of a hash is arbitrary, and an entry may come twice if the map changes.
+    return [parse_flow(key, value) for key, value in sorted(dict(entries).items())]
+
+
+def read_counters(fd: int) -> dict[str, int]:
+    """The counters of fsu_counters, summed over CPUs, by lower-case name."""
+    totals = {}
+    for counter in abi.Counter:
+        values = maps.lookup_per_cpu(fd, maps.index_key(counter))
+        totals[counter.name.lower()] = sum(int.from_bytes(value, "little") for value in values)
+    return totals

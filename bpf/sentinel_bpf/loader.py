@@ -1,0 +1,345 @@
+"""Compile a BPF source once with bcc, then load it as often as needed, each time with own maps.
+
+bcc takes about 0.4 s per compilation and changes the working directory of the process meanwhile:
+compile before threads or an event loop start. An instance costs about a millisecond: its
+instructions are those that bcc made, with the map references pointing to maps of its own.
+
+The only module that imports bcc, and only when asked to compile.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import struct
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import IntEnum
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from sentinel_bpf import syscalls
+from sentinel_bpf.errors import BpfError, BpfUnavailableError
+from sentinel_bpf.headers import require_headers
+
+LICENSE = "Dual BSD/GPL"
+FLOW_SOURCE = Path(__file__).with_name("flow_math.c")
+WIRE_SOURCE = Path(__file__).with_name("wire.c")
+
+_LOAD_MAP = 0x18  # BPF_LD | BPF_DW | BPF_IMM: a 64-bit constant in two instructions
+_PSEUDO_MAP_FD = 1  # its source register says: the constant is a map descriptor
+_INSTRUCTION = struct.Struct("<BBhi")
+
+
+class ProgramType(IntEnum):
+    """The kernel's program types used here (enum bpf_prog_type)."""
+
+    TC = 3
+    XDP = 6
+
+
+@dataclass(frozen=True, slots=True)
+class ProgramStats:
+    """What the kernel says of a loaded program."""
+
+    name: str
+    verified_instructions: int
+    """Steps the verifier took; 0 before Linux 5.16."""
+    translated_instructions: int
+    jited_bytes: int
+    run_time_ns: int
+    """Zero unless the sysctl kernel.bpf_stats_enabled is on."""
+    run_count: int
+
+
+@dataclass(frozen=True, slots=True)
+class _MapDefinition:
+    name: str
+    info: syscalls.MapInfo
+
+
+@dataclass(frozen=True, slots=True)
+class _Program:
+    name: str
+    kind: ProgramType
+    instructions: bytes
+    relocations: tuple[tuple[int, str], ...]
+    """(instruction index, map name)."""
+
+
+def _instruction_count(code: bytes) -> int:
+    return len(code) // _INSTRUCTION.size
+
+
+def find_map_references(code: bytes) -> list[tuple[int, int]]:
+    """(instruction index, descriptor) of every instruction that names a map."""
+    found = []
+    index = 0
+    while index < _instruction_count(code):
+        opcode, registers, _, constant = _INSTRUCTION.unpack_from(code, index * _INSTRUCTION.size)
+        if opcode == _LOAD_MAP:
+            if registers >> 4 == _PSEUDO_MAP_FD:
+                found.append((index, constant))
+            index += 1
+        index += 1
+    return found
+
+
+def patch_map_references(code: bytes, descriptors: Mapping[int, int]) -> bytes:
+    """`code` with the descriptor at each instruction index replaced."""
+    patched = bytearray(code)
+    for index, descriptor in descriptors.items():
+        offset = index * _INSTRUCTION.size
+        opcode, registers, displacement, _ = _INSTRUCTION.unpack_from(patched, offset)
+        _INSTRUCTION.pack_into(patched, offset, opcode, registers, displacement, descriptor)
+    return bytes(patched)
+
+
+def program_stats(fd: int) -> ProgramStats:
+    """What the kernel says of the program behind `fd`."""
+    info = syscalls.ProgInfo()
+    syscalls.obj_info(fd, info)
+    return ProgramStats(
+        name=info.name.decode(),
+        verified_instructions=int(info.verified_insns),
+        translated_instructions=int(info.xlated_prog_len) // _INSTRUCTION.size,
+        jited_bytes=int(info.jited_prog_len),
+        run_time_ns=int(info.run_time_ns),
+        run_count=int(info.run_cnt),
+    )
+
+
+@dataclass(slots=True)
+class ProgramSet:
+    """Loaded programs with maps of their own; owns the descriptors until `close`.
+
+    Attached programs live on without it: an attachment holds its program, a program its maps.
+    """
+
+    _programs: dict[str, int] = field(default_factory=dict)
+    _maps: dict[str, int] = field(default_factory=dict)
+
+    def prog_fd(self, name: str) -> int:
+        """The descriptor of a program. Raises BpfError for one that was not loaded."""
+        return self._get(self._programs, "program", name)
+
+    def map_fd(self, name: str) -> int:
+        """The descriptor of a map. Raises BpfError for one that no loaded program uses."""
+        return self._get(self._maps, "map", name)
+
+    def stats(self) -> list[ProgramStats]:
+        """What the kernel says of each program."""
+        return [program_stats(fd) for fd in self._programs.values()]
+
+    def close(self) -> None:
+        """Close all descriptors; harmless a second time."""
+        for table in (self._programs, self._maps):
+            while table:
+                os.close(table.popitem()[1])
+
+    def __enter__(self) -> ProgramSet:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    @staticmethod
+    def _get(table: dict[str, int], what: str, name: str) -> int:
+        try:
+            return table[name]
+        except KeyError:
+            known = ", ".join(sorted(table)) or "none (closed)"
+            raise BpfError(f"no {what} {name!r} in this set; there are: {known}") from None
+
+
+class CompiledSource:
+    """The programs and map definitions of one source, ready to be instantiated."""
+
+    def __init__(
+        self,
+        path: Path,
+        programs: Mapping[str, _Program],
+        maps: Mapping[str, _MapDefinition],
+        btf_fds: Mapping[int, int],
+    ) -> None:
+        self.path = path
+        self._programs = dict(programs)
+        self._maps = dict(maps)
+        self._btf_fds = dict(btf_fds)
+
+    @classmethod
+    def compile(
+        cls, path: Path, cflags: Sequence[str] = (), *, programs: Mapping[str, ProgramType]
+    ) -> CompiledSource:
+        """Compile with bcc. `programs` names the functions that are programs, with their types.
+
+        Raises BpfUnavailableError without bcc, headers or privilege, BpfError if it does not
+        compile.
+        """
+        bpf_class = _import_bcc()
+        require_headers()
+        flags = [f"-I{path.parent}", *cflags]
+        try:
+            module = bpf_class(src_file=str(path), cflags=flags)
+        except Exception as error:
+            if type(error) is not Exception:  # bcc raises exactly this class
+                raise
+            raise _compile_error(path, error) from error
+        try:
+            return cls._extract(path, module, programs)
+        finally:
+            module.cleanup()
+
+    @classmethod
+    def _extract(
+        cls, path: Path, module: Any, programs: Mapping[str, ProgramType]
+    ) -> CompiledSource:
+        """Copy out of bcc all that is needed, so that its module can be freed."""
+        maps: dict[str, _MapDefinition] = {}
+        by_fd: dict[int, str] = {}
+        btf_fds: dict[int, int] = {}
+        for name, descriptor in _bcc_tables(module):
+            info = syscalls.MapInfo()
+            syscalls.obj_info(descriptor, info)
+            maps[name] = _MapDefinition(name, info)
+            by_fd[descriptor] = name
+            if info.btf_id and info.btf_id not in btf_fds:
+                btf_fds[info.btf_id] = syscalls.fd_by_id(
+                    syscalls.BTF_GET_FD_BY_ID, int(info.btf_id)
+                )
+        extracted = {}
+        for name, kind in programs.items():
+            code = module.dump_func(name.encode())
+            relocations = tuple(
+                (index, by_fd[descriptor]) for index, descriptor in find_map_references(code)
+            )
+            extracted[name] = _Program(name, kind, code, relocations)
+        return cls(path, extracted, maps, btf_fds)
+
+    def instantiate(
+        self,
+        names: Iterable[str] | None = None,
+        *,
+        max_entries: Mapping[str, int] | None = None,
+    ) -> ProgramSet:
+        """Load programs (`names`, else all) with fresh maps that they share among themselves.
+
+        `max_entries` overrides the sizes of maps, by name. Raises VerifierError if the kernel
+        refuses a program, BpfError for an unknown name; nothing stays open then.
+        """
+        chosen = [self._program(name) for name in (self._programs if names is None else names)]
+        wanted = {name for program in chosen for _, name in program.relocations}
+        sizes = dict(max_entries or {})
+        if unknown := sizes.keys() - wanted:
+            raise BpfError(
+                f"{self.path.name}: no map {', '.join(sorted(unknown))} to give a size; "
+                f"there are: {', '.join(sorted(wanted))}"
+            )
+        programs: dict[str, int] = {}
+        maps: dict[str, int] = {}
+        made = ProgramSet(programs, maps)
+        try:
+            for name in sorted(wanted):
+                maps[name] = self._create_map(name, sizes.get(name))
+            for program in chosen:
+                targets = {index: maps[name] for index, name in program.relocations}
+                code = patch_map_references(program.instructions, targets)
+                programs[program.name] = syscalls.prog_load(
+                    program.kind, code, program.name, license_name=LICENSE
+                )
+        except BpfError:
+            made.close()
+            raise
+        return made
+
+    def _program(self, name: str) -> _Program:
+        try:
+            return self._programs[name]
+        except KeyError:
+            known = ", ".join(sorted(self._programs))
+            raise BpfError(f"{self.path.name}: no program {name!r}; there are: {known}") from None
+
+    def _create_map(self, name: str, max_entries: int | None) -> int:
+        info = self._maps[name].info
+        return syscalls.map_create(
+            info,
+            name,
+            max_entries=int(info.max_entries) if max_entries is None else max_entries,
+            btf_fd=self._btf_fds.get(int(info.btf_id)),
+        )
+
+    def close(self) -> None:
+        """Close what the compilation keeps open; its instances stay. Harmless a second time."""
+        while self._btf_fds:
+            os.close(self._btf_fds.popitem()[1])
+
+    def __enter__(self) -> CompiledSource:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def _import_bcc() -> Any:
+    try:
+        from bcc import BPF
+    except ImportError as error:
+        raise BpfUnavailableError(
+            "the Python module bcc is missing; Debian has it for /usr/bin/python3 only, which a "
+            "virtual environment sees with --system-site-packages (PyPI's bcc is something else)",
+            cure="apt-get install -y python3-bpfcc",
+        ) from error
+    return BPF
+
+
+def _bcc_tables(module: Any) -> Iterator[tuple[str, int]]:
+    """(name, descriptor) of every map that bcc made for `module`."""
+    from bcc.libbcc import lib
+
+    # bcc declares no types for these two, and the default cuts pointers to 32 bits.
+    lib.bpf_num_tables.argtypes = (ctypes.c_void_p,)
+    lib.bpf_num_tables.restype = ctypes.c_size_t
+    lib.bpf_table_name.argtypes = (ctypes.c_void_p, ctypes.c_size_t)
+    lib.bpf_table_name.restype = ctypes.c_char_p
+    for index in range(lib.bpf_num_tables(module.module)):
+        name = lib.bpf_table_name(module.module, index)
+        yield name.decode(), lib.bpf_table_fd(module.module, name)
+
+
+def _compile_error(path: Path, error: Exception) -> BpfError:
+    if os.geteuid() != 0:
+        return BpfUnavailableError(
+            f"{path}: bcc could not compile it, and this process is not root", cure="run as root"
+        )
+    return BpfError(f"{path}: bcc could not compile it: {error} (its messages are on stderr)")
+
+
+def compile_flow_math(cflags: Sequence[str] = ()) -> CompiledSource:
+    """The FSU: program `flow_stabilization_unit`; see flow_map.py for its maps."""
+    return CompiledSource.compile(
+        FLOW_SOURCE, cflags, programs={"flow_stabilization_unit": ProgramType.XDP}
+    )
+
+
+def compile_wire(cflags: Sequence[str] = ()) -> CompiledSource:
+    """The wire's programs `wire_loss`, `wire_enter` and `wire_leave`; see wire.py."""
+    return CompiledSource.compile(
+        WIRE_SOURCE,
+        cflags,
+        programs={
+            "wire_loss": ProgramType.XDP,
+            "wire_enter": ProgramType.TC,
+            "wire_leave": ProgramType.TC,
+        },
+    )

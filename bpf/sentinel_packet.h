@@ -1,0 +1,316 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * From a frame to the two ends of its flow. No map, no clock: only bounds-checked reading.
+ *
+ * The headers are our own because <linux/ip.h> and <linux/tcp.h> do not compile with plain
+ * `clang -target bpf` on Debian. Every read follows a comparison with the end of the frame, in
+ * the form the verifier recognises (pointer + constant <= data_end).
+ */
+#ifndef SENTINEL_PACKET_H
+#define SENTINEL_PACKET_H
+
+#include "sentinel_abi.h"
+
+#define SENTINEL_VLAN_TAGS_MAX 2
+/* Longer chains do not occur outside attacks; each step costs instructions on every path. */
+#define SENTINEL_EXTENSIONS_MAX 6
+
+#define SENTINEL_ETHERTYPE_IPV4 0x0800
+#define SENTINEL_ETHERTYPE_VLAN 0x8100
+#define SENTINEL_ETHERTYPE_IPV6 0x86dd
+#define SENTINEL_ETHERTYPE_QINQ 0x88a8
+
+#define SENTINEL_PROTO_HOP_BY_HOP 0
+#define SENTINEL_PROTO_TCP 6
+#define SENTINEL_PROTO_UDP 17
+#define SENTINEL_PROTO_DCCP 33
+#define SENTINEL_PROTO_ROUTING 43
+#define SENTINEL_PROTO_FRAGMENT 44
+#define SENTINEL_PROTO_AH 51
+#define SENTINEL_PROTO_ICMPV6 58
+#define SENTINEL_PROTO_DESTINATION 60
+#define SENTINEL_PROTO_SCTP 132
+#define SENTINEL_PROTO_MOBILITY 135
+#define SENTINEL_PROTO_UDPLITE 136
+#define SENTINEL_PROTO_HIP 139
+#define SENTINEL_PROTO_SHIM6 140
+
+struct sentinel_eth {
+	__u8 target[6];
+	__u8 source[6];
+	__be16 ethertype;
+};
+
+struct sentinel_vlan {
+	__be16 tag;
+	__be16 ethertype;
+};
+
+struct sentinel_ipv4 {
+	__u8 version_length;
+	__u8 class;
+	__be16 total_length;
+	__be16 id;
+	__be16 fragment;
+	__u8 ttl;
+	__u8 protocol;
+	__sum16 checksum;
+	__be32 source;
+	__be32 target;
+};
+
+struct sentinel_ipv6 {
+	__be32 version_class_label;
+	__be16 payload_length;
+	__u8 next_header;
+	__u8 hop_limit;
+	__be64 source[2];
+	__be64 target[2];
+};
+
+struct sentinel_ports {
+	__be16 source;
+	__be16 target;
+	__be16 udp_length; /* in UDP; the upper half of the sequence number in TCP */
+	__be16 rest;
+};
+
+enum sentinel_kind {
+	SENTINEL_KIND_FAIL,
+	SENTINEL_KIND_NOT_IP,
+	SENTINEL_KIND_FRAGMENT,
+	SENTINEL_KIND_IPV4,
+	SENTINEL_KIND_IPV6,
+};
+
+/* A frame on its way through the parser; `at` is the first byte not read yet. */
+struct sentinel_cursor {
+	void *at;
+	void *end;
+};
+
+/* What the parser leaves behind for the flow key. */
+struct sentinel_ends {
+	__be16 source_port;
+	__be16 target_port;
+	__u32 tags_protocol;
+};
+
+static __always_inline __u64 sentinel_left(const struct sentinel_cursor *cursor)
+{
+	return (__u64)((char *)cursor->end - (char *)cursor->at);
+}
+
+/* Ethernet and up to two VLAN tags. Returns the ethertype in host order, 0 if truncated. */
+static __always_inline __u32 sentinel_parse_eth(struct sentinel_cursor *cursor, __u32 *tags)
+{
+	struct sentinel_eth *eth = cursor->at;
+	__u32 ethertype;
+	__u32 ids = 0;
+
+	if ((void *)(eth + 1) > cursor->end)
+		return 0;
+	cursor->at = eth + 1;
+	ethertype = sentinel_host16(eth->ethertype);
+#pragma unroll
+	for (int i = 0; i < SENTINEL_VLAN_TAGS_MAX; i++) {
+		struct sentinel_vlan *vlan = cursor->at;
+
+		if (ethertype != SENTINEL_ETHERTYPE_VLAN && ethertype != SENTINEL_ETHERTYPE_QINQ)
+			break;
+		if ((void *)(vlan + 1) > cursor->end)
+			return 0;
+		ids = (ids << 12) | (sentinel_host16(vlan->tag) & 0xfff);
+		ethertype = sentinel_host16(vlan->ethertype);
+		cursor->at = vlan + 1;
+	}
+	*tags = ids << SENTINEL_TAGS_INNER_SHIFT;
+	if (ethertype == SENTINEL_ETHERTYPE_VLAN || ethertype == SENTINEL_ETHERTYPE_QINQ)
+		return 0; /* a third tag */
+	return ethertype ? ethertype : 1;
+}
+
+/* TCP's header length lies between 20 bytes and what the IP header says is there. */
+static __always_inline int sentinel_tcp_is_sound(struct sentinel_cursor *cursor, __u64 length)
+{
+	__u8 *offset = (__u8 *)cursor->at + 12;
+	__u64 header;
+
+	if ((void *)(offset + 8) > cursor->end)
+		return 0;
+	header = (*offset >> 4) * 4;
+	return header >= 20 && header <= length;
+}
+
+/*
+ * The ports of a transport header of which `length` bytes are said to be there (and are: checked
+ * against the frame before). Returns 0 if it is malformed.
+ */
+static __always_inline int sentinel_parse_ports(struct sentinel_cursor *cursor, __u32 protocol,
+						__u64 length, struct sentinel_ends *ends)
+{
+	struct sentinel_ports *ports = cursor->at;
+	__u32 udp_length;
+
+	ends->source_port = 0;
+	ends->target_port = 0;
+	ends->tags_protocol |= protocol;
+	if (protocol != SENTINEL_PROTO_TCP && protocol != SENTINEL_PROTO_UDP &&
+	    protocol != SENTINEL_PROTO_SCTP && protocol != SENTINEL_PROTO_DCCP &&
+	    protocol != SENTINEL_PROTO_UDPLITE)
+		return 1;
+	if (length < sizeof(*ports) || (void *)(ports + 1) > cursor->end)
+		return 0;
+	if (protocol == SENTINEL_PROTO_TCP && !sentinel_tcp_is_sound(cursor, length))
+		return 0;
+	if (protocol == SENTINEL_PROTO_UDP) {
+		udp_length = sentinel_host16(ports->udp_length);
+		if (udp_length < sizeof(*ports) || udp_length > length)
+			return 0;
+	}
+	ends->source_port = ports->source;
+	ends->target_port = ports->target;
+	return 1;
+}
+
+/* `cursor` stands on the IPv4 header, which `*header` receives. */
+static __always_inline enum sentinel_kind sentinel_parse_ipv4(struct sentinel_cursor *cursor,
+							      struct sentinel_ends *ends,
+							      struct sentinel_ipv4 **header)
+{
+	struct sentinel_ipv4 *ip = cursor->at;
+	__u64 header_bytes, total;
+
+	if ((void *)(ip + 1) > cursor->end || ip->version_length >> 4 != 4)
+		return SENTINEL_KIND_FAIL;
+	header_bytes = (ip->version_length & 0xf) * 4;
+	total = sentinel_host16(ip->total_length);
+	if (header_bytes < sizeof(*ip) || total < header_bytes || total > sentinel_left(cursor))
+		return SENTINEL_KIND_FAIL;
+	if (ip->fragment & SENTINEL_BE16(0x3fff)) /* offset, or more fragments to come */
+		return SENTINEL_KIND_FRAGMENT;
+	*header = ip;
+	cursor->at = (char *)cursor->at + header_bytes;
+	if (!sentinel_parse_ports(cursor, ip->protocol, total - header_bytes, ends))
+		return SENTINEL_KIND_FAIL;
+	return SENTINEL_KIND_IPV4;
+}
+
+static __always_inline int sentinel_is_extension(__u32 protocol)
+{
+	return protocol == SENTINEL_PROTO_HOP_BY_HOP || protocol == SENTINEL_PROTO_ROUTING ||
+	       protocol == SENTINEL_PROTO_FRAGMENT || protocol == SENTINEL_PROTO_AH ||
+	       protocol == SENTINEL_PROTO_DESTINATION || protocol == SENTINEL_PROTO_MOBILITY ||
+	       protocol == SENTINEL_PROTO_HIP || protocol == SENTINEL_PROTO_SHIM6;
+}
+
+/*
+ * One extension header of which `left` bytes remain in the packet. Returns its length, 0 if it is
+ * truncated. A fragment header with offset 0 and no more to come is an "atomic fragment" (RFC
+ * 6946), a whole packet; any other sets `*fragment`.
+ */
+static __always_inline __u64 sentinel_extension(struct sentinel_cursor *cursor, __u64 left,
+						__u32 *protocol, int *fragment)
+{
+	__u8 *extension = cursor->at;
+	__u64 bytes;
+
+	if (left < 8 || (void *)(extension + 8) > cursor->end)
+		return 0;
+	if (*protocol == SENTINEL_PROTO_FRAGMENT) {
+		bytes = 8;
+		if (extension[2] || extension[3] & 0xf9)
+			*fragment = 1;
+	} else if (*protocol == SENTINEL_PROTO_AH) {
+		bytes = (extension[1] + 2) * 4; /* RFC 4302 counts in words, less two */
+	} else {
+		bytes = (extension[1] + 1) * 8;
+	}
+	*protocol = extension[0];
+	return bytes <= left ? bytes : 0;
+}
+
+/* `cursor` stands on the IPv6 header, which `*header` receives. */
+static __always_inline enum sentinel_kind sentinel_parse_ipv6(struct sentinel_cursor *cursor,
+							      struct sentinel_ends *ends,
+							      struct sentinel_ipv6 **header)
+{
+	struct sentinel_ipv6 *ip = cursor->at;
+	__u64 left, bytes;
+	__u32 protocol;
+	int fragment = 0;
+
+	if ((void *)(ip + 1) > cursor->end || (ip->version_class_label & 0xf0) != 0x60)
+		return SENTINEL_KIND_FAIL;
+	cursor->at = ip + 1;
+	left = sentinel_host16(ip->payload_length);
+	if (left > sentinel_left(cursor))
+		return SENTINEL_KIND_FAIL;
+	protocol = ip->next_header;
+#pragma unroll
+	for (int i = 0; i < SENTINEL_EXTENSIONS_MAX; i++) {
+		if (!sentinel_is_extension(protocol))
+			break;
+		bytes = sentinel_extension(cursor, left, &protocol, &fragment);
+		if (!bytes)
+			return SENTINEL_KIND_FAIL;
+		if (fragment)
+			return SENTINEL_KIND_FRAGMENT;
+		left -= bytes;
+		cursor->at = (char *)cursor->at + bytes;
+	}
+	if (sentinel_is_extension(protocol))
+		return SENTINEL_KIND_FAIL;
+	*header = ip;
+	if (!sentinel_parse_ports(cursor, protocol, left, ends))
+		return SENTINEL_KIND_FAIL;
+	return SENTINEL_KIND_IPV6;
+}
+
+/* Fills `key`; returns 1 for the backward direction (from the high end to the low one). */
+static __always_inline int sentinel_key4(struct sentinel_flow4_key *key,
+					 const struct sentinel_ipv4 *ip,
+					 const struct sentinel_ends *ends)
+{
+	__u64 source = ((__u64)sentinel_host32(ip->source) << 16) |
+		       sentinel_host16(ends->source_port);
+	__u64 target = ((__u64)sentinel_host32(ip->target) << 16) |
+		       sentinel_host16(ends->target_port);
+	int backward = source > target;
+
+	key->low_address = backward ? ip->target : ip->source;
+	key->high_address = backward ? ip->source : ip->target;
+	key->low_port = backward ? ends->target_port : ends->source_port;
+	key->high_port = backward ? ends->source_port : ends->target_port;
+	key->tags_protocol = ends->tags_protocol;
+	return backward;
+}
+
+static __always_inline int sentinel_is_backward6(const struct sentinel_ipv6 *ip,
+						 const struct sentinel_ends *ends)
+{
+	if (ip->source[0] != ip->target[0])
+		return sentinel_host64(ip->source[0]) > sentinel_host64(ip->target[0]);
+	if (ip->source[1] != ip->target[1])
+		return sentinel_host64(ip->source[1]) > sentinel_host64(ip->target[1]);
+	return sentinel_host16(ends->source_port) > sentinel_host16(ends->target_port);
+}
+
+/* As sentinel_key4. */
+static __always_inline int sentinel_key6(struct sentinel_flow6_key *key,
+					 const struct sentinel_ipv6 *ip,
+					 const struct sentinel_ends *ends)
+{
+	int backward = sentinel_is_backward6(ip, ends);
+
+	key->low_address[0] = backward ? ip->target[0] : ip->source[0];
+	key->low_address[1] = backward ? ip->target[1] : ip->source[1];
+	key->high_address[0] = backward ? ip->source[0] : ip->target[0];
+	key->high_address[1] = backward ? ip->source[1] : ip->target[1];
+	key->low_port = backward ? ends->target_port : ends->source_port;
+	key->high_port = backward ? ends->source_port : ends->target_port;
+	key->tags_protocol = ends->tags_protocol;
+	return backward;
+}
+
+#endif
