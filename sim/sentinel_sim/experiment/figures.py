@@ -1,0 +1,104 @@
+"""The figures of one run as values (design: section 9); no arithmetic here.
+
+Where a figure does not apply it is None, never zero and never NaN. Times are seconds, rates bits
+per second of payload unless said otherwise.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sentinel_sim.experiment.framing import Theory
+
+
+@dataclass(frozen=True, slots=True)
+class Percentiles:
+    """Median and tail, in seconds."""
+
+    p50: float
+    p99: float
+
+
+@dataclass(frozen=True, slots=True)
+class Lateness:
+    """Transit by independent stamps minus the request, of one wire in one direction; seconds."""
+
+    p50: float
+    p99: float
+    p999: float
+    wire: str
+    direction: str
+    samples: int
+
+
+@dataclass(frozen=True, slots=True)
+class RttAchieved:
+    """Medians of the probes over path 0, in seconds; None without probes."""
+
+    idle: float | None
+    loaded_p50: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Requested:
+    """Of path 0 as a whole."""
+
+    rtt_s: float
+    rate_bps: int
+    loss: float
+
+
+@dataclass(frozen=True, slots=True)
+class Achieved:
+    """What the wires did, to be held against `Requested`."""
+
+    rtt_s: RttAchieved
+    rate_bps: float | None
+    """Drain rate, while backlogged, of a slowest link on path 0; None: never backlogged."""
+    loss: float | None
+    """Share dropped on purpose over path 0, sender to receiver; None: no packet was seen."""
+    lateness_s: Lateness | None
+
+
+@dataclass(frozen=True, slots=True)
+class WireFigures:
+    """One direction of one wire, for the result; every sample is in the raw log."""
+
+    link: str
+    direction: str
+    lateness_s: Lateness | None
+    base_cost_s: float
+    packets_in: int
+    packets_out: int
+    loss_seen: int
+    loss_dropped: int
+    queue_dropped: int
+    drops_unplanned: dict[str, int]
+    rate_backlogged_bps: float | None
+    control_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class RunMetrics:
+    """Every figure of one run (design: section 9)."""
+
+    goodput_bps: float | None
+    steady_goodput_bps: float | None
+    confirmed_bps: float | None
+    confirm_latency_s: Percentiles | None
+    delivered_latency_s: Percentiles | None
+    latency_resolution_s: float | None
+    """Sampling grid of the counters behind the two latencies: their error is of this size."""
+    time_to_first_byte_s: float | None
+    completion_s: float | None
+    flow_completion_s: Percentiles | None
+    """Over the flows; None for a single one."""
+    bytes_sent: int
+    bytes_delivered: int
+    sha256_ok: bool | None
+    retransmitted_bytes: int
+    exposure_bytes_max: int | None
+    requested: Requested
+    achieved: Achieved
+    theory: Theory
+    wires: tuple[WireFigures, ...]

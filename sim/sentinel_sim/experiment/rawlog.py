@@ -1,0 +1,87 @@
+"""One raw file per run: the whole measurement, so that every figure can be computed again.
+
+`raw/<key>.json.gz`, written as soon as the run ends, replaced only by a retry of the same run.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import json
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import TypeAdapter, ValidationError
+
+from sentinel_sim.backends.base import RunMeasurement
+from sentinel_sim.errors import ResultError
+from sentinel_sim.experiment.files import write_atomically
+from sentinel_sim.plan.model import RunSpec
+
+RAW_SCHEMA = "sentinel-sim/raw/1"
+RAW_FOLDER = "raw"
+
+
+@dataclass(frozen=True, slots=True)
+class RawRun:
+    """One run as it happened: what was asked, what was measured, what failed on the way."""
+
+    schema: str
+    spec: RunSpec
+    spec_sha256: str
+    measurement: RunMeasurement | None
+    """None: every attempt failed."""
+    errors: tuple[str, ...]
+    """Of the attempts that failed, in order; a run that succeeded at once has none."""
+
+
+_RAW: TypeAdapter[RawRun] = TypeAdapter(RawRun)
+_SPEC: TypeAdapter[RunSpec] = TypeAdapter(RunSpec)
+
+
+def spec_sha256(spec: RunSpec) -> str:
+    """Identity of everything a run was asked to do; equal specs give equal digests."""
+    canonical = json.dumps(_SPEC.dump_python(spec, mode="json"), sort_keys=True)
+    return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def raw_run(
+    spec: RunSpec, measurement: RunMeasurement | None, errors: tuple[str, ...] = ()
+) -> RawRun:
+    """Tie a measurement to its specification."""
+    return RawRun(RAW_SCHEMA, spec, spec_sha256(spec), measurement, errors)
+
+
+def raw_path(directory: Path, key: str) -> Path:
+    """Where the raw file of the run `key` lies."""
+    return directory / RAW_FOLDER / f"{key}.json.gz"
+
+
+def write_raw(directory: Path, raw: RawRun) -> Path:
+    """Write one raw file; the bytes depend on nothing but the run."""
+    path = raw_path(directory, raw.spec.key)
+    # mtime=0: gzip would put the time of day into its header.
+    write_atomically(path, gzip.compress(_RAW.dump_json(raw), compresslevel=6, mtime=0))
+    return path
+
+
+def read_raw(path: Path) -> RawRun:
+    """Read one raw file; raises ResultError where it is damaged or of another version."""
+    try:
+        raw = _RAW.validate_json(gzip.decompress(path.read_bytes()))
+    except (OSError, EOFError, zlib.error, ValidationError) as error:
+        first = str(error).splitlines()[0]
+        raise ResultError(
+            f"{path}: cannot be read as the raw log of a run: {first}",
+            cure=f"delete {path.name}; --resume then repeats that run",
+        ) from error
+    if raw.schema != RAW_SCHEMA:
+        raise ResultError(f"{path}: schema is {raw.schema!r}, this version reads {RAW_SCHEMA!r}")
+    return raw
+
+
+def read_all(directory: Path) -> dict[str, RawRun]:
+    """Every raw file of a result directory, by run key."""
+    found = (read_raw(path) for path in sorted((directory / RAW_FOLDER).glob("*.json.gz")))
+    return {raw.spec.key: raw for raw in found}

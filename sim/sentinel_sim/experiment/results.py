@@ -1,0 +1,135 @@
+"""The result directory: `result.json`, `processed.yaml`, raw logs. Written once, never edited.
+
+`result.json` is rewritten whole after every run (temporary file, then renamed), so a controller
+that dies leaves a readable, resumable result with `complete: false`.
+
+Keys beyond the fixed core of design.md section 9 (readers must ignore keys they do not know):
+top level `complete`, `invalid_reasons`, `steady_rule`, `limits`, `plan`; per run `key`, `seed`,
+`spec_sha256`, `failed_attempts`, `latency_resolution_s`, `flow_completion_s`, `theory`,
+`offloads_sha256`, `notes`, `wires`, and `wire`, `direction`, `samples` in
+`achieved.lateness_s`; per summary `n_invalid`, `theory_goodput_bps`, `unpooled`, and `n` in each
+estimate. The JSON Schema lies beside this module.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping, Sequence
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+
+from sentinel_sim.errors import ResultError
+from sentinel_sim.experiment.files import without_nan, write_atomically
+from sentinel_sim.experiment.gate import LIMITS
+from sentinel_sim.experiment.metrics import STEADY_RULE
+from sentinel_sim.experiment.records import Record, summarise
+
+RESULT_SCHEMA = "sentinel-sim/result/1"
+RESULT_FILE = "result.json"
+PROCESSED_FILE = "processed.yaml"
+SCHEMA_PATH = Path(__file__).with_name("result-schema.json")
+
+POOL_KEYS = ("kernel", "wire_backend", "offloads", "commit", "topology_sha256")
+"""What must be equal before runs of two sittings may stand in one result."""
+
+Result = dict[str, Any]
+
+
+def build(
+    *,
+    name: str,
+    backend: str,
+    seed: int,
+    environment: Mapping[str, Any],
+    plan: Mapping[str, Any],
+    records: Sequence[Record],
+    complete: bool,
+) -> Result:
+    """The whole result as a JSON value (pure). Records keep the order in which they ran."""
+    reasons = _invalid_reasons(records, complete=complete)
+    result: Result = without_nan(
+        {
+            "schema": RESULT_SCHEMA,
+            "name": name,
+            "backend": backend,
+            "valid": not reasons,
+            "invalid_reasons": reasons,
+            "complete": complete,
+            "seed": seed,
+            "environment": dict(environment),
+            "steady_rule": STEADY_RULE,
+            "limits": dataclasses.asdict(LIMITS),
+            "plan": dict(plan),
+            "runs": list(records),
+            "summary": summarise(records),
+            "verdicts": [],
+        }
+    )
+    return result
+
+
+def _invalid_reasons(records: Sequence[Record], *, complete: bool) -> list[str]:
+    reasons = []
+    if not complete:
+        reasons.append("the experiment did not finish")
+    if not records:
+        reasons.append("no run was made")
+    invalid = sum(not record["valid"] for record in records)
+    if invalid:
+        reasons.append(f"{invalid} of {len(records)} runs are invalid")
+    return reasons
+
+
+def write_result(directory: Path, result: Result) -> Path:
+    """Write `result.json`; NaN cannot be in it."""
+    path = directory / RESULT_FILE
+    text = json.dumps(result, indent=1, allow_nan=False, ensure_ascii=False)
+    write_atomically(path, text.encode() + b"\n")
+    return path
+
+
+def read_result(directory: Path) -> Result:
+    """Read a result directory, or a `result.json`; raises ResultError with the reason."""
+    path = directory / RESULT_FILE if directory.is_dir() else directory
+    try:
+        result = json.loads(path.read_bytes())
+    except FileNotFoundError as error:
+        raise ResultError(
+            f"{path}: no such file", cure="give the directory that `sentinel-sim run` named"
+        ) from error
+    except (OSError, ValueError) as error:
+        raise ResultError(f"{path}: not a readable result: {error}") from error
+    found = result.get("schema") if isinstance(result, dict) else None
+    if found != RESULT_SCHEMA:
+        raise ResultError(f"{path}: schema is {found!r}, this version reads {RESULT_SCHEMA!r}")
+    return dict(result)
+
+
+def unlike(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
+    """In what two environments differ so that their runs must not be pooled."""
+    return [
+        f"{key} was {_brief(one.get(key))} and is {_brief(other.get(key))}"
+        for key in POOL_KEYS
+        if without_nan(one.get(key)) != without_nan(other.get(key))
+    ]
+
+
+def _brief(value: Any) -> str:  # noqa: ANN401  any JSON value
+    text = json.dumps(value, sort_keys=True, default=str)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def write_processed(directory: Path, content: Mapping[str, Any]) -> Path:
+    """Write `processed.yaml`: the resolved topology and every run of the plan."""
+    yaml = YAML(typ="safe")
+    yaml.default_flow_style = False
+    yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]
+    text = StringIO()
+    yaml.dump(without_nan(dict(content)), text)
+    path = directory / PROCESSED_FILE
+    write_atomically(path, text.getvalue().encode())
+    return path
