@@ -6,7 +6,6 @@ Counts layer 2 bytes as the kernel's qdiscs do: headers of every segment include
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 
 CONTROL_TOS = 0xC0
@@ -79,22 +78,6 @@ class RateCounters:
     """Refused by the full queue, in queue entries (a super-packet counts once)."""
     backlog_bytes: int
     control_bytes: int
-    burst_bytes: int = 0
-
-
-def parse_counters(text: str) -> RateCounters:
-    """Read `tc -s -j qdisc show dev X` of a rate stage (TBF, or HTB with two leaves)."""
-    qdiscs = {entry.get("handle"): entry for entry in json.loads(text)}
-    root = qdiscs["1:"]
-    leaf = qdiscs.get("20:", root)
-    control = qdiscs.get("10:")
-    return RateCounters(
-        bytes_sent=root["bytes"],
-        packets_sent=root["packets"],
-        dropped=leaf["drops"] + (control["drops"] if control else 0),
-        backlog_bytes=leaf["backlog"],
-        control_bytes=control["bytes"] if control else 0,
-    )
 
 
 def drain_rate_bps(

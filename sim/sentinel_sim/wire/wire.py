@@ -8,7 +8,7 @@ from typing import Any, Protocol
 from sentinel_sim.errors import InfeasibleError
 from sentinel_sim.plan.model import LinkPlan
 from sentinel_sim.wire.names import WireNames, other
-from sentinel_sim.wire.rate import RateCounters, burst_bytes, parse_counters, rate_lines
+from sentinel_sim.wire.rate import rate_lines
 from sentinel_sim.wire.shell import Shell, batch, in_namespace
 
 SIDES = ("a", "b")
@@ -43,8 +43,9 @@ def build_ip_lines(names: WireNames) -> list[str]:
     which a sends to b are taken in here; a policy rule leads them on to the outer interface.
     """
     lines = [
+        "link set dev lo up",  # without the local table it makes, no gateway is accepted
         f"link add name {names.mid('a')} address {names.mac('a')} type veth"
-        f" peer name {names.mid('b')} address {names.mac('b')}"
+        f" peer name {names.mid('b')} address {names.mac('b')}",
     ]
     for side in SIDES:
         address, table = names.address(side), ROUTE_TABLE[side]
@@ -134,20 +135,6 @@ class Wire:
             lines += rate_lines(interface, link.rate_bps, link.queue_bytes, control_band)
         batch(self.shell, "tc", self.names.namespace, lines)
         self._shaped = True
-
-    def rate_counters(self, source: str, rate_bps: int) -> RateCounters:
-        """Of the direction that comes from `source`, since `set_rate`."""
-        namespace, interface = self.names.namespace, self.names.mid(source)
-        text = self.shell.run(("tc", "-n", namespace, "-s", "-j", "qdisc", "show", "dev", interface))
-        counters = parse_counters(text)
-        return RateCounters(
-            counters.bytes_sent,
-            counters.packets_sent,
-            counters.dropped,
-            counters.backlog_bytes,
-            counters.control_bytes,
-            burst_bytes(rate_bps),
-        )
 
     def direction(self, source: str) -> str:
         """`sender->receiver` of the direction that comes from `source`."""

@@ -57,7 +57,7 @@ class MininetNetwork:
                 addr1=end_a.mac,
                 addr2=end_b.mac,
             )
-        except Exception as error:  # noqa: BLE001 - Mininet raises plain Exception
+        except Exception as error:
             raise EmulationError(f"link {end_a.interface} -- {end_b.interface}: {error}") from error
 
     def popen(

@@ -36,12 +36,18 @@ def tuned_buffer_bytes(bdp_bytes: int) -> int:
 def _bdp_bytes(spec: RunSpec) -> int:
     """What one connection must cover: the path, or in `split` its longest link."""
     if spec.arm is Arm.SPLIT:
-        return max(link.rate_bps * 2 * link.delay_one_way_ns // 8_000_000_000 for link in spec.links)
+        return max(
+            link.rate_bps * 2 * link.delay_one_way_ns // 8_000_000_000 for link in spec.links
+        )
     return max(path.bdp_bytes for path in spec.paths)
 
 
 def node_sysctls(spec: RunSpec) -> list[str]:
-    """`key=value` settings of every node's namespace for this run."""
+    """`key=value` settings of every node's namespace for this run.
+
+    The congestion control is not among them: it is a socket option of the daemons, since only
+    the host's own namespace may set a restricted algorithm as default.
+    """
     if spec.arm is Arm.DIRECT:
         rmem, wmem = STOCK_RMEM, STOCK_WMEM
     else:
@@ -59,5 +65,4 @@ def node_sysctls(spec: RunSpec) -> list[str]:
         "net.ipv4.conf.all.rp_filter=0",
         "net.ipv4.conf.default.rp_filter=0",
         "net.ipv4.icmp_ratelimit=0",
-        f"net.ipv4.tcp_congestion_control={spec.congestion_control}",
     ]

@@ -1,0 +1,112 @@
+"""The node daemons of a deployment: started inside the nodes, reached over Unix sockets."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO
+
+from sentinel_node.daemon.client import NodeClient
+from sentinel_sim.backends.emulated.layout import Layout
+from sentinel_sim.backends.emulated.net import MininetNetwork
+from sentinel_sim.errors import EmulationError
+from sentinel_sim.host.ownership import Ownership
+
+STARTUP_TIMEOUT_S = 20.0
+SHUTDOWN_TIMEOUT_S = 5.0
+
+
+def daemon_arguments(
+    layout: Layout, node: str, socket: Path, flow_map_fd: int | None
+) -> tuple[str, ...]:
+    """The command line of a node's daemon; its namespace's name marks it as ours."""
+    arguments = (
+        *(sys.executable, "-m", "sentinel_node.daemon.main"),
+        *("--role", layout.roles[node].value),
+        *("--node", node),
+        *("--control", f"unix:{socket}"),
+        *("--run-id", layout.run_id),
+    )
+    if flow_map_fd is None:
+        return arguments
+    return (*arguments, "--flow-map-fd", str(flow_map_fd))
+
+
+@dataclass
+class Daemons:
+    """One `sentinel-node` for each node of the topology."""
+
+    layout: Layout
+    ownership: Ownership
+    log_directory: Path
+    env: Mapping[str, str]
+    clients: dict[str, NodeClient] = field(default_factory=dict)
+    processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+    _logs: list[IO[bytes]] = field(default_factory=list)
+
+    def _start(self, net: MininetNetwork, node: str, flow_map_fd: int | None) -> Path:
+        socket = Path(self.ownership.directory) / f"{node}.sock"
+        self.ownership.record_file(socket)
+        log = (self.log_directory / f"{node}.log").open("ab")
+        self._logs.append(log)
+        process = net.popen(
+            self.layout.namespace(node),
+            daemon_arguments(self.layout, node, socket, flow_map_fd),
+            env=self.env,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            pass_fds=() if flow_map_fd is None else (flow_map_fd,),
+        )
+        self.ownership.record_child(process.pid, f"daemon of {node}")
+        self.processes[node] = process
+        return socket
+
+    async def start(self, net: MininetNetwork, flow_map_fds: Mapping[str, int]) -> None:
+        """Start all daemons at once and wait until each answers."""
+        self.log_directory.mkdir(parents=True, exist_ok=True)
+        sockets = {
+            node: self._start(net, node, flow_map_fds.get(node)) for node in self.layout.nodes
+        }
+        for node, socket in sockets.items():
+            self.clients[node] = await self._connect(node, socket)
+
+    async def _connect(self, node: str, socket: Path) -> NodeClient:
+        try:
+            return await NodeClient.connect(f"unix:{socket}", timeout_s=STARTUP_TIMEOUT_S)
+        except TimeoutError as error:
+            raise EmulationError(
+                f"the daemon of {node} did not answer within {STARTUP_TIMEOUT_S:g} s:"
+                f" {self.last_words(node)}"
+            ) from error
+
+    def last_words(self, node: str) -> str:
+        """The end of a daemon's log, for error messages."""
+        text = (self.log_directory / f"{node}.log").read_text(errors="replace").strip()
+        return text.rpartition("\n")[2] or "it wrote nothing"
+
+    async def stop(self) -> None:
+        """Ask every daemon to end; those that do not are left to the ownership record."""
+        await asyncio.gather(*(self._shut_down(node) for node in self.clients))
+        for node, process in self.processes.items():
+            try:
+                await asyncio.to_thread(process.wait, SHUTDOWN_TIMEOUT_S)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                await asyncio.to_thread(process.wait)
+            del node
+        for log in self._logs:
+            log.close()
+        self.clients.clear()
+        self.processes.clear()
+        self._logs.clear()
+
+    async def _shut_down(self, node: str) -> None:
+        client = self.clients[node]
+        if self.processes[node].poll() is None:
+            await client.shutdown()
+        await client.close()

@@ -1,0 +1,126 @@
+"""What is watched while a run is going on: queues, processor time, memory."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from sentinel_sim.wire.names import WireNames
+from sentinel_sim.wire.qdisc_stats import WireQdiscReader
+from sentinel_sim.wire.rate import RateCounters, drain_rate_bps
+from sentinel_sim.wire.wire import SIDES
+
+SAMPLING_INTERVAL_S = 0.1
+SHORTEST_BACKLOG_NS = 500_000_000
+CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
+
+
+@dataclass
+class QueueTrace:
+    """(time_ns, bytes sent, backlog bytes) of one direction's rate stage, and its last state."""
+
+    samples: list[tuple[int, int, int]] = field(default_factory=list)
+    last: RateCounters | None = None
+
+    def backlogged_bps(self, rate_bps: int) -> float | None:
+        """Drain rate while the queue cannot have been empty; None if that never lasted."""
+        floor_bytes = int(rate_bps * SAMPLING_INTERVAL_S / 8 / 10)
+        return drain_rate_bps(self.samples, floor_bytes, SHORTEST_BACKLOG_NS)
+
+
+class QueueSampler:
+    """Samples the rate stages of all wires from a thread of its own."""
+
+    def __init__(self, wires: dict[str, WireNames]) -> None:
+        self._wires = wires
+        self.traces: dict[tuple[str, str], QueueTrace] = {
+            (link, side): QueueTrace() for link in wires for side in SIDES
+        }
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._work, name="queue-sampler")
+        self.error: BaseException | None = None
+
+    def __enter__(self) -> QueueSampler:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._stop.set()
+        self._thread.join()
+        if self.error is not None and exc[0] is None:
+            raise self.error
+
+    def _sample(self, readers: dict[str, WireQdiscReader]) -> None:
+        for link, reader in readers.items():
+            counters = reader.read()
+            now_ns = time.monotonic_ns()
+            for side, value in counters.items():
+                trace = self.traces[link, side]
+                trace.samples.append((now_ns, value.bytes_sent, value.backlog_bytes))
+                trace.last = value
+
+    def _work(self) -> None:
+        readers: dict[str, WireQdiscReader] = {}
+        try:
+            for link, names in self._wires.items():
+                readers[link] = WireQdiscReader(names)
+            while not self._stop.wait(SAMPLING_INTERVAL_S):
+                self._sample(readers)
+            self._sample(readers)
+        except BaseException as error:  # noqa: BLE001 - handed to the thread that joins
+            self.error = error
+        finally:
+            for reader in readers.values():
+                reader.close()
+
+
+def process_cpu_s(pid: int) -> float:
+    """User and system time of a process and its threads, in seconds (proc(5))."""
+    text = Path(f"/proc/{pid}/stat").read_text()
+    fields = text.rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / CLOCK_TICKS
+
+
+def host_cpu_s() -> dict[str, float]:
+    """Seconds since boot that all processors spent, by kind (proc(5), /proc/stat)."""
+    names = ("user", "nice", "system", "idle", "iowait", "irq", "softirq", "steal")
+    with Path("/proc/stat").open() as lines:
+        values = lines.readline().split()[1:9]
+    return {name: int(value) / CLOCK_TICKS for name, value in zip(names, values, strict=True)}
+
+
+@dataclass
+class CpuMeter:
+    """Shares of processor time between two moments, by process."""
+
+    pids: dict[str, int]
+
+    def __post_init__(self) -> None:
+        self._started_ns = time.monotonic_ns()
+        self._host = host_cpu_s()
+        self._processes = {name: process_cpu_s(pid) for name, pid in self.pids.items()}
+
+    def read(self) -> dict[str, object]:
+        """Shares since the meter was made: of one CPU by process, of all CPUs by kind."""
+        seconds = (time.monotonic_ns() - self._started_ns) / 1e9
+        cpus = os.cpu_count() or 1
+        host = host_cpu_s()
+        by_process = {
+            name: round((process_cpu_s(pid) - self._processes[name]) / seconds, 4)
+            for name, pid in self.pids.items()
+            if Path(f"/proc/{pid}/stat").exists()
+        }
+        share = {kind: round((host[kind] - self._host[kind]) / seconds / cpus, 4) for kind in host}
+        return {
+            "by_process": by_process,
+            "softirq_share": share["softirq"],
+            "idle_share": share["idle"],
+            "steal_share": share["steal"],
+            "system_share": share["system"],
+            "user_share": share["user"],
+            "cpus": cpus,
+            "seconds": round(seconds, 3),
+        }

@@ -1,0 +1,58 @@
+"""Reads the counters of a wire's qdiscs over netlink, without starting a process each time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from pyroute2 import IPRoute
+
+from sentinel_sim.wire.names import WireNames
+from sentinel_sim.wire.rate import RateCounters
+from sentinel_sim.wire.wire import SIDES
+
+HANDLE_ROOT = 0x10000
+HANDLE_CONTROL = 0x100000
+HANDLE_DATA = 0x200000
+"""1:, 10: and 20: as rate.py makes them (tc handles are hexadecimal)."""
+
+
+def _stats(message: Any) -> tuple[dict[str, int], dict[str, int]]:
+    nested = message.get_attr("TCA_STATS2")
+    return nested.get_attr("TCA_STATS_BASIC"), nested.get_attr("TCA_STATS_QUEUE")
+
+
+def rate_counters(messages: Iterable[Any], interface_index: int) -> RateCounters:
+    """The rate stage on one interface, from a dump of the namespace's qdiscs."""
+    by_handle = {
+        message["handle"]: _stats(message)
+        for message in messages
+        if message["index"] == interface_index and message["handle"]
+    }
+    root_basic, root_queue = by_handle[HANDLE_ROOT]
+    control_basic, control_queue = by_handle.get(HANDLE_CONTROL, ({"bytes": 0}, {"drops": 0}))
+    _, data_queue = by_handle.get(HANDLE_DATA, (root_basic, root_queue))
+    return RateCounters(
+        bytes_sent=root_basic["bytes"],
+        packets_sent=root_basic["packets"],
+        dropped=data_queue["drops"] + control_queue["drops"],
+        backlog_bytes=data_queue["backlog"],
+        control_bytes=control_basic["bytes"],
+    )
+
+
+class WireQdiscReader:
+    """A netlink socket inside one wire's namespace. Not for use from an asyncio loop's thread."""
+
+    def __init__(self, names: WireNames) -> None:
+        self._route: Any = IPRoute(netns=names.namespace)
+        self._index = {side: self._route.link_lookup(ifname=names.mid(side))[0] for side in SIDES}
+
+    def read(self) -> dict[str, RateCounters]:
+        """Counters of both directions, by the side from which the packets come."""
+        messages = list(self._route.get_qdiscs())
+        return {side: rate_counters(messages, index) for side, index in self._index.items()}
+
+    def close(self) -> None:
+        """Close the socket."""
+        self._route.close()
