@@ -1,4 +1,4 @@
-"""ctypes mirror of sentinel_abi.h and wire_abi.h; tests compare it field by field with the compiler.
+"""ctypes mirror of sentinel_abi.h and wire_abi.h; tests compare it with what the compiler says.
 
 Each class stands for the C structure in its docstring.
 """

@@ -1,0 +1,210 @@
+"""Attach loaded programs to interfaces, in any network namespace, and take them off again.
+
+XDP goes through a bpf_link: it belongs to its descriptor, so it is gone when this process is, and
+nobody can replace it over netlink. tc goes through clsact filters, which kernels before 6.6 have
+no links for: they stay until `close` or until the interface goes.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+from contextlib import closing
+from pathlib import Path
+from typing import Literal
+
+from pyroute2 import IPRoute
+from pyroute2.netlink.exceptions import NetlinkError
+
+from sentinel_bpf import syscalls
+from sentinel_bpf.errors import BpfError, BpfUnavailableError
+from sentinel_bpf.netns import NamespaceGoneError, run_in_netns
+
+XdpMode = Literal["native", "generic"]
+TcDirection = Literal["ingress", "egress"]
+
+_BPF_XDP = 37  # enum bpf_attach_type
+_XDP_FLAGS = {"generic": 1 << 1, "native": 1 << 2}
+_CLSACT_PARENT = {"ingress": 0xFFFFFFF2, "egress": 0xFFFFFFF3}
+_HANDLE = 1
+
+_XDP_REASONS = {
+    errno.ERANGE: (
+        "the MTU of its veth peer is too large for native XDP",
+        "set the MTU of both ends to at most 3500 bytes first",
+    ),
+    errno.EBUSY: ("another XDP program is attached there", "detach that one first"),
+    errno.EEXIST: ("another XDP program is attached there", "detach that one first"),
+    errno.ENOSPC: (
+        "it has fewer receive queues than its veth peer has transmit queues",
+        "create both ends with one queue each",
+    ),
+    errno.EOPNOTSUPP: ("its driver has no native XDP", "use a veth, or mode generic"),
+}
+
+
+def _where(ifname: str, netns: Path | str | None) -> str:
+    return f"interface {ifname}" + ("" if netns is None else f" in {netns}")
+
+
+def _ifindex(ifname: str, where: str) -> int:
+    try:
+        return socket.if_nametoindex(ifname)
+    except OSError as error:
+        raise BpfError(f"{where}: no such interface") from error
+
+
+def _xdp_error(error: OSError, where: str, mode: str) -> BpfError:
+    if error.errno == errno.EPERM:
+        return BpfUnavailableError(f"{where}: attaching XDP is not permitted", cure="run as root")
+    if reason := _XDP_REASONS.get(error.errno or 0):
+        return BpfError(f"{where}: cannot attach {mode} XDP: {reason[0]}", cure=reason[1])
+    return BpfError(f"{where}: cannot attach {mode} XDP: {error.strerror}")
+
+
+class XdpAttachment:
+    """An XDP program on an interface; `close` takes it off."""
+
+    def __init__(self, link_fd: int, where: str) -> None:
+        self._link_fd: int | None = link_fd
+        self.where = where
+
+    @property
+    def link_fd(self) -> int:
+        """The bpf_link; whoever holds a copy keeps the program attached."""
+        if self._link_fd is None:
+            raise BpfError(f"{self.where}: the XDP program has been detached")
+        return self._link_fd
+
+    def close(self) -> None:
+        """Detach; harmless a second time, and when the interface is gone."""
+        if self._link_fd is not None:
+            os.close(self._link_fd)
+            self._link_fd = None
+
+
+def attach_xdp(
+    prog_fd: int, ifname: str, netns: Path | str | None = None, mode: XdpMode = "native"
+) -> XdpAttachment:
+    """Attach an XDP program to `ifname` in the namespace at path `netns` (None: this thread's).
+
+    Never falls back from native to generic. Attaching natively to a veth turns off TSO at its
+    peer. Raises BpfError with the reason and the cure.
+    """
+    where = _where(ifname, netns)
+
+    def inside() -> int:
+        return syscalls.link_create(
+            prog_fd, _ifindex(ifname, where), _BPF_XDP, _XDP_FLAGS[mode]
+        )
+
+    try:
+        return XdpAttachment(run_in_netns(netns, inside), where)
+    except OSError as error:
+        raise _xdp_error(error, where, mode) from error
+
+
+class TcAttachment:
+    """A tc program on one side of an interface; `close` takes it off."""
+
+    def __init__(
+        self, ifname: str, netns: Path | str | None, direction: TcDirection, priority: int
+    ) -> None:
+        self._ifname = ifname
+        self._netns = netns
+        self._direction = direction
+        self._priority = priority
+        self._attached = True
+        self.where = f"{_where(ifname, netns)}, {direction}"
+
+    def close(self) -> None:
+        """Remove the filter, and clsact with its last one; harmless a second time.
+
+        Harmless also when the interface or its namespace is gone, and the filter with it.
+        """
+        if not self._attached:
+            return
+        self._attached = False
+        try:
+            run_in_netns(self._netns, self._remove)
+        except NamespaceGoneError:
+            return
+
+    def _remove(self) -> None:
+        try:
+            ifindex = socket.if_nametoindex(self._ifname)
+        except OSError:
+            return  # the interface went and took its filters along
+        with closing(IPRoute()) as netlink:
+            try:
+                netlink.tc(
+                    "del-filter",
+                    "bpf",
+                    ifindex,
+                    parent=_CLSACT_PARENT[self._direction],
+                    prio=self._priority,
+                    handle=_HANDLE,
+                )
+            except NetlinkError as error:
+                if error.code != errno.ENOENT:
+                    raise _tc_error(error, self.where) from error
+            if not any(_has_filters(netlink, ifindex, side) for side in _CLSACT_PARENT):
+                netlink.tc("del", "clsact", ifindex)
+
+
+def _has_filters(netlink: IPRoute, ifindex: int, direction: str) -> bool:
+    return bool(list(netlink.get_filters(ifindex, parent=_CLSACT_PARENT[direction])))
+
+
+def _tc_error(error: NetlinkError, where: str) -> BpfError:
+    if error.code == errno.EPERM:
+        return BpfUnavailableError(f"{where}: tc is not permitted", cure="run as root")
+    if error.code == errno.EEXIST:
+        return BpfError(f"{where}: a filter of this priority exists", cure="use another priority")
+    return BpfError(f"{where}: tc: {os.strerror(error.code)}")
+
+
+def _add_filter(prog_fd: int, ifindex: int, direction: TcDirection, priority: int) -> None:
+    with closing(IPRoute()) as netlink:
+        try:
+            netlink.tc("add", "clsact", ifindex)
+        except NetlinkError as error:
+            if error.code != errno.EEXIST:
+                raise
+        netlink.tc(
+            "add-filter",
+            "bpf",
+            ifindex,
+            fd=prog_fd,
+            name=f"sentinel-{direction}",
+            parent=_CLSACT_PARENT[direction],
+            prio=priority,
+            handle=_HANDLE,
+            direct_action=True,
+        )
+
+
+def attach_tc(
+    prog_fd: int,
+    ifname: str,
+    direction: TcDirection,
+    netns: Path | str | None = None,
+    *,
+    priority: int = 1,
+) -> TcAttachment:
+    """Attach a tc program (direct action) to one side of `ifname` in the namespace at `netns`.
+
+    Adds clsact where it is missing. Filters of one side run in the order of `priority`; each has
+    to have its own. Raises BpfError.
+    """
+    where = f"{_where(ifname, netns)}, {direction}"
+
+    def inside() -> None:
+        _add_filter(prog_fd, _ifindex(ifname, where), direction, priority)
+
+    try:
+        run_in_netns(netns, inside)
+    except NetlinkError as error:
+        raise _tc_error(error, where) from error
+    return TcAttachment(ifname, netns, direction, priority)
