@@ -18,7 +18,8 @@ from sentinel_sim.experiment.framing import theory_of
 from sentinel_sim.plan.model import Arm, RunSpec
 
 SECOND_NS = 1_000_000_000
-STEADY_MIN_RTTS = 20
+STEADY_MIN_RTTS = 30
+"""Slow start from 10 segments to 1 Gbit/s x 200 ms takes 11 RTTs: half of 30 is past it."""
 STEADY_RULE = (
     "second half of the sending period, by the receiver's clock: payload bytes read in"
     " [start + T/2, start + T) divided by T/2, where the sending period of length T runs from the"

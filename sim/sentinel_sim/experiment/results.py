@@ -109,11 +109,13 @@ def read_result(directory: Path) -> Result:
     return dict(result)
 
 
-def unlike(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
+def unlike(
+    one: Mapping[str, Any], other: Mapping[str, Any], keys: Sequence[str] = POOL_KEYS
+) -> list[str]:
     """In what two environments differ so that their runs must not be pooled."""
     return [
         f"{key} was {_brief(one.get(key))} and is {_brief(other.get(key))}"
-        for key in POOL_KEYS
+        for key in keys
         if without_nan(one.get(key)) != without_nan(other.get(key))
     ]
 

@@ -18,6 +18,7 @@ from sentinel_sim.backends.base import (
     Series,
     WireMeasurement,
 )
+from sentinel_sim.plan.expand import expand
 from sentinel_sim.plan.model import (
     Arm,
     FlowPlan,
@@ -27,6 +28,8 @@ from sentinel_sim.plan.model import (
     RunSpec,
     WorkloadKind,
 )
+from sentinel_sim.plan.plan import Plan
+from sentinel_sim.topology.reader import loads
 
 MS = 1_000_000
 SECOND = 1_000_000_000
@@ -226,3 +229,26 @@ class FakeBackend:
         measured = self._behave(run, attempt)
         progress("traffic", run.expected_duration_ns / SECOND)
         return measured
+
+
+SMALL_FILE = """\
+name: small
+nodes:
+  a: {role: sender}
+  m: {role: intermediate}
+  b: {role: receiver}
+links:
+  - {endpoints: [a, m], rate: 100 Mbit/s, distance_km: 500}
+  - {endpoints: [m, b], rate: 100 Mbit/s, distance_km: 500}
+experiment:
+  arms: [direct, split]
+  workload: {kind: bulk, duration: 4 s}
+  sweep: {distance_km: [100, 1000]}
+  repeat: {min: 2, max: 4, until: ci95 < 5 %}
+  seed: 7
+"""
+
+
+def small_plan(**flags: object) -> Plan:
+    """2 arms x 2 distances, two to four repeats."""
+    return expand(loads(SMALL_FILE, "small.yaml"), **flags)  # type: ignore[arg-type]

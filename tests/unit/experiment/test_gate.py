@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
+from tests.unit.experiment.support import MS, ORIGIN, flow, link, measurement, spec, wire
+
 from sentinel_sim.backends.base import RunMeasurement, Series
 from sentinel_sim.experiment.gate import LIMITS, Limits, judge, loss_interval
 from sentinel_sim.experiment.metrics import compute
 from sentinel_sim.plan.model import LinkPlan, RunSpec
-
-from tests.unit.experiment.support import MS, ORIGIN, flow, link, measurement, spec, wire
 
 
 def reasons(run: RunSpec, measured: RunMeasurement) -> tuple[str, ...]:

@@ -8,6 +8,18 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.unit.experiment.support import (
+    MS,
+    ORIGIN,
+    SECOND,
+    flow,
+    link,
+    measurement,
+    ramp,
+    spec,
+    wire,
+)
+
 from sentinel_sim.backends.base import Series
 from sentinel_sim.experiment import framing
 from sentinel_sim.experiment import series as cumulative
@@ -20,18 +32,6 @@ from sentinel_sim.experiment.metrics import (
     steady_goodput_bps,
 )
 from sentinel_sim.plan.model import Arm, FlowPlan
-
-from tests.unit.experiment.support import (
-    MS,
-    ORIGIN,
-    SECOND,
-    flow,
-    link,
-    measurement,
-    ramp,
-    spec,
-    wire,
-)
 
 
 @st.composite

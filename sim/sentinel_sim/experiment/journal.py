@@ -1,0 +1,98 @@
+"""The result directory while an experiment runs: what is there is always complete and readable."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from sentinel_sim.experiment import rawlog, results
+from sentinel_sim.experiment.rawlog import RawRun
+from sentinel_sim.experiment.records import Record, record_of
+from sentinel_sim.plan.model import RunSpec
+from sentinel_sim.plan.plan import Plan
+
+_SPEC: TypeAdapter[RunSpec] = TypeAdapter(RunSpec)
+
+
+class Journal:
+    """Writes every run as soon as it ends: first its raw log, then the whole result."""
+
+    def __init__(
+        self,
+        directory: Path,
+        plan: Plan,
+        backend: str,
+        environment: Mapping[str, Any],
+        reused: Mapping[str, RawRun],
+    ) -> None:
+        self.directory = directory
+        self._plan = plan
+        self._backend = backend
+        self._environment = dict(environment)
+        self.records: dict[str, Record] = {
+            key: record_of(raw) for key, raw in sorted(reused.items(), key=_started)
+        }
+        results.write_processed(directory, processed(plan))
+        self.save(complete=False)
+
+    def add(self, raw: RawRun) -> Record:
+        """Write one finished run down; gives its record."""
+        rawlog.write_raw(self.directory, raw)
+        record = record_of(raw)
+        self.records.pop(raw.spec.key, None)
+        self.records[raw.spec.key] = record
+        self.save(complete=False)
+        return record
+
+    def save(self, *, complete: bool) -> results.Result:
+        """Write `result.json` as things stand."""
+        result = results.build(
+            name=self._plan.name,
+            backend=self._backend,
+            seed=self._plan.seed,
+            environment=self._environment,
+            plan=overview(self._plan),
+            records=list(self.records.values()),
+            complete=complete,
+        )
+        results.write_result(self.directory, result)
+        return result
+
+
+def _started(item: tuple[str, RawRun]) -> int:
+    measured = item[1].measurement
+    return 0 if measured is None else measured.traffic_start_ns
+
+
+def overview(plan: Plan) -> dict[str, Any]:
+    """The plan in a few keys, for `result.json`."""
+    return {
+        "arms": [arm.value for arm in plan.arms],
+        "combinations": [
+            {"distance_km": one.distance_km, "params": dict(one.params)}
+            for one in plan.combinations
+        ],
+        "repeats": dataclasses.asdict(plan.repeats),
+        "quick": plan.quick,
+        "notes": list(plan.notes),
+    }
+
+
+def processed(plan: Plan) -> dict[str, Any]:
+    """The topology with every default filled in and every run of the plan, fully resolved."""
+    return {
+        "topology": plan.topology.to_document(),
+        "plan": {
+            **overview(plan),
+            "seed": plan.seed,
+            "runs": [
+                _SPEC.dump_python(spec, mode="json")
+                for repeat in range(plan.repeats.at_most)
+                for spec in plan.runs(repeat)
+            ],
+        },
+    }

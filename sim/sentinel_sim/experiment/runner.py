@@ -1,0 +1,154 @@
+"""Drive a backend through a plan: order, retries, stop rule, resume, interruption.
+
+What a run means is decided elsewhere (`metrics`, `gate`); this module only sees to it that every
+run is made, written down at once, and that the network is taken down whatever happens.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from sentinel_sim.backends.base import Backend, RunMeasurement
+from sentinel_sim.errors import EmulationError
+from sentinel_sim.experiment import results
+from sentinel_sim.experiment.files import new_directory
+from sentinel_sim.experiment.interrupts import Interrupts, catching
+from sentinel_sim.experiment.journal import Journal
+from sentinel_sim.experiment.observer import Observer, Outlook, Silent
+from sentinel_sim.experiment.rawlog import RawRun, raw_run
+from sentinel_sim.experiment.resume import finished_runs, refuse_unlike
+from sentinel_sim.experiment.schedule import in_order, is_due, remaining
+from sentinel_sim.plan.model import RunSpec
+from sentinel_sim.plan.plan import Plan
+
+ATTEMPTS = 2
+HOST_KEYS = ("kernel", "commit", "topology_sha256")
+"""What can be compared before the network stands."""
+
+
+def _utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True)
+class Job:
+    """One experiment to run."""
+
+    plan: Plan
+    backend: Callable[[], Backend]
+    environment: Mapping[str, Any]
+    """Of this host and file (see `environment.host_environment`); the backend adds its part."""
+    out: Path
+    """Where the new result directory is made."""
+    resume: Path | None = None
+    """The directory of an interrupted experiment, to be continued in place."""
+    observer: Observer = field(default_factory=Silent)
+    now: Callable[[], datetime] = _utc_now
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How an experiment ended."""
+
+    directory: Path | None
+    """None: interrupted before the network stood."""
+    result: results.Result | None
+    interrupted_by: str | None
+    """Name of the signal; None: it ran to its end."""
+
+
+async def run_experiment(job: Job) -> Outcome:
+    """Run the plan. Raises SimError; what was measured until then is in the directory.
+
+    SIGINT and SIGTERM end it early: the network is taken down, the result is written with
+    `complete: false`, and the outcome names the signal.
+    """
+    if job.resume is not None:
+        refuse_unlike(job.resume, job.environment, HOST_KEYS)
+    sitting = _Sitting(job)
+
+    def report(name: str, again: bool) -> None:
+        job.observer.interrupted(name, again=again)
+
+    with catching(report) as interrupts:
+        try:
+            await sitting.run(interrupts)
+        except asyncio.CancelledError:
+            if interrupts.signal_name is None:
+                raise
+            _uncancel()
+        finally:
+            result = sitting.close()
+    directory = sitting.journal.directory if sitting.journal else None
+    return Outcome(directory, result, interrupts.signal_name)
+
+
+def _uncancel() -> None:
+    task = asyncio.current_task()
+    if task is not None:
+        task.uncancel()
+
+
+class _Sitting:
+    """One go at an experiment, from building the network to taking it down."""
+
+    def __init__(self, job: Job) -> None:
+        self._job = job
+        self._complete = False
+        self.journal: Journal | None = None
+
+    async def run(self) -> None:
+        async with self._job.backend() as backend:
+            journal = self._open(backend)
+            self.journal = journal
+            for spec in in_order(self._job.plan):
+                if spec.key in journal.records or not is_due(self._job.plan, spec, journal.records):
+                    continue
+                raw = await self._make(backend, spec, journal)
+                self._job.observer.run_ended(spec, journal.add(raw))
+        self._complete = True
+
+    def close(self) -> results.Result | None:
+        return self.journal.save(complete=self._complete) if self.journal else None
+
+    def _open(self, backend: Backend) -> Journal:
+        job = self._job
+        started = job.now()
+        environment = {
+            **job.environment,
+            **backend.environment(),
+            "started_utc": f"{started:%Y-%m-%dT%H:%M:%SZ}",
+        }
+        reused: dict[str, RawRun] = {}
+        if job.resume is not None:
+            refuse_unlike(job.resume, environment)
+            reused = finished_runs(job.resume, job.plan)
+        directory = job.resume or new_directory(job.out, job.plan.name, started)
+        journal = Journal(directory, job.plan, backend.name, environment, reused)
+        job.observer.opened(directory, len(reused))
+        return journal
+
+    async def _make(self, backend: Backend, spec: RunSpec, journal: Journal) -> RawRun:
+        errors: list[str] = []
+        measured: RunMeasurement | None = None
+        observer = self._job.observer
+        while measured is None and len(errors) < ATTEMPTS:
+            left = remaining(self._job.plan, journal.records)
+            traffic_ns = sum(run.expected_duration_ns for run in left)
+            observer.run_started(spec, Outlook(len(journal.records), len(left), traffic_ns))
+            try:
+                measured = await backend.run(spec, observer.phase)
+            except EmulationError as error:
+                errors.append(str(error))
+                observer.run_failed(spec, str(error), retry=len(errors) < ATTEMPTS)
+        return raw_run(spec, measured, tuple(errors))
+
+
+def execute(job: Job) -> Outcome:
+    """`run_experiment` in an event loop of its own."""
+    return asyncio.run(run_experiment(job))
