@@ -1,0 +1,280 @@
+"""How one flow looks on its TCP connection, so that the receiver itself can judge it.
+
+    header | payload ... | trailer | end of stream
+
+The header names the flow; its token ties the connection to a run and depends on no payload
+seed. The payload has a declared size or is open ended. The trailer repeats the token and carries
+the payload's length and SHA-256. Header and trailer end with a check of their own (the first 8
+bytes of a SHA-256 over what precedes them), so that damage to the framing is told apart from
+damage to the payload. All numbers are big endian.
+
+`StreamParser` is a state machine without I/O: chunks in, payload pieces out, whatever way the
+stream was cut. It copies nothing but what may still turn out to be the trailer of an open-ended
+flow: at most TRAILER_BYTES are held back.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import struct
+from dataclasses import dataclass
+
+from sentinel_node.errors import FramingError, HeaderError, TrailerError, TruncatedError
+
+VERSION = 1
+TOKEN_BYTES = 16
+CHECK_BYTES = 8
+HEADER_MAGIC = b"SNTLFLOW"
+TRAILER_MAGIC = b"SNTL-END"
+FLAG_SIZE_DECLARED = 1
+
+_HEADER = struct.Struct(f">8sHHIQ{TOKEN_BYTES}sQ")
+_TRAILER = struct.Struct(f">8s{TOKEN_BYTES}sQ32s")
+HEADER_BYTES = _HEADER.size + CHECK_BYTES
+TRAILER_BYTES = _TRAILER.size + CHECK_BYTES
+FRAMING_BYTES = HEADER_BYTES + TRAILER_BYTES
+
+
+def flow_token(run: str, flow_id: int) -> bytes:
+    """What both ends derive from the run's name and the flow id, to know their own flows."""
+    text = f"sentinel-flow-token\0{run}\0{flow_id}".encode()
+    return hashlib.sha256(text).digest()[:TOKEN_BYTES]
+
+
+def _check(body: bytes) -> bytes:
+    return hashlib.sha256(body).digest()[:CHECK_BYTES]
+
+
+@dataclass(frozen=True, slots=True)
+class FlowHeader:
+    """First bytes of a flow. `size_bytes` is None for an open-ended payload."""
+
+    flow_id: int
+    token: bytes
+    size_bytes: int | None
+
+    def encode(self) -> bytes:
+        """HEADER_BYTES bytes."""
+        flags = 0 if self.size_bytes is None else FLAG_SIZE_DECLARED
+        body = _HEADER.pack(
+            HEADER_MAGIC,
+            VERSION,
+            HEADER_BYTES,
+            flags,
+            self.flow_id,
+            self.token,
+            self.size_bytes or 0,
+        )
+        return body + _check(body)
+
+    @classmethod
+    def decode(cls, data: bytes) -> FlowHeader:
+        """Read a header back. Raises HeaderError and says what is wrong with it."""
+        if len(data) != HEADER_BYTES:
+            raise HeaderError(f"flow header: needs {HEADER_BYTES} bytes, got {len(data)}")
+        body, check = data[: _HEADER.size], data[_HEADER.size :]
+        magic, version, length, flags, flow_id, token, size = _HEADER.unpack(body)
+        if magic != HEADER_MAGIC:
+            raise HeaderError(f"flow header: not a sentinel flow, it begins with {magic!r}")
+        if check != _check(body):
+            raise HeaderError("flow header: damaged, its check does not match")
+        if version != VERSION or length != HEADER_BYTES or flags & ~FLAG_SIZE_DECLARED:
+            raise HeaderError(
+                f"flow header: version {version}, length {length}, flags {flags:#x}; "
+                f"this node speaks version {VERSION} only"
+            )
+        return cls(flow_id, token, size if flags & FLAG_SIZE_DECLARED else None)
+
+
+@dataclass(frozen=True, slots=True)
+class FlowTrailer:
+    """Last bytes of a flow: what the sender says it sent."""
+
+    token: bytes
+    payload_bytes: int
+    sha256: bytes
+
+    def encode(self) -> bytes:
+        """TRAILER_BYTES bytes."""
+        body = _TRAILER.pack(TRAILER_MAGIC, self.token, self.payload_bytes, self.sha256)
+        return body + _check(body)
+
+    @classmethod
+    def decode(cls, data: bytes) -> FlowTrailer:
+        """Read a trailer back. Raises TrailerError and says what is wrong with it."""
+        body, check = data[: _TRAILER.size], data[_TRAILER.size :]
+        if len(data) != TRAILER_BYTES or not data.startswith(TRAILER_MAGIC):
+            raise TrailerError("flow trailer: missing, the stream ends with other bytes")
+        if check != _check(body):
+            raise TrailerError("flow trailer: damaged, its check does not match")
+        _, token, payload_bytes, sha256 = _TRAILER.unpack(body)
+        return cls(token, payload_bytes, sha256)
+
+
+Piece = memoryview | bytes
+
+
+class StreamParser:
+    """Cuts a stream into header, payload and trailer, however it arrives."""
+
+    def __init__(self) -> None:
+        self.header: FlowHeader | None = None
+        self._head = bytearray()
+        self._held = b""
+        self._payload_bytes = 0
+
+    @property
+    def payload_bytes(self) -> int:
+        """Payload bytes given out so far."""
+        return self._payload_bytes
+
+    def feed(self, chunk: memoryview) -> tuple[Piece, ...]:
+        """Take the next bytes; give the payload among them, in order.
+
+        The pieces are views of `chunk` (or a few bytes held back before): use them before the
+        buffer is filled again. Raises HeaderError, or TrailerError for bytes after the trailer.
+        """
+        if self.header is None:
+            chunk = self._feed_header(chunk)
+        if self.header is None or not len(chunk):
+            return ()
+        if self.header.size_bytes is None:
+            pieces = self._feed_open(chunk)
+        else:
+            pieces = self._feed_declared(chunk, self.header.size_bytes)
+        self._payload_bytes += sum(map(len, pieces))
+        return pieces
+
+    def finish(self) -> FlowTrailer:
+        """The stream has ended: check and give the trailer.
+
+        Raises TruncatedError if bytes are missing, TrailerError if the trailer is not one or
+        contradicts the header or the number of payload bytes.
+        """
+        if self.header is None:
+            raise TruncatedError(
+                f"stream ended after {len(self._head)} bytes, in the header of {HEADER_BYTES}"
+            )
+        if len(self._held) < TRAILER_BYTES:
+            raise TruncatedError(
+                f"stream ended after {self._payload_bytes} payload bytes"
+                f"{_of(self.header.size_bytes)}, before its trailer was complete"
+            )
+        trailer = FlowTrailer.decode(self._held)
+        if trailer.token != self.header.token:
+            raise TrailerError("flow trailer: its token is not the header's")
+        if trailer.payload_bytes != self._payload_bytes:
+            raise TrailerError(
+                f"flow trailer: announces {trailer.payload_bytes} payload bytes, "
+                f"{self._payload_bytes} arrived"
+            )
+        return trailer
+
+    def _feed_header(self, chunk: memoryview) -> memoryview:
+        missing = HEADER_BYTES - len(self._head)
+        self._head += chunk[:missing]
+        # Refuse a foreign stream at its first bytes: it may never send HEADER_BYTES of them.
+        seen = bytes(self._head[: len(HEADER_MAGIC)])
+        if not HEADER_MAGIC.startswith(seen):
+            raise HeaderError(f"flow header: not a sentinel flow, it begins with {seen!r}")
+        if len(self._head) == HEADER_BYTES:
+            self.header = FlowHeader.decode(bytes(self._head))
+        return chunk[missing:]
+
+    def _feed_declared(self, chunk: memoryview, size_bytes: int) -> tuple[Piece, ...]:
+        payload = chunk[: size_bytes - self._payload_bytes]
+        rest = chunk[len(payload) :]
+        if len(rest):
+            self._held += bytes(rest[: TRAILER_BYTES + 1])
+            if len(self._held) > TRAILER_BYTES:
+                raise TrailerError(
+                    f"flow trailer: more bytes follow it; {size_bytes} payload bytes were declared"
+                )
+        return (payload,) if len(payload) else ()
+
+    def _feed_open(self, chunk: memoryview) -> tuple[Piece, ...]:
+        if len(chunk) >= TRAILER_BYTES:
+            held, self._held = self._held, bytes(chunk[-TRAILER_BYTES:])
+            pieces: tuple[Piece, ...] = (held, chunk[:-TRAILER_BYTES])
+        else:
+            joined = self._held + bytes(chunk)
+            keep = min(len(joined), TRAILER_BYTES)
+            self._held = joined[len(joined) - keep :]
+            pieces = (joined[: len(joined) - keep],)
+        return tuple(piece for piece in pieces if len(piece))
+
+
+def _of(size_bytes: int | None) -> str:
+    return "" if size_bytes is None else f" of {size_bytes} declared"
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a receiver can say about a flow that ended.
+
+    `complete`: header and trailer were intact and the length agrees. `sha256_ok`: complete, and
+    the digest of what arrived is the one in the trailer. `error` is empty if both hold.
+    """
+
+    payload_bytes: int
+    sha256: bytes
+    complete: bool
+    sha256_ok: bool
+    error: str
+
+
+class StreamVerifier:
+    """A `StreamParser` that hashes the payload and judges the flow at its end."""
+
+    def __init__(self, run: str) -> None:
+        self._run = run
+        self._parser = StreamParser()
+        self._hash = hashlib.sha256()
+        self._token_checked = False
+
+    @property
+    def header(self) -> FlowHeader | None:
+        """The flow's header once it was read."""
+        return self._parser.header
+
+    @property
+    def payload_bytes(self) -> int:
+        """Payload bytes seen (and hashed) so far."""
+        return self._parser.payload_bytes
+
+    def feed(self, chunk: memoryview) -> int:
+        """Take the next bytes of the stream; give the number of payload bytes among them.
+
+        Raises FramingError as soon as the stream cannot be an intact flow of this run.
+        """
+        before = self._parser.payload_bytes
+        for piece in self._parser.feed(chunk):
+            self._hash.update(piece)
+        if not self._token_checked:
+            self._check_token()
+        return self._parser.payload_bytes - before
+
+    def finish(self) -> Verdict:
+        """The stream has ended (or was given up): the judgement."""
+        digest = self._hash.digest()
+        try:
+            trailer = self._parser.finish()
+        except FramingError as error:
+            return Verdict(self.payload_bytes, digest, False, False, str(error))
+        if trailer.sha256 != digest:
+            error_text = (
+                f"payload damaged: SHA-256 {digest.hex()} arrived, {trailer.sha256.hex()} was sent"
+            )
+            return Verdict(self.payload_bytes, digest, True, False, error_text)
+        return Verdict(self.payload_bytes, digest, True, True, "")
+
+    def _check_token(self) -> None:
+        header = self._parser.header
+        if header is None:
+            return
+        self._token_checked = True
+        if header.token != flow_token(self._run, header.flow_id):
+            raise HeaderError(
+                f"flow header: flow {header.flow_id} does not belong to run {self._run!r}; "
+                "it comes from another run"
+            )

@@ -1,0 +1,219 @@
+"""`sentinel-node`: start a node, on a controller's behalf or by itself; signals and exit codes.
+
+Exit codes: 0 done, 1 a flow failed or something unexpected, 2 usage, 3 missing privilege or
+kernel feature.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import logging
+import os
+import resource
+import sys
+from collections.abc import Callable, Sequence
+
+from sentinel_node.daemon.receiver import ListenSpec
+from sentinel_node.daemon.relay import DEFAULT_MODE, RelayMode, RelaySpec
+from sentinel_node.daemon.sender import FlowOrder, SendSpec
+from sentinel_node.daemon.server import DaemonConfig, check_control, serve
+from sentinel_node.daemon.sockets import TcpProfile, family_of
+from sentinel_node.daemon.standalone import (
+    NS_PER_S,
+    StandaloneConfig,
+    StandaloneSpec,
+    run_standalone,
+)
+from sentinel_node.errors import (
+    AddressError,
+    NodeError,
+    PrivilegeError,
+    RequestError,
+    UnsupportedOptionError,
+)
+
+logger = logging.getLogger(__name__)
+
+EXIT_OK = 0
+EXIT_FAILED = 1
+EXIT_USAGE = 2
+EXIT_MISSING = 3
+
+ROLES = ("sender", "intermediate", "receiver")
+
+
+def parse_host_port(text: str) -> tuple[str, int]:
+    """`1.2.3.4:5`, `[::1]:5` or `:5` (any IPv4 address). Raises RequestError."""
+    host, colon, port = text.rpartition(":")
+    if not colon or not port.isdecimal() or not 0 <= int(port) <= 65535:
+        raise RequestError(f"not HOST:PORT with a port from 0 to 65535: {text!r}")
+    host = host.removeprefix("[").removesuffix("]") or "0.0.0.0"
+    family_of(host)
+    return host, int(port)
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """The command line of `sentinel-node`."""
+    parser = argparse.ArgumentParser(
+        prog="sentinel-node",
+        description="A node of sentinel-sim: sender, intermediate or receiver.",
+        epilog="With --control the node waits for a controller. Without it, it acts by itself: "
+        "receiver --listen H:P; intermediate --listen H:P --target H:P; "
+        "sender --target H:P and --bytes N or --duration S.",
+    )
+    add = parser.add_argument
+    add("--role", choices=ROLES, required=True)
+    add("--node", default="", help="the node's name (default: the role)")
+    add("--run-id", default="", help="names the experiment (default by itself: standalone)")
+    add("--log-level", default="INFO", choices=("DEBUG", "INFO", "WARNING", "ERROR"))
+    control = parser.add_argument_group("driven by a controller")
+    control.add_argument("--control", help="unix:/path or HOST:PORT to take commands on")
+    control.add_argument("--flow-map-fd", type=int, help="read-only descriptor of the FSU's map")
+    alone = parser.add_argument_group("by itself, on real hosts")
+    add = alone.add_argument
+    add("--listen", metavar="H:P", help="where to accept flows")
+    add("--target", metavar="H:P", help="where to send or relay to")
+    add("--source", metavar="H", default="", help="address to send or relay from")
+    add("--bytes", type=int, default=0, metavar="N", help="payload to send")
+    add("--duration", type=float, default=0.0, metavar="S", help="send for S seconds")
+    add(
+        "--flows",
+        type=int,
+        default=0,
+        metavar="N",
+        help="sender: how many at once (default 1); else: finish after N (default: never)",
+    )
+    add("--seed", type=int, default=1, help="of the payload")
+    add("--congestion-control", default="", metavar="NAME")
+    add("--relay-mode", choices=[mode.value for mode in RelayMode], default=DEFAULT_MODE.value)
+    return parser
+
+
+def daemon_config(options: argparse.Namespace) -> DaemonConfig:
+    """From the command line. Raises RequestError or AddressError."""
+    for name in ("listen", "target", "source", "bytes", "duration", "flows"):
+        if getattr(options, name):
+            raise RequestError(f"--{name} cannot be used with --control; the controller says it")
+    control: str = options.control
+    if not control.startswith("unix:"):
+        parse_host_port(control)
+    check_control(control)
+    return DaemonConfig(
+        node=options.node or options.role,
+        role=options.role,
+        control=control,
+        run_id=options.run_id,
+        flow_map_fd=options.flow_map_fd,
+    )
+
+
+def standalone_config(options: argparse.Namespace) -> StandaloneConfig:
+    """From the command line. Raises RequestError if the role lacks something."""
+    needed = {
+        "sender": ("target",),
+        "intermediate": ("listen", "target"),
+        "receiver": ("listen",),
+    }[options.role]
+    for name in ("listen", "target"):
+        if bool(getattr(options, name)) != (name in needed):
+            verb = "needs" if name in needed else "does not take"
+            raise RequestError(f"--role {options.role} without --control {verb} --{name} HOST:PORT")
+    if options.flow_map_fd is not None:
+        raise RequestError("--flow-map-fd is of use with --control only")
+    if options.flows < 0:
+        raise RequestError(f"--flows must not be negative, got {options.flows}")
+    make: dict[str, Callable[[argparse.Namespace], StandaloneSpec]]
+    make = {"sender": _send_spec, "intermediate": _relay_spec, "receiver": _listen_spec}
+    return StandaloneConfig(
+        run_id=options.run_id or "standalone",
+        spec=make[options.role](options),
+        flows=options.flows,
+    )
+
+
+def _profile(options: argparse.Namespace) -> TcpProfile:
+    return TcpProfile(congestion_control=options.congestion_control)
+
+
+def _listen_spec(options: argparse.Namespace) -> ListenSpec:
+    host, port = parse_host_port(options.listen)
+    return ListenSpec(host, port, _profile(options))
+
+
+def _relay_spec(options: argparse.Namespace) -> RelaySpec:
+    listen_host, listen_port = parse_host_port(options.listen)
+    target_host, target_port = parse_host_port(options.target)
+    return RelaySpec(
+        listen_address=listen_host,
+        listen_port=listen_port,
+        target_address=target_host,
+        target_port=target_port,
+        source_address=options.source,
+        accept_profile=_profile(options),
+        connect_profile=_profile(options),
+        mode=RelayMode(options.relay_mode),
+    )
+
+
+def _send_spec(options: argparse.Namespace) -> SendSpec:
+    host, port = parse_host_port(options.target)
+    if options.bytes < 0 or not 0 <= options.duration < 1e9:
+        raise RequestError("--bytes and --duration must not be negative")
+    # Flow ids are chosen anew each time: the receiver may serve many senders.
+    first = int.from_bytes(os.urandom(6), "big") + 1
+    return SendSpec(
+        orders=tuple(
+            FlowOrder(
+                flow_id=first + index,
+                seed=options.seed,
+                target_address=host,
+                target_port=port,
+                source_address=options.source,
+                size_bytes=options.bytes,
+                duration_ns=round(options.duration * NS_PER_S),
+            )
+            for index in range(options.flows or 1)
+        ),
+        profile=_profile(options),
+    )
+
+
+def _allow_many_files() -> None:
+    """Lift the soft limit on descriptors to the hard one: a relayed flow takes up to six."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def _run(options: argparse.Namespace) -> int:
+    if options.control:
+        asyncio.run(serve(daemon_config(options)))
+        return EXIT_OK
+    return EXIT_OK if run_standalone(standalone_config(options)) else EXIT_FAILED
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Entry point of `sentinel-node`; gives the exit code."""
+    options = make_parser().parse_args(argv)
+    logging.basicConfig(
+        level=options.log_level,
+        stream=sys.stderr,
+        format=f"%(asctime)s %(levelname)s {options.node or options.role} %(message)s",
+    )
+    os.umask(0o077)  # the control socket is for our own user
+    _allow_many_files()
+    try:
+        return _run(options)
+    except (RequestError, AddressError) as error:
+        logger.error("%s", error)
+        return EXIT_USAGE
+    except (PrivilegeError, UnsupportedOptionError) as error:
+        logger.error("%s", error)
+        return EXIT_MISSING
+    except NodeError as error:
+        logger.error("%s", error)
+        return EXIT_FAILED
+
+
+if __name__ == "__main__":
+    sys.exit(main())

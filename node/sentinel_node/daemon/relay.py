@@ -1,0 +1,256 @@
+"""The intermediate: ends TCP on one side, starts it anew on the other, and moves the bytes.
+
+One thread per relayed connection serves both directions with non-blocking calls and one poll(2).
+The rules (bounded memory, half-close, reset) are those of `core.relaying`; a failure on one side
+becomes a reset on the other. What was read and not yet written then is lost, as it would be with
+a reset end to end.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import select
+import socket
+import time
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from sentinel_node.core.framing import HEADER_BYTES, FlowHeader
+from sentinel_node.daemon import sockets
+from sentinel_node.daemon.connection import TrackedConnection
+from sentinel_node.daemon.relay_lanes import CopyLane, Lane, SpliceLane
+from sentinel_node.daemon.run import NodeRun, accept_in_background
+from sentinel_node.daemon.sockets import TcpProfile
+from sentinel_node.errors import HeaderError, NodeError, RequestError, Stopped
+
+DEFAULT_BUFFER_BYTES = 256 * 1024
+MAX_BUFFER_BYTES = 64 * 1024 * 1024
+CONNECT_TIMEOUT_NS = 60_000_000_000
+
+
+class RelayMode(StrEnum):
+    """How bytes move through the relay."""
+
+    COPY = "copy"
+    SPLICE = "splice"
+
+
+DEFAULT_MODE = RelayMode.COPY
+
+
+@dataclass(frozen=True, slots=True)
+class RelaySpec:
+    """Where to accept, where to connect onward, and how.
+
+    `buffer_bytes` is held in user space (the pipe, for splice) per connection and direction.
+    """
+
+    listen_address: str
+    listen_port: int
+    target_address: str
+    target_port: int
+    source_address: str = ""
+    accept_profile: TcpProfile = field(default_factory=TcpProfile)
+    connect_profile: TcpProfile = field(default_factory=TcpProfile)
+    mode: RelayMode = DEFAULT_MODE
+    buffer_bytes: int = DEFAULT_BUFFER_BYTES
+
+    def __post_init__(self) -> None:
+        if not 4096 <= self.buffer_bytes <= MAX_BUFFER_BYTES:
+            raise RequestError(
+                f"relay buffer_bytes must be from 4096 to {MAX_BUFFER_BYTES}, "
+                f"got {self.buffer_bytes}"
+            )
+        if not 1 <= self.target_port <= 65535:
+            raise RequestError(f"target_port must be from 1 to 65535, got {self.target_port}")
+
+
+def start_relaying(run: NodeRun, spec: RelaySpec) -> int:
+    """Bind and relay every connection until the run ends. Gives the port."""
+    sockets.prepare(spec.source_address, spec.target_address, spec.connect_profile).close()
+    listener = sockets.listen(spec.listen_address, spec.listen_port, spec.accept_profile)
+    port = int(listener.getsockname()[1])
+
+    def handle(run: NodeRun, sock: socket.socket, accepted_ns: int) -> None:
+        _relay_connection(run, sock, accepted_ns, spec)
+
+    accept_in_background(run, listener, handle)
+    return port
+
+
+class SideFailedError(NodeError):
+    """One side of a relayed connection failed; the other has to be reset."""
+
+    def __init__(self, connection: TrackedConnection, code: int) -> None:
+        super().__init__(f"{connection.name}: {os.strerror(code)}")
+
+
+def _relay_connection(
+    run: NodeRun, accepted: socket.socket, accepted_ns: int, spec: RelaySpec
+) -> None:
+    run.begin_work()
+    inward = run.track(accepted, "in", accepted_ns)
+    outward: TrackedConnection | None = None
+    clean = False
+    try:
+        _establish(run, inward)
+        outward = _connect_onward(run, spec)
+        with _Pump(run, inward, outward, spec) as pump:
+            pump.run_to_end()
+        clean = True
+    except Stopped as stopped:
+        run.event(f"relay {inward.name}: {stopped}")
+    except NodeError as error:
+        run.event(f"relay {inward.name}: {error}; reset passed on")
+    finally:
+        run.untrack(inward, reset=not clean)
+        if outward is not None:
+            run.untrack(outward, reset=not clean)
+        run.end_work()
+
+
+def _establish(run: NodeRun, connection: TrackedConnection) -> None:
+    try:
+        # A relay must not add delay of its own: no Nagle between two legs (RFC 9293, 3.7.4).
+        connection.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        run.watch(connection)
+    except OSError as error:
+        raise SideFailedError(connection, error.errno or errno.EIO) from error
+
+
+def _connect_onward(run: NodeRun, spec: RelaySpec) -> TrackedConnection:
+    sock = sockets.prepare(spec.source_address, spec.target_address, spec.connect_profile)
+    connection = run.track(sock, "out", time.monotonic_ns())
+    try:
+        sockets.connect(
+            sock,
+            spec.target_address,
+            spec.target_port,
+            stop=run.stop,
+            timeout_ns=CONNECT_TIMEOUT_NS,
+        )
+        _establish(run, connection)
+    except NodeError:
+        run.untrack(connection, reset=True)
+        raise
+    return connection
+
+
+@dataclass(frozen=True, slots=True)
+class _Way:
+    """One direction: the lane and the connections at its ends."""
+
+    lane: Lane
+    source: TrackedConnection
+    sink: TrackedConnection
+
+
+class _Pump:
+    """Moves bytes both ways between two established connections until both have ended."""
+
+    def __init__(
+        self, run: NodeRun, inward: TrackedConnection, outward: TrackedConnection, spec: RelaySpec
+    ) -> None:
+        kind = CopyLane if spec.mode is RelayMode.COPY else SpliceLane
+        self._run = run
+        self._inward = inward
+        self._outward = outward
+        self._ways: list[_Way] = []
+        for source, sink in ((inward, outward), (outward, inward)):
+            lane = kind(source.sock, sink.sock, spec.buffer_bytes, run.gauge.add)
+            self._ways.append(_Way(lane, source, sink))
+        self._forward, self._backward = self._ways
+        self._poller = select.poll()
+        self._poller.register(run.stop.fileno(), select.POLLIN)
+        self._sides = {side.sock.fileno(): side for side in (inward, outward)}
+        self._masks: dict[int, int] = {}
+
+    def __enter__(self) -> _Pump:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        for way in self._ways:
+            way.lane.close()
+
+    def run_to_end(self) -> None:
+        """Return when both directions are closed. Raises SideFailedError or Stopped."""
+        while not all(way.lane.state.sink_closed for way in self._ways):
+            self._run.stop.raise_if_set()
+            # Both directions get their turn, so that neither starves the other.
+            forward, backward = self._step(self._forward), self._step(self._backward)
+            if not forward and not backward:
+                self._wait()
+        self._run.event(
+            f"relay {self._inward.name}: closed, {self._forward.lane.state.moved_bytes} bytes "
+            f"forward, {self._backward.lane.state.moved_bytes} back"
+        )
+
+    def _step(self, way: _Way) -> bool:
+        lane = way.lane
+        progress = False
+        if lane.wants_read:
+            progress = self._read(way)
+        if lane.state.wants_write:
+            try:
+                progress |= lane.write()
+            except OSError as error:
+                raise SideFailedError(way.sink, error.errno or errno.EIO) from error
+        if way is self._forward:
+            self._inward.bytes_moved = lane.state.moved_bytes + lane.state.buffered_bytes
+            self._outward.bytes_moved = lane.state.moved_bytes
+        if lane.state.must_close_sink:
+            self._close_sink(way)
+            progress = True
+        return progress
+
+    def _read(self, way: _Way) -> bool:
+        try:
+            if way is self._forward and not self._inward.bytes_moved:
+                self._note_flow()
+            return way.lane.read()
+        except BlockingIOError:
+            return False
+        except OSError as error:
+            raise SideFailedError(way.source, error.errno or errno.EIO) from error
+
+    def _note_flow(self) -> None:
+        """Learn the flow's id from its header, if it is one; the bytes stay where they are."""
+        first = self._inward.sock.recv(HEADER_BYTES, socket.MSG_PEEK)
+        try:
+            flow_id = FlowHeader.decode(first).flow_id
+        except HeaderError:
+            return  # a relay carries any stream; this one stays without a number
+        self._inward.flow_id = self._outward.flow_id = flow_id
+
+    def _close_sink(self, way: _Way) -> None:
+        try:
+            way.sink.sock.shutdown(socket.SHUT_WR)
+        except OSError as error:
+            raise SideFailedError(way.sink, error.errno or errno.EIO) from error
+        way.lane.state.on_sink_closed()
+        direction = "forward" if way is self._forward else "back"
+        self._run.event(f"relay {self._inward.name}: half-close passed on {direction}")
+
+    def _wait(self) -> None:
+        self._set_mask(self._inward, self._forward.lane, self._backward.lane)
+        self._set_mask(self._outward, self._backward.lane, self._forward.lane)
+        for fd, events in self._poller.poll():
+            side = self._sides.get(fd)
+            if side is not None and events & select.POLLERR:
+                code = side.sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+                if code:
+                    raise SideFailedError(side, code)
+
+    def _set_mask(self, side: TrackedConnection, from_side: Lane, to_side: Lane) -> None:
+        mask = select.POLLIN if from_side.wants_read else 0
+        mask |= select.POLLOUT if to_side.state.wants_write else 0
+        fd = side.sock.fileno()
+        if from_side.state.source_ended and to_side.state.sink_closed:
+            # Nothing can happen here any more, but poll would report POLLHUP for ever.
+            if self._masks.pop(fd, None) is not None:
+                self._poller.unregister(fd)
+        elif self._masks.get(fd) != mask:
+            # Mask 0 too: an error (a reset) is reported all the same.
+            self._poller.register(fd, mask)
+            self._masks[fd] = mask

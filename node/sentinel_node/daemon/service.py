@@ -1,0 +1,208 @@
+"""The node-control service: translate, call, translate back. It decides nothing itself."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import wraps
+from importlib.metadata import PackageNotFoundError, version
+from typing import TypeVar
+
+import grpc
+from sentinel_proto.v1 import node_control_pb2 as pb
+from sentinel_proto.v1 import node_control_pb2_grpc as pb_grpc
+
+from sentinel_node import errors
+from sentinel_node.daemon import convert
+from sentinel_node.daemon.fsu import read_flow_metrics
+from sentinel_node.daemon.receiver import start_listening
+from sentinel_node.daemon.records import FlowRecord
+from sentinel_node.daemon.relay import start_relaying
+from sentinel_node.daemon.run import NodeRun
+from sentinel_node.daemon.runs import NodeRuns
+from sentinel_node.daemon.sender import start_sending
+
+logger = logging.getLogger(__name__)
+
+DEFAULT_PROGRESS_INTERVAL_NS = 200_000_000
+
+STATUS_OF: dict[type[errors.NodeError], grpc.StatusCode] = {
+    errors.RequestError: grpc.StatusCode.INVALID_ARGUMENT,
+    errors.RoleError: grpc.StatusCode.FAILED_PRECONDITION,
+    errors.UnsupportedOptionError: grpc.StatusCode.FAILED_PRECONDITION,
+    errors.AddressInUseError: grpc.StatusCode.ALREADY_EXISTS,
+    errors.AddressError: grpc.StatusCode.FAILED_PRECONDITION,
+    errors.UnknownRunError: grpc.StatusCode.NOT_FOUND,
+    errors.PrivilegeError: grpc.StatusCode.PERMISSION_DENIED,
+    errors.FlowMapError: grpc.StatusCode.INTERNAL,
+    errors.ShuttingDownError: grpc.StatusCode.UNAVAILABLE,
+    errors.Stopped: grpc.StatusCode.ABORTED,
+    errors.StalledError: grpc.StatusCode.DEADLINE_EXCEEDED,
+    errors.NodeError: grpc.StatusCode.UNKNOWN,
+}
+"""The one table from exceptions to gRPC; the nearest class in the MRO counts."""
+
+RequestT = TypeVar("RequestT")
+ReplyT = TypeVar("ReplyT")
+Context = grpc.aio.ServicerContext[RequestT, ReplyT]
+
+
+def status_of(error: errors.NodeError) -> grpc.StatusCode:
+    """The gRPC status code for an error of this node."""
+    return next(STATUS_OF[kind] for kind in type(error).__mro__ if kind in STATUS_OF)
+
+
+Handler = Callable[["NodeControlService", RequestT, Context[RequestT, ReplyT]], Awaitable[ReplyT]]
+
+
+def translated(handler: Handler[RequestT, ReplyT]) -> Handler[RequestT, ReplyT]:
+    """Answer a NodeError with its status code and its message."""
+
+    @wraps(handler)
+    async def call(
+        self: NodeControlService, request: RequestT, context: Context[RequestT, ReplyT]
+    ) -> ReplyT:
+        try:
+            return await handler(self, request, context)
+        except errors.NodeError as error:
+            logger.warning("%s refused: %s", handler.__name__, error)
+            await context.abort(status_of(error), str(error))
+
+    return call
+
+
+def _version() -> str:
+    try:
+        return version("sentinel-sim")
+    except PackageNotFoundError:
+        return "uninstalled"
+
+
+class NodeControlService(pb_grpc.NodeControlServicer):
+    """One node's service. `finish` is set when a Shutdown was accepted."""
+
+    def __init__(self, node: str, role: str, runs: NodeRuns, map_fd: int | None) -> None:
+        self.finish = asyncio.Event()
+        self._node = node
+        self._role = role
+        self._runs = runs
+        self._map_fd = map_fd
+
+    @translated
+    async def Hello(
+        self, request: pb.HelloRequest, context: Context[pb.HelloRequest, pb.HelloReply]
+    ) -> pb.HelloReply:
+        """Who the daemon is."""
+        return pb.HelloReply(node=self._node, role=self._role, version=_version(), pid=os.getpid())
+
+    @translated
+    async def Listen(
+        self, request: pb.ListenRequest, context: Context[pb.ListenRequest, pb.ListenReply]
+    ) -> pb.ListenReply:
+        """Receiver: accept flows."""
+        self._need_role("Listen", "receiver")
+        spec = convert.listen_spec(request)
+        run = self._runs.open(convert.run_name(request.run))
+        return pb.ListenReply(port=start_listening(run, spec))
+
+    @translated
+    async def Relay(
+        self, request: pb.RelayRequest, context: Context[pb.RelayRequest, pb.RelayReply]
+    ) -> pb.RelayReply:
+        """Intermediate: relay connections."""
+        self._need_role("Relay", "intermediate")
+        spec = convert.relay_spec(request)
+        run = self._runs.open(convert.run_name(request.run))
+        return pb.RelayReply(port=start_relaying(run, spec))
+
+    async def Send(
+        self, request: pb.SendRequest, context: Context[pb.SendRequest, pb.SendProgress]
+    ) -> AsyncIterator[pb.SendProgress]:
+        """Sender: send flows, and stream the progress.
+
+        When the caller cancels or goes away, the flows go on; Release ends them.
+        """
+        try:
+            self._need_role("Send", "sender")
+            spec = convert.send_spec(request)
+            run = self._runs.open(convert.run_name(request.run))
+            records = start_sending(run, spec)
+        except errors.NodeError as error:
+            logger.warning("Send refused: %s", error)
+            await context.abort(status_of(error), str(error))
+        interval_ns = request.progress_interval_ns or DEFAULT_PROGRESS_INTERVAL_NS
+        last: pb.SendProgress | None = None
+        while last is None or not last.done:
+            now = _progress(run, records)
+            if now != last:
+                yield now
+                last = now
+            if not now.done:
+                await self._runs.changed.wait_for(
+                    lambda: _ended(run, records), timeout_s=interval_ns / 1e9
+                )
+
+    @translated
+    async def Collect(
+        self, request: pb.CollectRequest, context: Context[pb.CollectRequest, pb.CollectReply]
+    ) -> pb.CollectReply:
+        """What this node measured for a run."""
+        run = self._runs.get(convert.run_name(request.run))
+
+        def finished() -> bool:
+            return run.ended >= request.expect_flows and not run.active
+
+        complete = await self._runs.changed.wait_for(
+            lambda: run.closed or finished(), timeout_s=request.wait_ns / 1e9
+        )
+        if run.closed:
+            raise errors.Stopped
+        # Thousands of samples are unpacked: not on the event loop.
+        return await asyncio.to_thread(convert.collect_reply, run, complete=complete)
+
+    @translated
+    async def Release(
+        self, request: pb.ReleaseRequest, context: Context[pb.ReleaseRequest, pb.ReleaseReply]
+    ) -> pb.ReleaseReply:
+        """End a run and forget it."""
+        closed = await self._runs.release(convert.run_name(request.run))
+        return pb.ReleaseReply(connections_closed=closed)
+
+    @translated
+    async def ReadFlowMetrics(
+        self,
+        request: pb.ReadFlowMetricsRequest,
+        context: Context[pb.ReadFlowMetricsRequest, pb.ReadFlowMetricsReply],
+    ) -> pb.ReadFlowMetricsReply:
+        """Flow records of the FSU on this node."""
+        return await asyncio.to_thread(read_flow_metrics, self._map_fd)
+
+    @translated
+    async def Shutdown(
+        self, request: pb.ShutdownRequest, context: Context[pb.ShutdownRequest, pb.ShutdownReply]
+    ) -> pb.ShutdownReply:
+        """Finish and exit 0."""
+        self.finish.set()
+        return pb.ShutdownReply()
+
+    def _need_role(self, command: str, role: str) -> None:
+        if self._role != role:
+            raise errors.RoleError(command, self._role, role)
+
+
+def _ended(run: NodeRun, records: tuple[FlowRecord, ...]) -> bool:
+    return run.closed or all(record.ended for record in records)
+
+
+def _progress(run: NodeRun, records: tuple[FlowRecord, ...]) -> pb.SendProgress:
+    failed = sum(record.ended and not record.complete for record in records)
+    done = sum(record.ended and record.complete for record in records)
+    return pb.SendProgress(
+        bytes_written=sum(record.payload_bytes for record in records),
+        flows_active=len(records) - done - failed,
+        flows_done=done,
+        flows_failed=failed,
+        done=_ended(run, records),
+    )
