@@ -102,16 +102,22 @@ class _Sitting:
         self._complete = False
         self.journal: Journal | None = None
 
-    async def run(self) -> None:
+    async def run(self, interrupts: Interrupts) -> None:
         async with self._job.backend() as backend:
-            journal = self._open(backend)
-            self.journal = journal
-            for spec in in_order(self._job.plan):
-                if spec.key in journal.records or not is_due(self._job.plan, spec, journal.records):
-                    continue
+            try:
+                self.journal = self._open(backend)
+                await self._all_runs(backend, self.journal)
+                self._complete = True
+            finally:
+                # A signal must not cancel the tear-down: what it left would need `clean`.
+                interrupts.close()
+
+    async def _all_runs(self, backend: Backend, journal: Journal) -> None:
+        plan = self._job.plan
+        for spec in in_order(plan):
+            if spec.key not in journal.records and is_due(plan, spec, journal.records):
                 raw = await self._make(backend, spec, journal)
                 self._job.observer.run_ended(spec, journal.add(raw))
-        self._complete = True
 
     def close(self) -> results.Result | None:
         return self.journal.save(complete=self._complete) if self.journal else None
