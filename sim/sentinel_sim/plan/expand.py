@@ -229,7 +229,10 @@ def _draft(
         for key, value in settings.items()
         if key != sweeping.DISTANCE
     }
-    slug = [f"{key}{value}" for key, value in params.items()]
+    slug = [
+        f"{key}{value:.10g}" if isinstance(value, float) else f"{key}{value}"
+        for key, value in params.items()
+    ]
     distance_km = _path_distance_km(network)
     if sweeping.DISTANCE in settings:
         distance_km = parse_distance_km(settings[sweeping.DISTANCE])

@@ -7,14 +7,23 @@ from dataclasses import dataclass
 
 from sentinel_sim.errors import TopologyError
 
+from sentinel_sim.topology.units import shorten
+
 KeyPath = tuple[str | int, ...]
 
 MAX_SHOWN = 20
+MAX_WORD = 40
 
 
 def dotted(path: KeyPath) -> str:
     """`("links", 0, "rate")` is `links.0.rate`: the form that sweep keys have, too."""
-    return ".".join(str(part) for part in path)
+    return ".".join(_word(part) for part in path)
+
+
+def _word(part: str | int) -> str:
+    """A part of a key as it may stand in a terminal: no control characters, not endless."""
+    text = str(part)
+    return text if text.isprintable() and len(text) <= MAX_WORD else shorten(text)
 
 
 @dataclass(frozen=True, slots=True)

@@ -240,6 +240,15 @@ def format_rate(rate_bps: int) -> str:
     return _format_whole(rate_bps, RATE)
 
 
+def about_rate(rate_bps: float) -> str:
+    """`rate_bps` to three digits, for figures in messages: "252 Mbit/s"."""
+    unit = max(
+        (name for name, factor in RATE.units.items() if factor <= max(rate_bps, 1)),
+        key=lambda name: RATE.units[name],
+    )
+    return f"{rate_bps / RATE.units[unit]:.3g} {unit}"
+
+
 def format_time(time_ns: int) -> str:
     """`time_ns` in the unit that needs the fewest digits; exact."""
     return _format_whole(time_ns, TIME)
