@@ -95,9 +95,7 @@ def attach_xdp(
     where = _where(ifname, netns)
 
     def inside() -> int:
-        return syscalls.link_create(
-            prog_fd, _ifindex(ifname, where), _BPF_XDP, _XDP_FLAGS[mode]
-        )
+        return syscalls.link_create(prog_fd, _ifindex(ifname, where), _BPF_XDP, _XDP_FLAGS[mode])
 
     try:
         return XdpAttachment(run_in_netns(netns, inside), where)

@@ -15,7 +15,7 @@ ETH_IPV6 = 0x86DD
 ETH_QINQ = 0x88A8
 ICMP, TCP, UDP, ICMPV6 = 1, 6, 17, 58
 
-_MACS = bytes.fromhex("020000000002" "020000000001")
+_MACS = bytes.fromhex("020000000002020000000001")
 
 
 def ethernet(payload: bytes, ethertype: int, *tags: tuple[int, int]) -> bytes:

@@ -379,9 +379,7 @@ def link_create(prog_fd: int, ifindex: int, attach_type: int, flags: int) -> int
     """
     return bpf(
         LINK_CREATE,
-        _LinkCreate(
-            prog_fd=prog_fd, target_ifindex=ifindex, attach_type=attach_type, flags=flags
-        ),
+        _LinkCreate(prog_fd=prog_fd, target_ifindex=ifindex, attach_type=attach_type, flags=flags),
     )
 
 

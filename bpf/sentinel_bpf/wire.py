@@ -75,9 +75,7 @@ class LossStage:
         """
         config = abi.WireLossConfig(check_seed(seed), loss_threshold(probability))
         maps.update(self._programs.map_fd("wire_loss_config"), _FIRST, bytes(config))
-        maps.update(
-            self._programs.map_fd("wire_loss_state"), _FIRST, bytes(abi.WireLossState())
-        )
+        maps.update(self._programs.map_fd("wire_loss_state"), _FIRST, bytes(abi.WireLossState()))
 
     def read(self) -> LossReading:
         """Packets seen and dropped since `configure`."""
@@ -174,8 +172,7 @@ class WireProbes:
     def _sum(self, name: str, kind: type[ctypes.Structure]) -> dict[str, int]:
         per_cpu = self._per_cpu(name, kind)
         return {
-            entry[0]: sum(int(getattr(cpu, entry[0])) for cpu in per_cpu)
-            for entry in kind._fields_
+            entry[0]: sum(int(getattr(cpu, entry[0])) for cpu in per_cpu) for entry in kind._fields_
         }
 
     def _transits(self, states: list[ctypes.Structure]) -> list[npt.NDArray[np.uint64]]:
@@ -189,9 +186,7 @@ class WireProbes:
         return [rows[:count, cpu] for cpu, count in enumerate(kept)]
 
 
-def merge_samples(
-    kept: list[npt.NDArray[np.uint64]], totals: list[int]
-) -> npt.NDArray[np.uint64]:
+def merge_samples(kept: list[npt.NDArray[np.uint64]], totals: list[int]) -> npt.NDArray[np.uint64]:
     """One uniform sample out of those of several CPUs: kept[i] stands for totals[i] values.
 
     A CPU that kept a larger share of what it measured gives up some, chosen by a fixed hash, so
