@@ -98,10 +98,11 @@ class Verdict:
 KERNEL_CURE = (
     "boot a kernel that has it, Debian's for example: apt-get install --yes linux-image-amd64"
 )
+ROOT_CURE = "sudo .venv/bin/sentinel-sim doctor"
 _CANNOT_RUN = "nothing can be emulated"
 
 CATALOGUE: tuple[Entry, ...] = (
-    Entry("privileges", Need.ALWAYS, _CANNOT_RUN, "sudo .venv/bin/sentinel-sim doctor"),
+    Entry("privileges", Need.ALWAYS, _CANNOT_RUN, ROOT_CURE),
     Entry("network namespaces", Need.ALWAYS, _CANNOT_RUN, KERNEL_CURE, ("iproute2",)),
     Entry("namespace sysctls", Need.ALWAYS, "no IP forwarding in nodes, no buffers of one BDP"),
     Entry("veth", Need.ALWAYS, _CANNOT_RUN, "modprobe veth"),
@@ -169,6 +170,10 @@ def judge(name: str, finding: Finding) -> Capability:
         return Capability(
             name, finding.status, finding.detail, need=entry.need, value=finding.value
         )
+    if finding.status is Status.UNKNOWN and finding.cure is None:
+        return Capability(
+            name, finding.status, finding.detail, entry.costs, ROOT_CURE, entry.need, finding.value
+        )
     packages = entry.packages if finding.status is Status.MISSING else ()
     install = f"apt-get install --yes {' '.join(packages)}" if packages else ""
     cure = finding.cure if finding.cure is not None else (install or entry.cure)
@@ -220,6 +225,9 @@ def draw_verdict(capabilities: Iterable[Capability]) -> Verdict:
         needed += [c for c in capabilities if c.need in wires and not c.usable]
     if not needed and backend is not None:
         return Verdict(True, f"emulated backend: ready (wire backend {backend})", backend)
+    # Without privileges most things cannot be looked at; only what was seen to lack is worth a word.
+    if any(c.name == "privileges" for c in needed):
+        needed = [c for c in needed if c.status is not Status.UNKNOWN]
     names = ", ".join(f"{c.name} {c.status}" for c in needed) or problem
     return Verdict(False, f"emulated backend: not ready: {names}", backend, combined_cure(needed))
 

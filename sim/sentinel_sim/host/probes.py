@@ -75,7 +75,7 @@ Probe = Callable[[Lab], Finding]
 def scratch(run: CommandRunner) -> Iterator[Lab]:
     """A lab with its own namespace `sentinel-doctor-<pid>`, two veth pairs in it; removed after."""
     name = f"{namespaces.PREFIX}doctor-{os.getpid()}"
-    if os.geteuid() != 0:
+    if not _is_root():
         yield Lab(run, None, "needs root")
         return
     made = run(("ip", "netns", "add", name))
@@ -91,6 +91,10 @@ def scratch(run: CommandRunner) -> Iterator[Lab]:
         run(("ip", "netns", "del", name))
 
 
+def _is_root() -> bool:
+    return os.geteuid() == 0
+
+
 def _from_command(result: CommandResult, detail: str = "works") -> Finding:
     if result.ok:
         return Finding(Status.FOUND, detail)
@@ -99,9 +103,9 @@ def _from_command(result: CommandResult, detail: str = "works") -> Finding:
 
 def _privileges(lab: Lab) -> Finding:
     lacking = caps.missing_privileges(lab.read("proc/self/status"))
-    if os.geteuid() == 0 and not lacking:
+    if _is_root() and not lacking:
         return Finding(Status.FOUND, "root")
-    if os.geteuid() == 0:
+    if _is_root():
         cure = "run in the host or in a privileged container"
         return Finding(Status.MISSING, f"root without {', '.join(lacking)}", cure=cure)
     return Finding(Status.MISSING, f"user id {os.geteuid()}, not root")
@@ -110,7 +114,7 @@ def _privileges(lab: Lab) -> Finding:
 def _network_namespaces(lab: Lab) -> Finding:
     if lab.namespace is not None:
         return Finding(Status.FOUND, "named ones can be made")
-    if os.geteuid() != 0:
+    if not _is_root():
         return _UNKNOWN
     return Finding(Status.MISSING, lab.namespace_error)
 
@@ -286,7 +290,7 @@ def _sched_fifo(lab: Lab) -> Finding:
     result = lab.run(("chrt", "-f", "50", "true"))
     if result.ok:
         return Finding(Status.FOUND, "priority 50 granted")
-    if os.geteuid() != 0:
+    if not _is_root():
         return _UNKNOWN
     # RT_GROUP_SCHED: a CPU cgroup has no real-time share until somebody gives it one.
     return Finding(Status.DEGRADED, result.last_line)
@@ -298,9 +302,11 @@ def _congestion_control(name: str) -> Probe:
             try:
                 tcp.setsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, name.encode())
             except FileNotFoundError:
-                return Finding(Status.MISSING, "not in this kernel")
+                # Only root's request makes the kernel load the module.
+                return Finding(Status.MISSING, "not in this kernel") if _is_root() else _UNKNOWN
             except PermissionError:
-                return _UNKNOWN
+                # tcp_set_congestion_control() says ENOENT first: it is there, for root.
+                return Finding(Status.FOUND, "in this kernel, for root")
         return Finding(Status.FOUND, "accepted by a socket")
 
     return probe

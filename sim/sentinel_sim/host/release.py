@@ -127,7 +127,7 @@ def _processes_of(
     }
     homes = {namespaces.identity_of(paths.netns / name): name for name in names}
     # A file that only looks like one of our namespaces must not make the whole host ours.
-    for foreign in (None, namespaces.identity_of(Path("/proc/1/ns/net")), _own_netns()):
+    for foreign in (None, _first_process_netns(), _own_netns()):
         homes.pop(foreign, None)
     spared = processes.own_lineage()
     found: list[Leftover] = []
@@ -137,6 +137,14 @@ def _processes_of(
             name = f"{view.identity.pid} {' '.join(view.command)[:120]}"
             found.append(Leftover(run_id, OwnedKind.PROCESS, name, reason, view.identity))
     return found
+
+
+def _first_process_netns() -> tuple[int, int] | None:
+    """The namespace of pid 1; None where the host hides it even from root, as sandboxes do."""
+    try:
+        return namespaces.identity_of(Path("/proc/1/ns/net"))
+    except PermissionError:
+        return None
 
 
 def _own_netns() -> tuple[int, int]:

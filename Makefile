@@ -1,0 +1,44 @@
+# sentinel-sim. `make run` and `make test` each work alone on a fresh machine.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+VENV := .venv
+BIN := $(VENV)/bin
+TOPOLOGY ?= topologies/chile-usa.yaml
+# Further words for the program of the target: make run ARGS="--quick".
+ARGS ?=
+
+.PHONY: help setup run test test-stock-kernel lint bench clean protos
+
+help: ## What can be made
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: ## Install everything (Debian 12+, Ubuntu 24.04+; root or sudo); quick when done
+	@scripts/setup.sh
+
+run: setup ## Emulate $(TOPOLOGY) and print the table; ARGS="--quick" for a first look
+	@$(BIN)/sentinel-sim run $(TOPOLOGY) $(ARGS)
+
+test: setup ## All tests; those in tests/lab need root
+	@$(BIN)/python -m pytest $(ARGS)
+
+test-stock-kernel: setup ## Boot a stock Debian kernel in QEMU and test the netem backend in it
+	@scripts/stock-kernel.sh --time-limit 900 -- scripts/stock-kernel-checks.sh $(ARGS)
+
+lint: setup ## Style, types and the direction of imports
+	@echo "ruff"; $(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@echo "mypy"; $(BIN)/mypy
+	@echo "import-linter"; $(BIN)/lint-imports
+
+bench: setup ## Benchmarks of this host; results in results/
+	@$(BIN)/sentinel-sim bench $(ARGS)
+
+protos: setup ## Generate the protobuf modules anew (they are committed)
+	@cd protos && PATH="$(CURDIR)/$(BIN):$$PATH" python -m grpc_tools.protoc -I . \
+		--python_out=. --grpc_python_out=. --mypy_out=. --mypy_grpc_out=. \
+		sentinel_proto/v1/*.proto
+
+clean: ## Remove what dead runs left on this host, and build files; never results
+	@if [ -x $(BIN)/sentinel-sim ]; then $(BIN)/sentinel-sim clean; fi
+	@rm -rf build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	@find . -path ./$(VENV) -prune -o -name __pycache__ -type d -print0 | xargs -0 -r rm -rf
