@@ -6,6 +6,7 @@ Node daemons use this on descriptors they inherited: reading needs no capability
 from __future__ import annotations
 
 import ctypes
+import functools
 import errno
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -46,6 +47,7 @@ def _round_up(size: int) -> int:
     return (size + 7) // 8 * 8
 
 
+@functools.cache
 def possible_cpus() -> int:
     """How many CPUs this kernel could ever run; per-CPU maps have a value for each."""
     text = Path("/sys/devices/system/cpu/possible").read_text(encoding="ascii").strip()

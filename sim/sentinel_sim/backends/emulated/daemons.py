@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import IO
 
 from sentinel_node.daemon.client import NodeClient
+from sentinel_node.errors import NodeUnavailableError
 from sentinel_sim.backends.emulated.layout import Layout
 from sentinel_sim.backends.emulated.net import MininetNetwork
 from sentinel_sim.errors import EmulationError
@@ -21,7 +22,7 @@ SHUTDOWN_TIMEOUT_S = 5.0
 
 
 def daemon_arguments(
-    layout: Layout, node: str, socket: Path, flow_map_fd: int | None
+    layout: Layout, node: str, socket: Path, flow_maps: tuple[int, int] | None
 ) -> tuple[str, ...]:
     """The command line of a node's daemon; its namespace's name marks it as ours."""
     arguments = (
@@ -31,9 +32,10 @@ def daemon_arguments(
         *("--control", f"unix:{socket}"),
         *("--run-id", layout.run_id),
     )
-    if flow_map_fd is None:
+    if flow_maps is None:
         return arguments
-    return (*arguments, "--flow-map-fd", str(flow_map_fd))
+    flows, counters = (str(fd) for fd in flow_maps)
+    return (*arguments, "--flow-map-fd", flows, "--fsu-counters-fd", counters)
 
 
 @dataclass
@@ -48,37 +50,34 @@ class Daemons:
     processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
     _logs: list[IO[bytes]] = field(default_factory=list)
 
-    def _start(self, net: MininetNetwork, node: str, flow_map_fd: int | None) -> Path:
+    def _start(self, net: MininetNetwork, node: str, flow_maps: tuple[int, int] | None) -> Path:
         socket = Path(self.ownership.directory) / f"{node}.sock"
         self.ownership.record_file(socket)
         log = (self.log_directory / f"{node}.log").open("ab")
         self._logs.append(log)
         process = net.popen(
             self.layout.namespace(node),
-            daemon_arguments(self.layout, node, socket, flow_map_fd),
+            daemon_arguments(self.layout, node, socket, flow_maps),
             env=self.env,
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            pass_fds=() if flow_map_fd is None else (flow_map_fd,),
+            output=log,
+            pass_fds=flow_maps or (),
         )
         self.ownership.record_child(process.pid, f"daemon of {node}")
         self.processes[node] = process
         return socket
 
-    async def start(self, net: MininetNetwork, flow_map_fds: Mapping[str, int]) -> None:
+    async def start(self, net: MininetNetwork, flow_maps: Mapping[str, tuple[int, int]]) -> None:
         """Start all daemons at once and wait until each answers."""
+        self.ownership.record_directory(self.log_directory)
         self.log_directory.mkdir(parents=True, exist_ok=True)
-        sockets = {
-            node: self._start(net, node, flow_map_fds.get(node)) for node in self.layout.nodes
-        }
+        sockets = {node: self._start(net, node, flow_maps.get(node)) for node in self.layout.nodes}
         for node, socket in sockets.items():
             self.clients[node] = await self._connect(node, socket)
 
     async def _connect(self, node: str, socket: Path) -> NodeClient:
         try:
             return await NodeClient.connect(f"unix:{socket}", timeout_s=STARTUP_TIMEOUT_S)
-        except TimeoutError as error:
+        except NodeUnavailableError as error:
             raise EmulationError(
                 f"the daemon of {node} did not answer within {STARTUP_TIMEOUT_S:g} s:"
                 f" {self.last_words(node)}"

@@ -9,7 +9,7 @@ from __future__ import annotations
 import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import IO, Any
 
 from sentinel_sim.errors import EmulationError, MissingCapabilityError
 
@@ -61,11 +61,22 @@ class MininetNetwork:
             raise EmulationError(f"link {end_a.interface} -- {end_b.interface}: {error}") from error
 
     def popen(
-        self, name: str, arguments: Sequence[str], env: Mapping[str, str], **options: Any
+        self,
+        name: str,
+        arguments: Sequence[str],
+        *,
+        env: Mapping[str, str],
+        output: IO[bytes],
+        pass_fds: Sequence[int] = (),
     ) -> subprocess.Popen[bytes]:
-        """Start a process inside a node; `options` go to subprocess.Popen."""
+        """Start a process inside a node; it reads nothing and writes to `output`."""
         process: subprocess.Popen[bytes] = self._nodes[name].popen(
-            list(arguments), env=dict(env), **options
+            list(arguments),
+            env=dict(env),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            pass_fds=tuple(pass_fds),
         )
         return process
 

@@ -7,6 +7,7 @@ A probe's start is read just before it is sent, and kept; its end is the kernel'
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import socket
 import struct
@@ -24,7 +25,7 @@ _identifiers = itertools.count(0x5E00)
 
 def checksum(data: bytes) -> int:
     """Internet checksum (RFC 1071) of an even number of bytes."""
-    total = sum(struct.unpack(f"!{len(data) // 2}H", data))
+    total: int = sum(struct.unpack(f"!{len(data) // 2}H", data))
     while total >> 16:
         total = (total & 0xFFFF) + (total >> 16)
     return ~total & 0xFFFF
@@ -108,10 +109,8 @@ class Prober:
                 self._socket.send(echo_request(self._identifier, sequence & 0xFFFF))
                 if sequence + 1 < count:
                     await asyncio.sleep(interval_s)
-            try:
+            with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(answered.wait(), patience_s)
-            except TimeoutError:
-                pass
         finally:
             loop.remove_reader(self._socket)
             self._sent_ns.clear()

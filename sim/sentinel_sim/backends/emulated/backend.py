@@ -1,0 +1,317 @@
+"""The emulated backend: carries out runs on this host's kernel."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import statistics
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from sentinel_node.errors import NodeError
+from sentinel_sim.backends.base import ProgressHook, RunMeasurement
+from sentinel_sim.backends.emulated.assemble import (
+    WireState,
+    flow_measurement,
+    fsu_report,
+    wire_measurement,
+)
+from sentinel_sim.backends.emulated.daemons import Daemons
+from sentinel_sim.backends.emulated.deployment import Deployment, working_iptables
+from sentinel_sim.backends.emulated.kernel_parts import KernelParts, KernelSources
+from sentinel_sim.backends.emulated.layout import Layout
+from sentinel_sim.backends.emulated.prober import Prober
+from sentinel_sim.backends.emulated.sampling import CpuMeter, QueueSampler
+from sentinel_sim.backends.emulated.traffic import Reports, Traffic
+from sentinel_sim.errors import EmulationError
+from sentinel_sim.host.ownership import Ownership
+from sentinel_sim.plan.model import LinkPlan, RunSpec
+from sentinel_sim.wire.shell import HostShell
+from sentinel_sim.wire.wire import SIDES
+
+CALIBRATION_DELAY_NS = 1_000_000
+CALIBRATION_PROBES = 60
+IDLE_PROBES = 30
+IDLE_INTERVAL_S = 0.01
+LOADED_INTERVAL_S = 0.1
+DRAIN_TIMEOUT_S = 30.0
+DRAIN_POLL_S = 0.01
+UNLIMITED_BPS = 100_000_000_000
+
+
+@dataclass(frozen=True)
+class EmulationOptions:
+    """How to emulate; everything else stands in the run."""
+
+    wire_backend: str
+    """`netem` or `delayline`."""
+
+
+class EmulatedBackend:
+    """Builds the network once, then sets it anew for each run of one topology."""
+
+    name = "emulated"
+
+    def __init__(self, first: RunSpec, options: EmulationOptions) -> None:
+        """`first`: any run of the plan; its nodes, links and paths make the network."""
+        self._first = first
+        self._options = options
+        self._open = False
+
+    async def __aenter__(self) -> EmulatedBackend:
+        self._sources = KernelSources.compile()
+        self._ownership = Ownership.create()
+        self._layout = Layout.of(self._ownership.run_id, self._first)
+        self._deployment = Deployment(self._layout, self._ownership, self._options.wire_backend)
+        self._parts = KernelParts(self._layout, self._sources)
+        self._daemons = Daemons(
+            self._layout,
+            self._ownership,
+            Path(self._ownership.directory) / "logs",
+            self._deployment.env,
+        )
+        self._open = True
+        try:
+            await self._build()
+        except BaseException:
+            await self.__aexit__(None, None, None)
+            raise
+        return self
+
+    async def _build(self) -> None:
+        deployment = self._deployment
+        deployment.build()
+        self._parts.load()
+        descriptors = {node: self._parts.flow_map_descriptors(node) for node in self._layout.nodes}
+        try:
+            await self._daemons.start(deployment.net, descriptors)
+        finally:
+            for pair in descriptors.values():
+                for fd in pair:
+                    os.close(fd)
+        await self._calibrate()
+
+    async def __aexit__(self, *exc: object) -> None:
+        if not self._open:
+            return
+        self._open = False
+        try:
+            await self._daemons.stop()
+        finally:
+            self._parts.close()
+            self._sources.close()
+            self._deployment.close()
+
+    async def _calibrate(self) -> None:
+        """Find what each wire costs beyond the delay it is asked for, idle and unshaped."""
+        self._parts.configure(self._first)
+        for link in self._layout.links:
+            wire = self._deployment.wires[link.name]
+            probe_link = replace(link, delay_one_way_ns=CALIBRATION_DELAY_NS, jitter_ns=0)
+            wire.set_delay(probe_link, 0)
+        costs = await asyncio.gather(*(self._base_cost_ns(link) for link in self._layout.links))
+        for link, cost_ns in zip(self._layout.links, costs, strict=True):
+            self._deployment.wires[link.name].base_cost_ns = dict.fromkeys(SIDES, cost_ns)
+
+    async def _base_cost_ns(self, link: LinkPlan) -> int:
+        names = self._layout.wire_names(link.name)
+        prober = Prober(self._layout.namespace(link.a), names.address("a"), names.address("b"))
+        try:
+            rtt_ns = await prober.probe(CALIBRATION_PROBES, 0.005, 2.0)
+        finally:
+            prober.close()
+        if len(rtt_ns) < CALIBRATION_PROBES // 2:
+            raise EmulationError(
+                f"link {link.name}: {len(rtt_ns)} of {CALIBRATION_PROBES} probes came back"
+            )
+        return max(0, int(statistics.median(rtt_ns) - 2 * CALIBRATION_DELAY_NS) // 2)
+
+    def environment(self) -> dict[str, Any]:
+        """What this backend adds to the result's environment."""
+        return {
+            "wire_backend": self._options.wire_backend,
+            "wire_order": "rate+queue, loss, delay+jitter",
+            "run_id": self._layout.run_id,
+            "offloads": self._deployment.offloads(),
+            "wire_base_cost_ns": {
+                link: dict(wire.base_cost_ns) for link, wire in self._deployment.wires.items()
+            },
+            "loss_seeded": True,
+            "jitter_seeded": self._options.wire_backend == "delayline",
+            "fsu_program": self._parts.program_facts(),
+            "iptables": self._deployment.iptables,
+        }
+
+    def commands(self) -> list[str]:
+        """Every outside command so far, in order, replayable."""
+        return list(self._deployment.shell.history)
+
+    async def run(self, spec: RunSpec, progress: ProgressHook) -> RunMeasurement:
+        """Execute one run. Raises EmulationError."""
+        progress("configuring", 0.0)
+        self._deployment.configure(spec)
+        self._parts.configure(spec)
+        drops_before = self._unplanned_drops()
+        started_utc = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        progress("probing", 0.0)
+        prober = self._path_prober(spec)
+        try:
+            idle = await self._probe_idle(prober, spec)
+            return await self._load(spec, progress, prober, idle, drops_before, started_utc)
+        finally:
+            prober.close()
+
+    def _path_prober(self, spec: RunSpec) -> Prober:
+        path = spec.paths[0]
+        ends = path.nodes[0], path.nodes[-1]
+        source, target = (self._layout.address(node, path.index) for node in ends)
+        return Prober(self._layout.namespace(ends[0]), source, target)
+
+    async def _probe_idle(self, prober: Prober, spec: RunSpec) -> list[int]:
+        patience_s = 1.0 + 2 * spec.paths[0].rtt_base_ns / 1e9
+        return await prober.probe(IDLE_PROBES, IDLE_INTERVAL_S, patience_s)
+
+    async def _load(
+        self,
+        spec: RunSpec,
+        progress: ProgressHook,
+        prober: Prober,
+        idle: list[int],
+        drops_before: Mapping[tuple[str, str], Mapping[str, int]],
+        started_utc: str,
+    ) -> RunMeasurement:
+        traffic = Traffic(spec, self._layout, self._daemons.clients)
+        targets = await traffic.prepare()
+        names = {link: wire.names for link, wire in self._deployment.wires.items()}
+        start_ns = time.monotonic_ns()
+        meter = CpuMeter(self._pids())
+        loaded: list[int] = []
+        probing = asyncio.ensure_future(self._probe_loaded(prober, spec, loaded))
+
+        def on_bytes(sender: str, count: int) -> None:
+            del sender, count
+            progress("traffic", (time.monotonic_ns() - start_ns) / 1e9)
+
+        with QueueSampler(names) as sampler:
+            try:
+                await traffic.send(targets, on_bytes)
+                end_ns = time.monotonic_ns()
+                reports = await traffic.collect()
+            finally:
+                probing.cancel()
+                await asyncio.gather(probing, return_exceptions=True)
+            cpu = meter.read()
+            progress("draining", 0.0)
+            await self._drain()
+        wires = self._read_wires(spec, sampler, drops_before)
+        fsu = await self._read_fsu(start_ns)
+        return RunMeasurement(
+            started_utc=started_utc,
+            traffic_start_ns=start_ns,
+            traffic_end_ns=end_ns,
+            rtt_idle_ns=tuple(idle),
+            rtt_loaded_ns=tuple(loaded),
+            flows=tuple(flow_measurement(spec, flow, reports.by_node) for flow in spec.flows),
+            wires=tuple(wire_measurement(state) for state in wires),
+            fsu=fsu,
+            cpu=cpu,
+            rss_bytes_max={n: reply.rss_bytes_max for n, reply in reports.by_node.items()},
+            offloads=self._deployment.offloads(),
+            notes=(),
+            extra=self._extra(reports),
+        )
+
+    async def _probe_loaded(self, prober: Prober, spec: RunSpec, into: list[int]) -> None:
+        """One probe at a time until cancelled; the queue of the links is part of the answer."""
+        patience_s = 1.0 + 8 * spec.paths[0].rtt_base_ns / 1e9
+        while True:
+            into += await prober.probe(1, 0.0, patience_s)
+            await asyncio.sleep(LOADED_INTERVAL_S)
+
+    def _pids(self) -> dict[str, int]:
+        daemons = {f"node {n}": p.pid for n, p in self._daemons.processes.items()}
+        return {**self._deployment.pids, **daemons, "controller": os.getpid()}
+
+    def _unplanned_drops(self) -> dict[tuple[str, str], dict[str, int]]:
+        drops: dict[tuple[str, str], dict[str, int]] = {}
+        for link, wire in self._deployment.wires.items():
+            for source, causes in wire.stage.drops().items():
+                drops[link, source] = dict(causes)
+        return drops
+
+    async def _drain(self) -> None:
+        """Wait until no packet is left in any delay stage (twice, a moment apart)."""
+        deadline = time.monotonic() + DRAIN_TIMEOUT_S
+        empty = 0
+        while empty < 2:
+            if time.monotonic() > deadline:
+                raise EmulationError(f"the wires did not drain within {DRAIN_TIMEOUT_S:g} s")
+            empty = empty + 1 if self._deployment.held_packets() == 0 else 0
+            await asyncio.sleep(DRAIN_POLL_S)
+
+    def _read_wires(
+        self,
+        spec: RunSpec,
+        sampler: QueueSampler,
+        before: Mapping[tuple[str, str], Mapping[str, int]],
+    ) -> list[WireState]:
+        after = self._unplanned_drops()
+        states = []
+        for link in spec.links:
+            wire = self._deployment.wires[link.name]
+            for source in SIDES:
+                key = (link.name, source)
+                trace = sampler.traces[key]
+                if trace.last is None:
+                    raise EmulationError(f"link {link.name}: its queue was never read")
+                unplanned = {c: after[key][c] - before[key][c] for c in after[key]}
+                states.append(
+                    WireState(
+                        link=link,
+                        direction=wire.direction(source),
+                        base_cost_ns=wire.base_cost_ns[source],
+                        probe=self._parts.read_probes(key),
+                        loss=self._parts.read_loss(key),
+                        rate=trace.last,
+                        backlogged_bps=trace.backlogged_bps(link.rate_bps),
+                        unplanned=unplanned,
+                    )
+                )
+        return states
+
+    async def _read_fsu(self, since_ns: int) -> dict[str, Any]:
+        """Every node's flow map, read by its daemon."""
+        found = {}
+        for node, client in self._daemons.clients.items():
+            try:
+                found[node] = fsu_report(await client.read_flow_metrics(), since_ns)
+            except NodeError as error:
+                raise EmulationError(f"{node}: {error}") from error
+        return found
+
+    def _extra(self, reports: Reports) -> dict[str, Any]:
+        return {
+            "relay_buffered_bytes_max": {
+                node: reply.relay_buffered_bytes_max for node, reply in reports.by_node.items()
+            },
+            "node_events": {n: list(reply.events) for n, reply in reports.by_node.items()},
+            "context_switches": {
+                node: {
+                    "voluntary": reply.context_switches_voluntary,
+                    "involuntary": reply.context_switches_involuntary,
+                }
+                for node, reply in reports.by_node.items()
+            },
+            "delay_stages": {
+                link: wire.stage.describe() for link, wire in self._deployment.wires.items()
+            },
+        }
+
+
+def chosen_iptables(namespace: str) -> str:
+    """The iptables variant that works in `namespace`."""
+    return working_iptables(HostShell(), namespace)

@@ -1,0 +1,159 @@
+"""The kernel programs of a deployment: the FSU in the nodes, loss and stamps in the wires."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from typing import Any
+
+from sentinel_bpf.attach import attach_tc, attach_xdp
+from sentinel_bpf.errors import BpfError, BpfUnavailableError
+from sentinel_bpf.loader import CompiledSource, ProgramSet, compile_flow_math, compile_wire
+from sentinel_bpf.maps import reopen_readonly
+from sentinel_bpf.wire import LossReading, LossStage, ProbeReading, WireProbes
+from sentinel_sim.backends.emulated.layout import Layout
+from sentinel_sim.backends.emulated.netns import NAMESPACE_DIRECTORY
+from sentinel_sim.errors import EmulationError, MissingCapabilityError
+from sentinel_sim.plan.model import RunSpec
+from sentinel_sim.wire.names import WireNames, other
+from sentinel_sim.wire.wire import SIDES
+
+Direction = tuple[str, str]
+"""(link name, side from which the packets come)."""
+
+
+@dataclass(frozen=True)
+class KernelSources:
+    """Both sources, compiled once for all nodes and wires; make it before any thread runs."""
+
+    flow_math: CompiledSource
+    wire: CompiledSource
+
+    @classmethod
+    def compile(cls) -> KernelSources:
+        """Compile with bcc (about a second)."""
+        try:
+            return cls(compile_flow_math(), compile_wire())
+        except BpfUnavailableError as error:
+            raise MissingCapabilityError(str(error), cure=error.cure or "make setup") from error
+        except BpfError as error:
+            raise EmulationError(str(error)) from error
+
+    def close(self) -> None:
+        """Free what the compilation keeps."""
+        self.flow_math.close()
+        self.wire.close()
+
+
+@dataclass
+class KernelParts:
+    """Loaded and attached programs; `close` detaches them all."""
+
+    layout: Layout
+    sources: KernelSources
+    fsu: dict[str, ProgramSet] = field(default_factory=dict)
+    probes: dict[Direction, WireProbes] = field(default_factory=dict)
+    loss: dict[Direction, LossStage] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._stack = ExitStack()
+        self._attached_loss: ExitStack | None = None
+        self._attached_fsu: ExitStack | None = None
+
+    def load(self) -> None:
+        """Load one FSU for each node, probes and a loss stage for each wire direction."""
+        for node in self.layout.nodes:
+            self.fsu[node] = self._stack.enter_context(self.sources.flow_math.instantiate())
+        for link in self.layout.links:
+            for side in SIDES:
+                self._load_wire(link.name, side)
+
+    def _load_wire(self, link: str, source: str) -> None:
+        probes = WireProbes(self.sources.wire)
+        self._stack.callback(probes.close)
+        loss = LossStage(self.sources.wire)
+        self._stack.callback(loss.close)
+        self.probes[link, source] = probes
+        self.loss[link, source] = loss
+        names, target = self.layout.wire_names(link), self._target(link, source)
+        wire = NAMESPACE_DIRECTORY / names.namespace
+        entry = attach_tc(probes.enter_fd, names.mid(other(source)), "ingress", wire)
+        self._stack.callback(entry.close)
+        node = NAMESPACE_DIRECTORY / self.layout.namespace(target)
+        leave = attach_tc(probes.leave_fd, names.node_end(other(source)), "ingress", node)
+        self._stack.callback(leave.close)
+
+    def _target(self, link: str, source: str) -> str:
+        plan = next(plan for plan in self.layout.links if plan.name == link)
+        return plan.b if source == "a" else plan.a
+
+    def flow_map_descriptors(self, node: str) -> tuple[int, int]:
+        """Read-only descriptors of the node's flow map and of its counters; the caller closes."""
+        programs = self.fsu[node]
+        return (
+            reopen_readonly(programs.map_fd("flow_metrics_map")),
+            reopen_readonly(programs.map_fd("fsu_counters")),
+        )
+
+    def configure(self, spec: RunSpec) -> None:
+        """Attach what this run needs, detach what it does not, start all counts at zero."""
+        self._set_fsu(spec.xdp)
+        self._set_loss(spec)
+        for probes in self.probes.values():
+            probes.reset()
+
+    def _set_fsu(self, wanted: bool) -> None:
+        if wanted and self._attached_fsu is None:
+            self._attached_fsu = stack = ExitStack()
+            for node, programs in self.fsu.items():
+                namespace = NAMESPACE_DIRECTORY / self.layout.namespace(node)
+                program = programs.prog_fd("flow_stabilization_unit")
+                for interface in self.layout.interfaces(node):
+                    stack.callback(attach_xdp(program, interface, namespace).close)
+        elif not wanted and self._attached_fsu is not None:
+            self._attached_fsu.close()
+            self._attached_fsu = None
+
+    def _set_loss(self, spec: RunSpec) -> None:
+        if self._attached_loss is not None:
+            self._attached_loss.close()
+        self._attached_loss = stack = ExitStack()
+        for index, link in enumerate(spec.links):
+            for offset, source in enumerate(SIDES):
+                stage = self.loss[link.name, source]
+                seed = (spec.seed + 2 * index + offset) & (2**64 - 1)
+                stage.configure(seed, link.loss)
+                if link.loss > 0:
+                    names: WireNames = self.layout.wire_names(link.name)
+                    wire = NAMESPACE_DIRECTORY / names.namespace
+                    interface = names.mid(other(source))
+                    stack.callback(attach_xdp(stage.xdp_fd, interface, wire).close)
+
+    def read_probes(self, direction: Direction) -> ProbeReading:
+        """What the independent stamps of one wire direction saw since `configure`."""
+        return self.probes[direction].read()
+
+    def read_loss(self, direction: Direction) -> LossReading:
+        """What the loss stage of one wire direction did since `configure`."""
+        return self.loss[direction].read()
+
+    def program_facts(self) -> dict[str, Any]:
+        """Sizes of the FSU as the kernel sees it, for the result's environment."""
+        if not self.fsu:
+            return {}
+        facts = next(iter(self.fsu.values())).stats()[0]
+        return {
+            "verified_instructions": facts.verified_instructions,
+            "translated_instructions": facts.translated_instructions,
+            "jited_bytes": facts.jited_bytes,
+        }
+
+    def close(self) -> None:
+        """Detach and unload everything."""
+        for stack in (self._attached_loss, self._attached_fsu, self._stack):
+            if stack is not None:
+                stack.close()
+        self._attached_loss = self._attached_fsu = None
+        self.fsu.clear()
+        self.probes.clear()
+        self.loss.clear()
