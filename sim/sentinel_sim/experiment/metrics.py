@@ -6,6 +6,7 @@ zero and never NaN. Times are seconds, rates bits per second of payload unless s
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -15,16 +16,17 @@ from sentinel_sim.experiment import series as cumulative
 from sentinel_sim.experiment import wire_metrics
 from sentinel_sim.experiment.figures import Percentiles, Requested, RunMetrics
 from sentinel_sim.experiment.framing import theory_of
-from sentinel_sim.plan.model import Arm, RunSpec
+from sentinel_sim.plan.model import Arm, PathPlan, RunSpec
 
 SECOND_NS = 1_000_000_000
-STEADY_MIN_RTTS = 30
-"""Slow start from 10 segments to 1 Gbit/s x 200 ms takes 11 RTTs: half of 30 is past it."""
+INITIAL_WINDOW_BYTES = 10 * 1448
+STARTUP_MARGIN_RTTS = 3.0
+"""Handshake, the last round before the queue fills, and recovery from overshoot."""
 STEADY_RULE = (
     "second half of the sending period, by the receiver's clock: payload bytes read in"
     " [start + T/2, start + T) divided by T/2, where the sending period of length T runs from the"
-    " first connect() to the return of the last write(); null when T is shorter than"
-    f" {STEADY_MIN_RTTS} base RTTs, because start-up cannot be told from steady state then"
+    " first connect() to the return of the last write(); null when T/2 is shorter than start-up:"
+    f" {STARTUP_MARGIN_RTTS:g} + log2(BDP / {INITIAL_WINDOW_BYTES} B) base RTTs"
 )
 LATENCY_POINTS = 2000
 LOCAL_CONFIRMATION = frozenset({Arm.SPLIT})
@@ -63,8 +65,8 @@ def steady_goodput_bps(spec: RunSpec, flows: Sequence[FlowMeasurement]) -> float
     if not flows or len(ends) < len(flows):
         return None
     start, end = min(f.start_ns for f in flows), max(ends)
-    rtt_ns = max(spec.paths[f.path].rtt_base_ns for f in flows)
-    if end - start < STEADY_MIN_RTTS * rtt_ns or end <= start:
+    startup_ns = max(startup_ns_of(spec.paths[f.path]) for f in flows)
+    if (end - start) / 2 < startup_ns or end <= start:
         return None
     middle = start + (end - start) / 2
     read = sum(
@@ -72,6 +74,12 @@ def steady_goodput_bps(spec: RunSpec, flows: Sequence[FlowMeasurement]) -> float
         for f in flows
     )
     return read * 8 * SECOND_NS / (end - middle)
+
+
+def startup_ns_of(path: PathPlan) -> float:
+    """How long slow start takes from ten segments to one BDP, doubling each RTT (RFC 6928)."""
+    doublings = math.log2(max(1.0, path.bdp_bytes / INITIAL_WINDOW_BYTES))
+    return (STARTUP_MARGIN_RTTS + doublings) * path.rtt_base_ns
 
 
 def latencies_ns(earlier: Series, later: Series, points: int) -> cumulative.Floats:

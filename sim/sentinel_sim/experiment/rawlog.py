@@ -34,6 +34,8 @@ class RawRun:
     """None: every attempt failed."""
     errors: tuple[str, ...]
     """Of the attempts that failed, in order; a run that succeeded at once has none."""
+    run_id: str = ""
+    """Of the sitting, as it stands in interface names; empty: in none."""
 
 
 _RAW: TypeAdapter[RawRun] = TypeAdapter(RawRun)
@@ -47,10 +49,13 @@ def spec_sha256(spec: RunSpec) -> str:
 
 
 def raw_run(
-    spec: RunSpec, measurement: RunMeasurement | None, errors: tuple[str, ...] = ()
+    spec: RunSpec,
+    measurement: RunMeasurement | None,
+    errors: tuple[str, ...] = (),
+    run_id: str = "",
 ) -> RawRun:
     """Tie a measurement to its specification."""
-    return RawRun(RAW_SCHEMA, spec, spec_sha256(spec), measurement, errors)
+    return RawRun(RAW_SCHEMA, spec, spec_sha256(spec), measurement, errors, run_id)
 
 
 def raw_path(directory: Path, key: str) -> Path:

@@ -46,7 +46,7 @@ def record_of(raw: RawRun) -> Record:
         "invalid_reasons": list(reasons),
         **{key: figures[key] for key in figures if key not in ("wires",)},
         "cpu": _cpu(raw.measurement),
-        "offloads_sha256": digest(raw.measurement.offloads),
+        "offloads_sha256": digest(raw.measurement.offloads, raw.run_id),
         "notes": list(raw.measurement.notes),
         "wires": figures["wires"],
     }
@@ -98,10 +98,15 @@ def _cpu(measured: RunMeasurement) -> dict[str, Any]:
     }
 
 
-def digest(value: Any) -> str:  # noqa: ANN401  any JSON value
-    """Short identity of a JSON value, whatever the order of its keys."""
-    canonical = json.dumps(without_nan(value), sort_keys=True, default=str)
-    return hashlib.sha256(canonical.encode()).hexdigest()[:16]
+def digest(value: Any, run_id: str = "") -> str:  # noqa: ANN401  any JSON value
+    """Short identity of a JSON value, whatever the order of its keys and the sitting's run id."""
+    return hashlib.sha256(canonical(value, run_id).encode()).hexdigest()[:16]
+
+
+def canonical(value: Any, run_id: str = "") -> str:  # noqa: ANN401  any JSON value
+    """A JSON value as text; `run_id`, which interface names carry, is replaced by `RUN`."""
+    text = json.dumps(without_nan(value), sort_keys=True, default=str)
+    return text.replace(run_id, "RUN") if run_id else text
 
 
 def group_of(record: Record) -> tuple[str, float | None, str]:

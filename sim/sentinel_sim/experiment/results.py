@@ -26,7 +26,7 @@ from sentinel_sim.errors import ResultError
 from sentinel_sim.experiment.files import without_nan, write_atomically
 from sentinel_sim.experiment.gate import LIMITS
 from sentinel_sim.experiment.metrics import STEADY_RULE
-from sentinel_sim.experiment.records import Record, summarise
+from sentinel_sim.experiment.records import Record, canonical, summarise
 
 RESULT_SCHEMA = "sentinel-sim/result/1"
 RESULT_FILE = "result.json"
@@ -116,8 +116,12 @@ def unlike(
     return [
         f"{key} was {_brief(one.get(key))} and is {_brief(other.get(key))}"
         for key in keys
-        if without_nan(one.get(key)) != without_nan(other.get(key))
+        if _comparable(one, key) != _comparable(other, key)
     ]
+
+
+def _comparable(environment: Mapping[str, Any], key: str) -> str:
+    return canonical(environment.get(key), str(environment.get("run_id", "")))
 
 
 def _brief(value: Any) -> str:  # noqa: ANN401  any JSON value

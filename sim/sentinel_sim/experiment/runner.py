@@ -100,6 +100,7 @@ class _Sitting:
     def __init__(self, job: Job) -> None:
         self._job = job
         self._complete = False
+        self._run_id = ""
         self.journal: Journal | None = None
 
     async def run(self, interrupts: Interrupts) -> None:
@@ -130,6 +131,7 @@ class _Sitting:
             **backend.environment(),
             "started_utc": f"{started:%Y-%m-%dT%H:%M:%SZ}",
         }
+        self._run_id = str(environment.get("run_id", ""))
         reused: dict[str, RawRun] = {}
         if job.resume is not None:
             refuse_unlike(job.resume, environment)
@@ -152,7 +154,7 @@ class _Sitting:
             except EmulationError as error:
                 errors.append(str(error))
                 observer.run_failed(spec, str(error), retry=len(errors) < ATTEMPTS)
-        return raw_run(spec, measured, tuple(errors))
+        return raw_run(spec, measured, tuple(errors), self._run_id)
 
 
 def execute(job: Job) -> Outcome:

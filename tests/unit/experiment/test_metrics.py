@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 
 import numpy as np
 import pytest
@@ -24,11 +25,11 @@ from sentinel_sim.backends.base import Series
 from sentinel_sim.experiment import framing
 from sentinel_sim.experiment import series as cumulative
 from sentinel_sim.experiment.metrics import (
-    STEADY_MIN_RTTS,
     compute,
     exposure_bytes_max,
     latencies_ns,
     shortest_certain_latency_s,
+    startup_ns_of,
     steady_goodput_bps,
 )
 from sentinel_sim.plan.model import Arm, FlowPlan
@@ -108,11 +109,14 @@ def test_steady_excludes_start_up() -> None:
     assert steady_goodput_bps(run, [slow]) == pytest.approx(20_000_000 * 8 / 2)
 
 
-def test_steady_is_null_below_the_published_number_of_rtts() -> None:
-    rtt = spec().paths[0].rtt_base_ns
-    run = spec(duration_ns=STEADY_MIN_RTTS * rtt)
+def test_steady_is_null_when_half_the_time_is_no_longer_than_start_up() -> None:
+    path = spec().paths[0]
+    # 250 kB of BDP from 14.48 kB: 4.11 doublings, and 3 RTTs beside.
+    startup = startup_ns_of(path)
+    assert startup / path.rtt_base_ns == pytest.approx(3 + math.log2(250_000 / 14_480))
+    run = spec(duration_ns=math.ceil(2 * startup))
     assert steady_goodput_bps(run, [flow(run)]) == pytest.approx(80e6, rel=1e-3)
-    short = spec(duration_ns=STEADY_MIN_RTTS * rtt - 1)
+    short = spec(duration_ns=math.floor(2 * startup) - 1)
     assert steady_goodput_bps(short, [flow(short)]) is None
 
 

@@ -235,6 +235,31 @@ def _by_key(result: results.Result) -> dict[str, Any]:
     return {run["key"]: run for run in result["runs"]}
 
 
+async def test_the_run_id_in_interface_names_does_not_make_sittings_unlike(
+    tmp_path: Path,
+) -> None:
+    def sitting(run_id: str, raw_only: int) -> FakeBackend:
+        offloads = {f"a:sn{run_id}0a": {"gro": "on"}}
+
+        def behave(run: RunSpec, attempt: int) -> RunMeasurement:
+            if len(backend.asked) > raw_only:
+                raise EmulationError("died")
+            return measurement(run, offloads=offloads)
+
+        stands = {"wire_backend": "fake", "run_id": run_id, "offloads": offloads}
+        backend = FakeBackend(behave, environment=stands)
+        return backend
+
+    plan = small_plan(repeats=2)
+    begun = await run_experiment(job(tmp_path, sitting("0f3a", 4), plan=plan))
+    again = await run_experiment(
+        job(tmp_path, sitting("77bc", 99), plan=plan, resume=begun.directory)
+    )
+    result = result_of(again)
+    assert result["valid"] is True
+    assert {one["n"] for one in result["summary"]} == {2}
+
+
 async def test_resume_repeats_a_failed_run_and_one_whose_specification_changed(
     tmp_path: Path,
 ) -> None:

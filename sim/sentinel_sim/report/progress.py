@@ -1,0 +1,172 @@
+"""Live progress on standard error: a display in a terminal, plain lines elsewhere.
+
+Time left = traffic still to come, by the plan, plus the measured overhead of a run (building
+sockets, idle probes, draining, collecting) for every run still to come.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn
+from rich.text import Text
+
+from sentinel_sim.experiment.observer import Outlook
+from sentinel_sim.experiment.records import Record
+from sentinel_sim.plan.model import RunSpec
+
+SECOND_NS = 1_000_000_000
+FIRST_OVERHEAD_S = 2.0
+"""Assumed until the first run has been timed."""
+
+
+class TimeLeft:
+    """Estimates the rest from what earlier runs cost beyond their traffic (pure)."""
+
+    def __init__(self) -> None:
+        self._overhead_s = 0.0
+        self._timed = 0
+        self._outlook = Outlook(0, 0, 0)
+        self._began_s = 0.0
+        self._expected_s = 0.0
+
+    def run_started(self, spec: RunSpec, outlook: Outlook, now_s: float) -> None:
+        """A run begins."""
+        self._outlook = outlook
+        self._began_s = now_s
+        self._expected_s = spec.expected_duration_ns / SECOND_NS
+
+    def run_ended(self, now_s: float) -> None:
+        """It ended; its overhead counts from now on."""
+        self._overhead_s += max(0.0, now_s - self._began_s - self._expected_s)
+        self._timed += 1
+
+    def seconds(self, now_s: float) -> float:
+        """Seconds left, this run included; never negative."""
+        each = self._overhead_s / self._timed if self._timed else FIRST_OVERHEAD_S
+        whole = self._outlook.remaining_traffic_ns / SECOND_NS + each * self._outlook.remaining
+        return max(0.0, whole - (now_s - self._began_s))
+
+
+def duration_text(seconds: float) -> str:
+    """`7 s`, `3:05`, `1:02:03`."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    minutes, rest = divmod(whole, 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def run_text(spec: RunSpec) -> str:
+    """`tuned at 20,000 km, loss 1 %, repeat 2`: repeats count from one for people."""
+    where = "" if spec.distance_km is None else f" at {spec.distance_km:,.6g} km"
+    others = "".join(
+        f", {name} {value}" for name, value in spec.params.items() if name != "congestion_control"
+    )
+    return f"{spec.arm}{where}{others}, repeat {spec.repeat + 1}"
+
+
+def outcome_text(record: Record) -> str:
+    """What a finished run gave, in a few words."""
+    if record["goodput_bps"] is None:
+        return "; ".join(record["invalid_reasons"]) or "no goodput"
+    rate = f"{record['goodput_bps'] / 1e6:,.1f} Mbit/s"
+    if record["valid"]:
+        return rate
+    return f"{rate}, INVALID: " + "; ".join(record["invalid_reasons"])
+
+
+class ProgressDisplay:
+    """An `Observer` for people. Use as a context manager around the experiment."""
+
+    def __init__(self, console: Console, clock: Callable[[], float] = time.monotonic) -> None:
+        self._console = console
+        self._clock = clock
+        self._began_s = clock()
+        self._left = TimeLeft()
+        self._phase = ""
+        self._bar: Progress | None = None
+        self._task: TaskID | None = None
+        if console.is_terminal:
+            self._bar = Progress(
+                TextColumn("{task.description}"),
+                BarColumn(bar_width=20),
+                TextColumn("{task.completed:.0f}/{task.total:.0f} runs"),
+                TextColumn("{task.fields[times]}"),
+                console=console,
+                transient=True,
+            )
+
+    def __enter__(self) -> ProgressDisplay:
+        if self._bar is not None:
+            self._task = self._bar.add_task("building the network", total=None, times="")
+            self._bar.start()
+        else:
+            self._say("building the network")
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+    def opened(self, directory: Path, reused: int) -> None:
+        """Say where results go."""
+        taken = f"; {reused} finished runs are taken over" if reused else ""
+        self._say(f"results: {directory}{taken}")
+
+    def run_started(self, spec: RunSpec, outlook: Outlook) -> None:
+        """Show which run it is and what is left."""
+        now_s = self._clock()
+        self._left.run_started(spec, outlook, now_s)
+        total = outlook.done + outlook.remaining
+        if self._bar is None:
+            self._say(f"run {outlook.done + 1} of {total}: {run_text(spec)} ({self._times(now_s)})")
+        elif self._task is not None:
+            self._bar.update(
+                self._task,
+                description=run_text(spec),
+                total=total,
+                completed=outlook.done,
+                times=self._times(now_s),
+            )
+
+    def phase(self, name: str, traffic_s: float) -> None:
+        """Show the phase; in plain output it would only be noise."""
+        if self._bar is not None and self._task is not None:
+            traffic = f" {traffic_s:.0f} s" if traffic_s > 0 else ""
+            self._bar.update(self._task, times=f"{name}{traffic} · {self._times(self._clock())}")
+
+    def run_failed(self, spec: RunSpec, error: str, *, retry: bool) -> None:
+        """Say that an attempt failed."""
+        then = "trying once more" if retry else "giving this run up"
+        self._say(f"{run_text(spec)} failed: {error}; {then}")
+
+    def run_ended(self, spec: RunSpec, record: Record) -> None:
+        """Say what the run gave."""
+        self._left.run_ended(self._clock())
+        self._say(f"{run_text(spec)}: {outcome_text(record)}")
+
+    def interrupted(self, signal_name: str, *, again: bool) -> None:
+        """Say that the signal was heard."""
+        if again:
+            self._say(f"{signal_name}: the network is already being taken down, please wait")
+        else:
+            self._say(f"{signal_name}: taking the network down")
+
+    def _times(self, now_s: float) -> str:
+        elapsed = duration_text(now_s - self._began_s)
+        return f"elapsed {elapsed}, left about {duration_text(self._left.seconds(now_s))}"
+
+    def _say(self, text: str) -> None:
+        # Text: names and messages may hold square brackets, which are not markup.
+        self._console.print(Text(text), soft_wrap=True)
