@@ -28,7 +28,9 @@ _missing_packages() {
 
 # Whether the archive (by the index we have) or this machine has the package.
 has_candidate() {
-    apt-cache policy "$1" 2>/dev/null | grep -q '^  Candidate: [^(]'
+    local policy
+    policy=$(LC_ALL=C apt-cache policy "$1" 2>/dev/null)
+    [[ $policy == *"Candidate: "[!\(]* ]]
 }
 
 _update_index() {

@@ -225,7 +225,7 @@ def draw_verdict(capabilities: Iterable[Capability]) -> Verdict:
         needed += [c for c in capabilities if c.need in wires and not c.usable]
     if not needed and backend is not None:
         return Verdict(True, f"emulated backend: ready (wire backend {backend})", backend)
-    # Without privileges most things cannot be looked at; only what was seen to lack is worth a word.
+    # Without privileges most things cannot be looked at; name only what was seen to lack.
     if any(c.name == "privileges" for c in needed):
         needed = [c for c in needed if c.status is not Status.UNKNOWN]
     names = ", ".join(f"{c.name} {c.status}" for c in needed) or problem
