@@ -19,11 +19,16 @@ _apt_get() {
 }
 
 _missing_packages() {
-    local package
+    local installed package
+    installed=$(dpkg-query -W -f '${Package} ${db:Status-Status}\n' "$@" 2>/dev/null || true)
     for package in "$@"; do
-        [[ $(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null) == installed ]] ||
-            printf '%s\n' "$package"
+        [[ $'\n'$installed$'\n' == *$'\n'"$package installed"$'\n'* ]] || printf '%s\n' "$package"
     done
+}
+
+# Whether all of these are installed.
+are_installed() {
+    [[ -z $(_missing_packages "$@") ]]
 }
 
 # Whether the archive (by the index we have) or this machine has the package.
@@ -36,11 +41,6 @@ has_candidate() {
 _update_index() {
     printf 'refreshing the package index\n' >&2
     _apt_get update
-}
-
-# A fresh machine may have no package index at all; then nothing has a candidate.
-ensure_package_index() {
-    has_candidate linux-libc-dev || _update_index
 }
 
 # install_packages NAME...: quick and silent when all are there.

@@ -19,24 +19,27 @@ say() { printf 'setup: %s\n' "$*" >&2; }
 
 # The running kernel's own headers if the archive has them, else the distribution's: those serve
 # XDP and tc programs as well, whose context is a stable interface.
-headers_package() {
+install_headers() {
     local candidate
-    for candidate in "linux-headers-$(uname -r)" "linux-headers-$(dpkg --print-architecture)" \
-        linux-headers-generic; do
-        if has_candidate "$candidate"; then
-            printf '%s\n' "$candidate"
-            return
-        fi
+    local -a candidates=("linux-headers-$(uname -r)" "linux-headers-$(dpkg --print-architecture)"
+        linux-headers-generic)
+    for candidate in "${candidates[@]}"; do
+        if are_installed "$candidate"; then return 0; fi
+    done
+    for candidate in "${candidates[@]}"; do
+        if has_candidate "$candidate"; then install_packages "$candidate"; return 0; fi
     done
 }
 
 install_debian_packages() {
     local package
     install_packages "${PACKAGES[@]}"
-    ensure_package_index
-    for package in "${OPTIONAL_PACKAGES[@]}" $(headers_package); do
-        if has_candidate "$package"; then install_packages "$package"; fi
+    for package in "${OPTIONAL_PACKAGES[@]}"; do
+        if ! are_installed "$package" && has_candidate "$package"; then
+            install_packages "$package"
+        fi
     done
+    install_headers
 }
 
 fingerprint() {
