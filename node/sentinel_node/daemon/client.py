@@ -9,10 +9,10 @@ from types import TracebackType
 from typing import TypeVar
 
 import grpc
-from sentinel_proto.v1 import node_control_pb2 as pb
-from sentinel_proto.v1 import node_control_pb2_grpc as pb_grpc
 
 from sentinel_node.errors import NodeCallError, NodeUnavailableError
+from sentinel_proto.v1 import node_control_pb2 as pb
+from sentinel_proto.v1 import node_control_pb2_grpc as pb_grpc
 
 MAX_MESSAGE_BYTES = 256 * 1024 * 1024
 DEFAULT_READY_TIMEOUT_S = 10.0
@@ -41,6 +41,13 @@ class NodeIdentity:
     role: str
     version: str
     pid: int
+    runs: tuple[str, ...] = ()
+    """Begun and not released."""
+
+    @classmethod
+    def from_proto(cls, reply: pb.HelloReply) -> NodeIdentity:
+        """From the message."""
+        return cls(reply.node, reply.role, reply.version, reply.pid, tuple(reply.runs))
 
 
 def control_target(control: str) -> str:
@@ -85,7 +92,7 @@ class NodeClient:
         except BaseException:
             await channel.close()
             raise
-        return cls(target, channel, NodeIdentity(hello.node, hello.role, hello.version, hello.pid))
+        return cls(target, channel, NodeIdentity.from_proto(hello))
 
     async def close(self) -> None:
         """Close the connection; the daemon goes on."""
@@ -105,7 +112,7 @@ class NodeClient:
     async def hello(self) -> NodeIdentity:
         """Ask again who the daemon is."""
         reply = await self._call("Hello", self._stub.Hello(pb.HelloRequest(), timeout=_T))
-        return NodeIdentity(reply.node, reply.role, reply.version, reply.pid)
+        return NodeIdentity.from_proto(reply)
 
     async def listen(self, request: pb.ListenRequest) -> int:
         """Receiver: accept flows. Gives the port."""

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-from sentinel_proto.v1 import node_control_pb2 as pb
-
 from sentinel_node.core.framing import HEADER_BYTES
 from sentinel_node.core.series import DEFAULT_INTERVAL_NS
 from sentinel_node.daemon.connection import RawSample, TrackedConnection
@@ -18,6 +16,7 @@ from sentinel_node.daemon.sender import DEFAULT_STALL_TIMEOUT_NS, FlowOrder, Sen
 from sentinel_node.daemon.sockets import TcpProfile
 from sentinel_node.daemon.tcp_info import TcpInfo, acked_stream_bytes
 from sentinel_node.errors import RequestError
+from sentinel_proto.v1 import node_control_pb2 as pb
 
 _MODES = {
     pb.RELAY_MODE_UNSPECIFIED: DEFAULT_MODE,

@@ -14,6 +14,7 @@ import resource
 import sys
 from collections.abc import Callable, Sequence
 
+from sentinel_node.daemon.fsu import FsuMaps
 from sentinel_node.daemon.receiver import ListenSpec
 from sentinel_node.daemon.relay import DEFAULT_MODE, RelayMode, RelaySpec
 from sentinel_node.daemon.sender import FlowOrder, SendSpec
@@ -69,7 +70,10 @@ def make_parser() -> argparse.ArgumentParser:
     add("--log-level", default="INFO", choices=("DEBUG", "INFO", "WARNING", "ERROR"))
     control = parser.add_argument_group("driven by a controller")
     control.add_argument("--control", help="unix:/path or HOST:PORT to take commands on")
-    control.add_argument("--flow-map-fd", type=int, help="read-only descriptor of the FSU's map")
+    add = control.add_argument
+    add("--flow-map-fd", type=int, metavar="N", help="inherited descriptor of flow_metrics_map")
+    add("--flow-map6-fd", type=int, metavar="N", help="the same of flow_metrics6")
+    add("--fsu-counters-fd", type=int, metavar="N", help="the same of the FSU's counters")
     alone = parser.add_argument_group("by itself, on real hosts")
     add = alone.add_argument
     add("--listen", metavar="H:P", help="where to accept flows")
@@ -90,6 +94,14 @@ def make_parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _fsu_maps(options: argparse.Namespace) -> FsuMaps | None:
+    if options.flow_map_fd is None:
+        if options.flow_map6_fd is not None or options.fsu_counters_fd is not None:
+            raise RequestError("--flow-map6-fd and --fsu-counters-fd need --flow-map-fd")
+        return None
+    return FsuMaps(options.flow_map_fd, options.flow_map6_fd, options.fsu_counters_fd)
+
+
 def daemon_config(options: argparse.Namespace) -> DaemonConfig:
     """From the command line. Raises RequestError or AddressError."""
     for name in ("listen", "target", "source", "bytes", "duration", "flows"):
@@ -104,7 +116,7 @@ def daemon_config(options: argparse.Namespace) -> DaemonConfig:
         role=options.role,
         control=control,
         run_id=options.run_id,
-        flow_map_fd=options.flow_map_fd,
+        maps=_fsu_maps(options),
     )
 
 
@@ -119,7 +131,7 @@ def standalone_config(options: argparse.Namespace) -> StandaloneConfig:
         if bool(getattr(options, name)) != (name in needed):
             verb = "needs" if name in needed else "does not take"
             raise RequestError(f"--role {options.role} without --control {verb} --{name} HOST:PORT")
-    if options.flow_map_fd is not None:
+    if _fsu_maps(options) is not None:
         raise RequestError("--flow-map-fd is of use with --control only")
     if options.flows < 0:
         raise RequestError(f"--flows must not be negative, got {options.flows}")

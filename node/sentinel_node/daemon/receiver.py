@@ -89,6 +89,7 @@ def _read_to_end(
     sock = connection.sock
     waiter = SocketWaiter(sock, run.stop)
     view = memoryview(bytearray(BUFFER_BYTES))
+    window = spec.profile.window_clamp_bytes
     limiter = _Limiter(run, spec.read_rate_limit_bps) if spec.read_rate_limit_bps else None
     while True:
         run.stop.raise_if_set()
@@ -104,6 +105,8 @@ def _read_to_end(
         if limiter is not None:
             limiter.take(count)
         connection.bytes_moved += count
+        if window:
+            sockets.hold_window(sock, window)
         try:
             fresh = verifier.feed(view[:count])
         finally:

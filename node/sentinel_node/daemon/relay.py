@@ -156,6 +156,7 @@ class _Pump:
         self._run = run
         self._inward = inward
         self._outward = outward
+        self._window = spec.accept_profile.window_clamp_bytes
         self._ways: list[_Way] = []
         for source, sink in ((inward, outward), (outward, inward)):
             lane = kind(source.sock, sink.sock, spec.buffer_bytes, run.gauge.add)
@@ -208,7 +209,10 @@ class _Pump:
         try:
             if way is self._forward and not self._inward.bytes_moved:
                 self._note_flow()
-            return way.lane.read()
+            progress = way.lane.read()
+            if self._window and way is self._forward:
+                sockets.hold_window(way.source.sock, self._window)
+            return progress
         except BlockingIOError:
             return False
         except OSError as error:

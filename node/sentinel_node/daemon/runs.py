@@ -55,6 +55,11 @@ class NodeRuns:
         self._runs: dict[str, NodeRun] = {}
         self._closed = False
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The runs that were begun and not released."""
+        return tuple(self._runs)
+
     def open(self, name: str) -> NodeRun:
         """The run of that name, made if it is new. Raises ShuttingDownError."""
         if self._closed:
@@ -66,7 +71,7 @@ class NodeRuns:
     def get(self, name: str) -> NodeRun:
         """An existing run. Raises UnknownRunError."""
         if name not in self._runs:
-            raise UnknownRunError(name, tuple(self._runs))
+            raise UnknownRunError(name, self.names)
         return self._runs[name]
 
     async def release(self, name: str) -> int:
@@ -78,5 +83,5 @@ class NodeRuns:
     async def close(self) -> None:
         """End every run; no new one can be opened."""
         self._closed = True
-        for name in tuple(self._runs):
+        for name in self.names:
             await self.release(name)

@@ -225,9 +225,11 @@ class _Flow:
             fresh = max(written + count - framing, 0) - max(written - framing, 0)
             written += count
             self._connection.bytes_moved += count
-            if fresh and not self._record.first_byte_ns:
-                self._record.first_byte_ns = before_ns
-            self._record.progress(time.monotonic_ns(), fresh)
+            # A byte counts as written when write() was called: stamped after the call, it could
+            # seem to arrive before it was sent.
+            self._record.progress(before_ns, fresh)
+            if fresh:
+                self._record.last_byte_ns = time.monotonic_ns()
         return written
 
     def _wait_writable(self, now_ns: int, limit_ns: int | None) -> None:

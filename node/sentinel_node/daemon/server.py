@@ -12,13 +12,14 @@ from pathlib import Path
 
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
-from sentinel_proto.v1 import node_control_pb2 as pb
-from sentinel_proto.v1 import node_control_pb2_grpc as pb_grpc
 
+from sentinel_node.daemon.fsu import FsuMaps
 from sentinel_node.daemon.runs import ChangeSignal, NodeRuns
 from sentinel_node.daemon.sampler import Sampler
 from sentinel_node.daemon.service import NodeControlService
 from sentinel_node.errors import AddressError
+from sentinel_proto.v1 import node_control_pb2 as pb
+from sentinel_proto.v1 import node_control_pb2_grpc as pb_grpc
 
 logger = logging.getLogger(__name__)
 
@@ -36,7 +37,7 @@ class DaemonConfig:
     role: str
     control: str
     run_id: str = ""
-    flow_map_fd: int | None = None
+    maps: FsuMaps | None = None
 
 
 def check_control(control: str) -> None:
@@ -74,7 +75,7 @@ async def serve(config: DaemonConfig) -> None:
         stack.callback(sampler.close)
         runs = NodeRuns(sampler, ChangeSignal(loop))
         stack.push_async_callback(runs.close)
-        service = NodeControlService(config.node, config.role, runs, config.flow_map_fd)
+        service = NodeControlService(config.node, config.role, runs, config.maps)
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, service.finish.set)
             stack.callback(loop.remove_signal_handler, number)

@@ -11,18 +11,18 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TypeVar
 
 import grpc
-from sentinel_proto.v1 import node_control_pb2 as pb
-from sentinel_proto.v1 import node_control_pb2_grpc as pb_grpc
 
 from sentinel_node import errors
 from sentinel_node.daemon import convert
-from sentinel_node.daemon.fsu import read_flow_metrics
+from sentinel_node.daemon.fsu import FsuMaps, read_flow_metrics
 from sentinel_node.daemon.receiver import start_listening
 from sentinel_node.daemon.records import FlowRecord
 from sentinel_node.daemon.relay import start_relaying
 from sentinel_node.daemon.run import NodeRun
 from sentinel_node.daemon.runs import NodeRuns
 from sentinel_node.daemon.sender import start_sending
+from sentinel_proto.v1 import node_control_pb2 as pb
+from sentinel_proto.v1 import node_control_pb2_grpc as pb_grpc
 
 logger = logging.getLogger(__name__)
 
@@ -83,19 +83,25 @@ def _version() -> str:
 class NodeControlService(pb_grpc.NodeControlServicer):
     """One node's service. `finish` is set when a Shutdown was accepted."""
 
-    def __init__(self, node: str, role: str, runs: NodeRuns, map_fd: int | None) -> None:
+    def __init__(self, node: str, role: str, runs: NodeRuns, maps: FsuMaps | None) -> None:
         self.finish = asyncio.Event()
         self._node = node
         self._role = role
         self._runs = runs
-        self._map_fd = map_fd
+        self._maps = maps
 
     @translated
     async def Hello(
         self, request: pb.HelloRequest, context: Context[pb.HelloRequest, pb.HelloReply]
     ) -> pb.HelloReply:
         """Who the daemon is."""
-        return pb.HelloReply(node=self._node, role=self._role, version=_version(), pid=os.getpid())
+        return pb.HelloReply(
+            node=self._node,
+            role=self._role,
+            version=_version(),
+            pid=os.getpid(),
+            runs=self._runs.names,
+        )
 
     @translated
     async def Listen(
@@ -177,7 +183,7 @@ class NodeControlService(pb_grpc.NodeControlServicer):
         context: Context[pb.ReadFlowMetricsRequest, pb.ReadFlowMetricsReply],
     ) -> pb.ReadFlowMetricsReply:
         """Flow records of the FSU on this node."""
-        return await asyncio.to_thread(read_flow_metrics, self._map_fd)
+        return await asyncio.to_thread(read_flow_metrics, self._maps)
 
     @translated
     async def Shutdown(

@@ -109,6 +109,18 @@ def _set_buffer(sock: socket.socket, side: str, value: int) -> None:
         ) from error
 
 
+def hold_window(sock: socket.socket, window_clamp_bytes: int) -> None:
+    """Put TCP_WINDOW_CLAMP back if the kernel moved it; to be called after reads.
+
+    Since Linux 6.8 the kernel sets the clamp anew from the receive buffer whenever the ratio of
+    payload to memory changes (net/ipv4/tcp_input.c, tcp_measure_rcv_mss), at the first data of
+    every connection at least.
+    """
+    option = (socket.IPPROTO_TCP, socket.TCP_WINDOW_CLAMP)
+    if sock.getsockopt(*option) != window_clamp_bytes:
+        sock.setsockopt(*option, window_clamp_bytes)
+
+
 def family_of(address: str) -> socket.AddressFamily:
     """AF_INET or AF_INET6 for a numeric address. Raises RequestError for anything else."""
     try:

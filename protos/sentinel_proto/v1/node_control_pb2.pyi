@@ -70,10 +70,15 @@ class HelloReply(_message.Message):
     ROLE_FIELD_NUMBER: _builtins.int
     VERSION_FIELD_NUMBER: _builtins.int
     PID_FIELD_NUMBER: _builtins.int
+    RUNS_FIELD_NUMBER: _builtins.int
     node: _builtins.str
     role: _builtins.str
     version: _builtins.str
     pid: _builtins.int
+    @_builtins.property
+    def runs(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """that were begun and not released"""
+
     def __init__(
         self,
         *,
@@ -81,10 +86,11 @@ class HelloReply(_message.Message):
         role: _builtins.str = ...,
         version: _builtins.str = ...,
         pid: _builtins.int = ...,
+        runs: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["node", b"node", "pid", b"pid", "role", b"role", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["node", b"node", "pid", b"pid", "role", b"role", "runs", b"runs", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -564,9 +570,9 @@ class FlowReport(_message.Message):
     start_ns: _builtins.int
     """connect() called / accepted"""
     first_byte_ns: _builtins.int
-    """first payload byte written / read; 0: never"""
+    """write() of the first payload byte called / byte read; 0: never"""
     last_byte_ns: _builtins.int
-    """last payload byte written / read; 0: never"""
+    """write() of the last payload byte returned / byte read; 0: never"""
     payload_bytes: _builtins.int
     """written / read"""
     sha256: _builtins.bytes
@@ -581,7 +587,7 @@ class FlowReport(_message.Message):
     """size announced in the header; 0: open ended"""
     @_builtins.property
     def series(self) -> Global___Series:
-        """cumulative payload bytes"""
+        """cumulative payload bytes, by the time of write() call / read() return"""
 
     @_builtins.property
     def confirmed(self) -> Global___Series:

@@ -1,0 +1,185 @@
+"""A flow's stream gives the same result however it is cut, and no damage goes unseen."""
+
+from __future__ import annotations
+
+import hashlib
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sentinel_node.core.framing import (
+    FRAMING_BYTES,
+    HEADER_BYTES,
+    TRAILER_BYTES,
+    FlowHeader,
+    FlowTrailer,
+    StreamParser,
+    StreamVerifier,
+    Verdict,
+    flow_token,
+)
+from sentinel_node.errors import FramingError, HeaderError, TrailerError, TruncatedError
+
+RUN = "run-1"
+FLOW = 42
+
+payloads = st.binary(max_size=600)
+cuts = st.lists(st.integers(0, 900), max_size=12)
+
+
+def stream_of(payload: bytes, *, declared: bool, run: str = RUN, flow_id: int = FLOW) -> bytes:
+    token = flow_token(run, flow_id)
+    header = FlowHeader(flow_id, token, len(payload) if declared else None)
+    trailer = FlowTrailer(token, len(payload), hashlib.sha256(payload).digest())
+    return header.encode() + payload + trailer.encode()
+
+
+def chunks(stream: bytes, cuts: list[int]) -> list[memoryview]:
+    places = [0, *sorted(min(cut, len(stream)) for cut in cuts), len(stream)]
+    return [memoryview(stream)[a:b] for a, b in pairwise(places)]
+
+
+def judge(stream: bytes, cuts: list[int], run: str = RUN) -> Verdict:
+    verifier = StreamVerifier(run)
+    for chunk in chunks(stream, cuts):
+        verifier.feed(chunk)
+    return verifier.finish()
+
+
+@given(payload=payloads, declared=st.booleans(), cuts=cuts)
+def test_any_cutting_gives_the_payload_and_a_good_verdict(
+    payload: bytes, declared: bool, cuts: list[int]
+) -> None:
+    stream = stream_of(payload, declared=declared)
+    parser = StreamParser()
+    got = b"".join(bytes(p) for chunk in chunks(stream, cuts) for p in parser.feed(chunk))
+    assert got == payload
+    assert parser.finish().payload_bytes == len(payload)
+    digest = hashlib.sha256(payload).digest()
+    assert judge(stream, cuts) == Verdict(len(payload), digest, True, True, "")
+
+
+@given(payload=payloads, declared=st.booleans(), cuts=cuts, data=st.data())
+def test_any_damaged_byte_is_detected(
+    payload: bytes, declared: bool, cuts: list[int], data: st.DataObject
+) -> None:
+    stream = bytearray(stream_of(payload, declared=declared))
+    place = data.draw(st.integers(0, len(stream) - 1))
+    stream[place] ^= data.draw(st.integers(1, 255))
+    try:
+        verdict = judge(bytes(stream), cuts)
+    except FramingError:
+        return
+    assert not verdict.sha256_ok
+    assert verdict.error
+
+
+@given(payload=payloads, declared=st.booleans(), cuts=cuts, data=st.data())
+def test_any_truncation_is_detected(
+    payload: bytes, declared: bool, cuts: list[int], data: st.DataObject
+) -> None:
+    stream = stream_of(payload, declared=declared)
+    verdict = judge(stream[: data.draw(st.integers(0, len(stream) - 1))], cuts)
+    assert not verdict.complete
+    assert not verdict.sha256_ok
+    assert verdict.error
+
+
+@given(payload=payloads, declared=st.booleans(), cuts=cuts, data=st.data())
+def test_bytes_left_out_or_put_in_are_detected(
+    payload: bytes, declared: bool, cuts: list[int], data: st.DataObject
+) -> None:
+    stream = stream_of(payload, declared=declared)
+    place = data.draw(st.integers(0, len(stream) - 1))
+    if data.draw(st.booleans()):
+        damaged = stream[:place] + stream[place + 1 :]
+    else:
+        damaged = stream[:place] + data.draw(st.binary(min_size=1, max_size=99)) + stream[place:]
+    if damaged == stream:
+        return
+    try:
+        verdict = judge(damaged, cuts)
+    except FramingError:
+        return
+    assert not verdict.sha256_ok
+    assert verdict.error
+
+
+@given(payload=payloads, cuts=cuts)
+def test_no_more_than_a_trailer_is_held_back(payload: bytes, cuts: list[int]) -> None:
+    parser = StreamParser()
+    fed = 0
+    for chunk in chunks(stream_of(payload, declared=False), cuts):
+        parser.feed(chunk)
+        fed += len(chunk)
+        assert parser.payload_bytes >= fed - FRAMING_BYTES
+
+
+def test_payload_is_given_out_as_views_of_the_chunk() -> None:
+    stream = stream_of(bytes(1000), declared=True)
+    (piece,) = StreamParser().feed(memoryview(stream))
+    assert isinstance(piece, memoryview)
+    assert piece.obj is stream
+
+
+def test_with_a_declared_size_nothing_is_held_back() -> None:
+    parser = StreamParser()
+    stream = stream_of(bytes(1000), declared=True)
+    parser.feed(memoryview(stream)[: HEADER_BYTES + 1000])
+    assert parser.payload_bytes == 1000
+
+
+@given(flow_id=st.integers(0, 2**64 - 1), size=st.none() | st.integers(0, 2**64 - 1))
+def test_header_round_trip(flow_id: int, size: int | None) -> None:
+    header = FlowHeader(flow_id, flow_token(RUN, flow_id), size)
+    assert len(header.encode()) == HEADER_BYTES
+    assert FlowHeader.decode(header.encode()) == header
+
+
+def test_a_flow_of_another_run_is_refused() -> None:
+    with pytest.raises(HeaderError, match="does not belong to run 'run-1'"):
+        judge(stream_of(b"x" * 100, declared=True, run="run-2"), [])
+
+
+def test_a_foreign_stream_is_refused_at_its_first_bytes() -> None:
+    with pytest.raises(HeaderError, match="begins with b'GET '"):
+        StreamVerifier(RUN).feed(memoryview(b"GET "))
+
+
+def test_bytes_after_the_trailer_are_refused() -> None:
+    parser = StreamParser()
+    parser.feed(memoryview(stream_of(b"abc", declared=True)))
+    with pytest.raises(TrailerError, match="more bytes follow"):
+        parser.feed(memoryview(b"x"))
+
+
+def test_end_of_stream_says_where_it_was_cut() -> None:
+    stream = stream_of(b"x" * 100, declared=True)
+    parser = StreamParser()
+    parser.feed(memoryview(stream)[: HEADER_BYTES + 60])
+    with pytest.raises(TruncatedError, match="after 60 payload bytes of 100 declared"):
+        parser.finish()
+
+
+def test_a_later_version_is_named_in_the_refusal() -> None:
+    header = bytearray(stream_of(b"", declared=True)[:HEADER_BYTES])
+    header[8:10] = (2).to_bytes(2, "big")
+    header[-8:] = hashlib.sha256(header[:-8]).digest()[:8]
+    with pytest.raises(HeaderError, match="version 2"):
+        FlowHeader.decode(bytes(header))
+
+
+def test_trailer_of_another_flow_is_refused() -> None:
+    mine = stream_of(b"abc", declared=False)
+    other = stream_of(b"abc", declared=False, flow_id=43)
+    parser = StreamParser()
+    parser.feed(memoryview(mine[:-TRAILER_BYTES] + other[-TRAILER_BYTES:]))
+    with pytest.raises(TrailerError, match="token"):
+        parser.finish()
+
+
+def test_token_depends_on_run_and_flow() -> None:
+    tokens = {flow_token(run, flow) for run in ("a", "b", "1") for flow in (1, 11, 2)}
+    assert len(tokens) == 9
