@@ -6,8 +6,8 @@ Node daemons use this on descriptors they inherited: reading needs no capability
 from __future__ import annotations
 
 import ctypes
-import functools
 import errno
+import functools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -112,12 +112,35 @@ def index_key(index: int) -> bytes:
 
 
 def items(fd: int) -> Iterator[tuple[bytes, bytes]]:
-    """Every (key, value) of a map, by batches; a map that changes meanwhile may be read unevenly.
+    """Every (key, value) of a map, by batches; reading is no use in the sense of an LRU map.
 
-    An entry that stays is returned exactly once per hash bucket pass; one that comes or goes may
-    be missed. Reading does not count as use for an LRU map.
+    Entries that come, go or move while the map is read may be missed or come twice.
     """
     form = shape(fd)
+    for keys, values, count in _batches(fd, form):
+        for index in range(count):
+            key, value = index * form.key_bytes, index * form.transfer_bytes
+            yield (
+                keys[key : key + form.key_bytes],
+                values[value : value + form.transfer_bytes],
+            )
+
+
+def array_values(fd: int, count: int) -> bytes:
+    """The first `count` values of an array map in a row (each of all CPUs for a per-CPU array)."""
+    form = shape(fd)
+    parts: list[bytes] = []
+    got = 0
+    for _, values, more in _batches(fd, form):
+        parts.append(values[: more * form.transfer_bytes])
+        got += more
+        if got >= count:
+            break
+    return b"".join(parts)[: count * form.transfer_bytes]
+
+
+def _batches(fd: int, form: MapShape) -> Iterator[tuple[bytes, bytes, int]]:
+    """(keys, values, how many of them are filled), until the end of the map."""
     token = ctypes.create_string_buffer(max(form.key_bytes, 8))
     count, first, last = min(_BATCH, form.max_entries), True, False
     while not last:
@@ -133,16 +156,7 @@ def items(fd: int) -> Iterator[tuple[bytes, bytes]]:
                 continue
             raise BpfError(f"batch read of map descriptor {fd}: {error.strerror}") from error
         first = False
-        # One copy each: `.raw` copies the whole buffer every time it is asked.
-        yield from _entries(keys.raw, values.raw, form, got)
-
-
-def _entries(
-    keys: bytes, values: bytes, form: MapShape, count: int
-) -> Iterator[tuple[bytes, bytes]]:
-    for index in range(count):
-        start, value = index * form.key_bytes, index * form.transfer_bytes
-        yield keys[start : start + form.key_bytes], values[value : value + form.transfer_bytes]
+        yield keys.raw, values.raw, got
 
 
 def reopen_readonly(fd: int) -> int:

@@ -1,8 +1,7 @@
 """bpf(2) itself: one typed function per command used, raising readable errors.
 
 Raw system calls, because the node daemons read maps without bcc or libbpf, and because one way is
-easier to trust than two. Structures follow <linux/bpf.h>; a shorter one than the kernel's is
-allowed (it reads the rest as zeros). Every descriptor the kernel returns is close-on-exec.
+easier to trust than two. Every descriptor the kernel returns is close-on-exec.
 """
 
 from __future__ import annotations
@@ -14,6 +13,19 @@ import platform
 from collections.abc import Sequence
 
 from sentinel_bpf.errors import BpfError, BpfUnavailableError, VerifierError
+from sentinel_bpf.uapi import (
+    NAME_BYTES,
+    BatchAttr,
+    ElementAttr,
+    FdByIdAttr,
+    InfoAttr,
+    LinkCreateAttr,
+    MapCreateAttr,
+    ProgLoadAttr,
+    TestRunAttr,
+)
+from sentinel_bpf.uapi import MapInfo as MapInfo
+from sentinel_bpf.uapi import ProgInfo as ProgInfo
 
 _NUMBER = {"x86_64": 321, "aarch64": 280}
 
@@ -33,176 +45,9 @@ BPF_ANY = 0
 BPF_NOEXIST = 1
 BPF_EXIST = 2
 BPF_F_RDONLY = 1 << 3
-NAME_BYTES = 16
 _LOG_BYTES = 1 << 20
 
 _U32 = ctypes.c_uint32
-_U64 = ctypes.c_uint64
-
-
-class _MapCreate(ctypes.Structure):
-    _fields_ = (
-        ("map_type", _U32),
-        ("key_size", _U32),
-        ("value_size", _U32),
-        ("max_entries", _U32),
-        ("map_flags", _U32),
-        ("inner_map_fd", _U32),
-        ("numa_node", _U32),
-        ("map_name", ctypes.c_char * NAME_BYTES),
-        ("map_ifindex", _U32),
-        ("btf_fd", _U32),
-        ("btf_key_type_id", _U32),
-        ("btf_value_type_id", _U32),
-    )
-
-
-class _Element(ctypes.Structure):
-    _fields_ = (
-        ("map_fd", _U32),
-        ("pad", _U32),
-        ("key", _U64),
-        ("value", _U64),
-        ("flags", _U64),
-    )
-
-
-class _Batch(ctypes.Structure):
-    _fields_ = (
-        ("in_batch", _U64),
-        ("out_batch", _U64),
-        ("keys", _U64),
-        ("values", _U64),
-        ("count", _U32),
-        ("map_fd", _U32),
-        ("elem_flags", _U64),
-        ("flags", _U64),
-    )
-
-
-class _ProgLoad(ctypes.Structure):
-    _fields_ = (
-        ("prog_type", _U32),
-        ("insn_cnt", _U32),
-        ("insns", _U64),
-        ("license", _U64),
-        ("log_level", _U32),
-        ("log_size", _U32),
-        ("log_buf", _U64),
-        ("kern_version", _U32),
-        ("prog_flags", _U32),
-        ("prog_name", ctypes.c_char * NAME_BYTES),
-        ("prog_ifindex", _U32),
-        ("expected_attach_type", _U32),
-    )
-
-
-class _TestRun(ctypes.Structure):
-    _fields_ = (
-        ("prog_fd", _U32),
-        ("retval", _U32),
-        ("data_size_in", _U32),
-        ("data_size_out", _U32),
-        ("data_in", _U64),
-        ("data_out", _U64),
-        ("repeat", _U32),
-        ("duration", _U32),
-        ("ctx_size_in", _U32),
-        ("ctx_size_out", _U32),
-        ("ctx_in", _U64),
-        ("ctx_out", _U64),
-        ("flags", _U32),
-        ("cpu", _U32),
-        ("batch_size", _U32),
-        ("pad", _U32),
-    )
-
-
-class _FdById(ctypes.Structure):
-    _fields_ = (("id", _U32), ("next_id", _U32), ("open_flags", _U32), ("pad", _U32))
-
-
-class _Info(ctypes.Structure):
-    _fields_ = (("bpf_fd", _U32), ("info_len", _U32), ("info", _U64))
-
-
-class _LinkCreate(ctypes.Structure):
-    _fields_ = (
-        ("prog_fd", _U32),
-        ("target_ifindex", _U32),
-        ("attach_type", _U32),
-        ("flags", _U32),
-    )
-
-
-class MapInfo(ctypes.Structure):
-    """struct bpf_map_info, as far as it is used."""
-
-    _fields_ = (
-        ("type", _U32),
-        ("id", _U32),
-        ("key_size", _U32),
-        ("value_size", _U32),
-        ("max_entries", _U32),
-        ("map_flags", _U32),
-        ("name", ctypes.c_char * NAME_BYTES),
-        ("ifindex", _U32),
-        ("btf_vmlinux_value_type_id", _U32),
-        ("netns_dev", _U64),
-        ("netns_ino", _U64),
-        ("btf_id", _U32),
-        ("btf_key_type_id", _U32),
-        ("btf_value_type_id", _U32),
-        ("pad", _U32),
-    )
-
-
-class ProgInfo(ctypes.Structure):
-    """struct bpf_prog_info, up to the count of verified instructions (Linux >= 5.16)."""
-
-    _fields_ = (
-        ("type", _U32),
-        ("id", _U32),
-        ("tag", ctypes.c_ubyte * 8),
-        ("jited_prog_len", _U32),
-        ("xlated_prog_len", _U32),
-        ("jited_prog_insns", _U64),
-        ("xlated_prog_insns", _U64),
-        ("load_time", _U64),
-        ("created_by_uid", _U32),
-        ("nr_map_ids", _U32),
-        ("map_ids", _U64),
-        ("name", ctypes.c_char * NAME_BYTES),
-        ("ifindex", _U32),
-        ("gpl_compatible", _U32),
-        ("netns_dev", _U64),
-        ("netns_ino", _U64),
-        ("nr_jited_ksyms", _U32),
-        ("nr_jited_func_lens", _U32),
-        ("jited_ksyms", _U64),
-        ("jited_func_lens", _U64),
-        ("btf_id", _U32),
-        ("func_info_rec_size", _U32),
-        ("func_info", _U64),
-        ("nr_func_info", _U32),
-        ("nr_line_info", _U32),
-        ("line_info", _U64),
-        ("jited_line_info", _U64),
-        ("nr_jited_line_info", _U32),
-        ("line_info_rec_size", _U32),
-        ("jited_line_info_rec_size", _U32),
-        ("nr_prog_tags", _U32),
-        ("prog_tags", _U64),
-        ("run_time_ns", _U64),
-        ("run_cnt", _U64),
-        ("recursion_misses", _U64),
-        ("verified_insns", _U32),
-        ("attach_btf_obj_id", _U32),
-        ("attach_btf_id", _U32),
-        ("pad", _U32),
-    )
-
-
 _libc = ctypes.CDLL(None, use_errno=True)
 _syscall = _libc.syscall
 _syscall.argtypes = (ctypes.c_long, ctypes.c_int, ctypes.c_void_p, ctypes.c_uint)
@@ -245,7 +90,7 @@ def _name(name: str) -> bytes:
 
 def map_create(info: MapInfo, name: str, *, max_entries: int, btf_fd: int | None = None) -> int:
     """A new, empty map of the same shape as the one `info` describes; returns its descriptor."""
-    attributes = _MapCreate(
+    attributes = MapCreateAttr(
         map_type=info.type,
         key_size=info.key_size,
         value_size=info.value_size,
@@ -267,7 +112,7 @@ def prog_load(prog_type: int, instructions: bytes, name: str, *, license_name: s
     """Load a program; returns its descriptor. Raises VerifierError with the telling lines."""
     code = ctypes.create_string_buffer(instructions, len(instructions))
     license_text = ctypes.create_string_buffer(license_name.encode())
-    attributes = _ProgLoad(
+    attributes = ProgLoadAttr(
         prog_type=prog_type,
         insn_cnt=len(instructions) // 8,
         insns=_address(code),
@@ -295,7 +140,7 @@ def prog_load(prog_type: int, instructions: bytes, name: str, *, license_name: s
 
 def obj_info(fd: int, info: ctypes.Structure) -> None:
     """Fill `info` (MapInfo or ProgInfo) for the object behind `fd`."""
-    attributes = _Info(bpf_fd=fd, info_len=ctypes.sizeof(info), info=ctypes.addressof(info))
+    attributes = InfoAttr(bpf_fd=fd, info_len=ctypes.sizeof(info), info=ctypes.addressof(info))
     try:
         bpf(OBJ_GET_INFO_BY_FD, attributes)
     except OSError as error:
@@ -307,7 +152,7 @@ def fd_by_id(command: int, object_id: int, *, open_flags: int = 0) -> int:
 
     The kernel grants this to CAP_SYS_ADMIN only.
     """
-    attributes = _FdById(id=object_id, open_flags=open_flags)
+    attributes = FdByIdAttr(id=object_id, open_flags=open_flags)
     try:
         return bpf(command, attributes)
     except OSError as error:
@@ -318,7 +163,7 @@ def map_lookup(fd: int, key: bytes, value_bytes: int) -> bytes | None:
     """One value, None if the key is absent; `value_bytes` is for all CPUs of a per-CPU map."""
     key_buffer = ctypes.create_string_buffer(key, len(key))
     value = ctypes.create_string_buffer(value_bytes)
-    attributes = _Element(map_fd=fd, key=_address(key_buffer), value=_address(value))
+    attributes = ElementAttr(map_fd=fd, key=_address(key_buffer), value=_address(value))
     try:
         bpf(MAP_LOOKUP, attributes)
     except OSError as error:
@@ -332,7 +177,7 @@ def map_update(fd: int, key: bytes, value: bytes, *, flags: int = BPF_ANY) -> No
     """Write one value; a per-CPU map takes the values of all possible CPUs in a row."""
     key_buffer = ctypes.create_string_buffer(key, len(key))
     value_buffer = ctypes.create_string_buffer(value, len(value))
-    attributes = _Element(
+    attributes = ElementAttr(
         map_fd=fd, key=_address(key_buffer), value=_address(value_buffer), flags=flags
     )
     try:
@@ -355,7 +200,7 @@ def map_lookup_batch(
     `token` is the kernel's place mark between calls. Raises OSError (ENOSPC: a hash bucket holds
     more than `count`; retry from the same place with more room).
     """
-    attributes = _Batch(
+    attributes = BatchAttr(
         in_batch=0 if first else _address(token),
         out_batch=_address(token),
         keys=_address(keys),
@@ -379,7 +224,9 @@ def link_create(prog_fd: int, ifindex: int, attach_type: int, flags: int) -> int
     """
     return bpf(
         LINK_CREATE,
-        _LinkCreate(prog_fd=prog_fd, target_ifindex=ifindex, attach_type=attach_type, flags=flags),
+        LinkCreateAttr(
+            prog_fd=prog_fd, target_ifindex=ifindex, attach_type=attach_type, flags=flags
+        ),
     )
 
 
@@ -398,7 +245,7 @@ def prog_test_run(
     """
     frame = ctypes.create_string_buffer(data, len(data))
     words = None if context is None else (_U32 * len(context))(*context)
-    attributes = _TestRun(
+    attributes = TestRunAttr(
         prog_fd=prog_fd,
         data_size_in=len(data),
         data_in=_address(frame),

@@ -178,11 +178,8 @@ class WireProbes:
     def _transits(self, states: list[ctypes.Structure]) -> list[npt.NDArray[np.uint64]]:
         """The kept transit times of each CPU, in the order of their slots."""
         kept = [min(int(state.samples), self._slots) for state in states]
-        if not any(kept):
-            return [np.empty(0, np.uint64) for _ in kept]
-        rows = np.zeros((self._slots, len(states)), np.uint64)
-        for key, value in maps.items(self._programs.map_fd("wire_transits")):
-            rows[int.from_bytes(key, "little")] = np.frombuffer(value, np.uint64)
+        raw = maps.array_values(self._programs.map_fd("wire_transits"), max(kept))
+        rows = np.frombuffer(raw, np.uint64).reshape(-1, len(states))
         return [rows[:count, cpu] for cpu, count in enumerate(kept)]
 
 

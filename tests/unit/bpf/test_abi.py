@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import sentinel_bpf
-from sentinel_bpf import abi, reference
+from sentinel_bpf import abi, reference, uapi
 
 FOLDER = Path(sentinel_bpf.__file__).parent
 
@@ -91,3 +91,34 @@ def test_every_structure_of_the_headers_is_mirrored(header: str) -> None:
     text = (FOLDER / header).read_text(encoding="utf-8")
     declared = set(re.findall(r"^struct (\w+) \{", text, re.MULTILINE))
     assert declared == {name for name, (where, _) in abi.MIRRORED.items() if where == header}
+
+
+KERNEL_FIELDS = {
+    uapi.MapInfo: ("struct bpf_map_info", ["id", "value_size", "netns_ino", "btf_value_type_id"]),
+    uapi.ProgInfo: ("struct bpf_prog_info", ["xlated_prog_len", "name", "run_time_ns", "run_cnt"]),
+    uapi.MapCreateAttr: ("union bpf_attr", ["max_entries", "map_name", "btf_value_type_id"]),
+    uapi.ProgLoadAttr: ("union bpf_attr", ["insns", "license", "log_buf", "prog_name"]),
+    uapi.BatchAttr: ("union bpf_attr", ["batch.in_batch", "batch.count", "batch.map_fd"]),
+    uapi.TestRunAttr: ("union bpf_attr", ["test.data_in", "test.repeat", "test.batch_size"]),
+    uapi.LinkCreateAttr: ("union bpf_attr", ["link_create.attach_type", "link_create.flags"]),
+    uapi.InfoAttr: ("union bpf_attr", ["info.bpf_fd", "info.info"]),
+    uapi.FdByIdAttr: ("union bpf_attr", ["open_flags"]),
+    uapi.ElementAttr: ("union bpf_attr", ["value", "flags"]),
+}
+
+
+def test_bpf_attributes_agree_with_the_kernels_header(tmp_path: Path) -> None:
+    compiler = shutil.which("cc") or shutil.which("clang")
+    assert compiler is not None, "a C compiler is missing: apt-get install -y gcc"
+    checks = [
+        f"_Static_assert(offsetof({kernel}, {name}) == "
+        f'{getattr(mirror, name.split(".")[-1]).offset}, "{mirror.__name__}.{name}");'
+        for mirror, (kernel, names) in KERNEL_FIELDS.items()
+        for name in names
+    ]
+    source = tmp_path / "attributes.c"
+    head = "#include <stddef.h>\n#include <linux/bpf.h>\n"
+    source.write_text(head + "\n".join(checks) + "\n", encoding="ascii")
+    words = [compiler, "-fsyntax-only", str(source)]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
