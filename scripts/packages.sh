@@ -38,7 +38,7 @@ has_candidate() {
     [[ $policy == *"Candidate: "[!\(]* ]]
 }
 
-_update_index() {
+update_package_index() {
     printf 'refreshing the package index\n' >&2
     _apt_get update
 }
@@ -51,16 +51,16 @@ install_packages() {
     [[ ${#missing[@]} -gt 0 ]] || return 0
     printf 'installing Debian packages: %s\n' "${missing[*]}" >&2
     for package in "${missing[@]}"; do
-        has_candidate "$package" || { _update_index; break; }
+        has_candidate "$package" || { update_package_index; break; }
     done
     # An index that is out of date names files the archive no longer has.
     _apt_get install -y --no-install-recommends "${missing[@]}" && return 0
-    _update_index
+    update_package_index
     _apt_get install -y --no-install-recommends "${missing[@]}"
 }
 
 # upgrade_package NAME: to the newest version the archive has.
 upgrade_package() {
-    _update_index
+    update_package_index
     _apt_get install -y --no-install-recommends "$1"
 }

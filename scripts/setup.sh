@@ -26,6 +26,8 @@ install_headers() {
     for candidate in "${candidates[@]}"; do
         if are_installed "$candidate"; then return 0; fi
     done
+    # A new machine may have packages but no index of more; then nothing has a candidate.
+    has_candidate linux-libc-dev || update_package_index
     for candidate in "${candidates[@]}"; do
         if has_candidate "$candidate"; then install_packages "$candidate"; return 0; fi
     done

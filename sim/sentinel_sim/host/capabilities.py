@@ -234,7 +234,7 @@ def draw_verdict(capabilities: Iterable[Capability]) -> Verdict:
 
 def combined_cure(capabilities: Iterable[Capability]) -> str:
     """The one command that cures most of these; privileges first, for without them none works."""
-    capabilities = list(capabilities)
+    capabilities = [capability for capability in capabilities if not capability.usable]
     for capability in capabilities:
         if capability.name == "privileges":
             return capability.cure

@@ -72,11 +72,11 @@ Probe = Callable[[Lab], Finding]
 
 
 @contextmanager
-def scratch(run: CommandRunner) -> Iterator[Lab]:
+def scratch(run: CommandRunner, *, as_root: bool | None = None) -> Iterator[Lab]:
     """A lab with its own namespace `sentinel-doctor-<pid>`, two veth pairs in it; removed after."""
     name = f"{namespaces.PREFIX}doctor-{os.getpid()}"
-    if not _is_root():
-        yield Lab(run, None, "needs root")
+    if not (_is_root() if as_root is None else as_root):
+        yield Lab(run, None, _UNKNOWN.detail)
         return
     made = run(("ip", "netns", "add", name))
     if not made.ok:
@@ -114,7 +114,7 @@ def _privileges(lab: Lab) -> Finding:
 def _network_namespaces(lab: Lab) -> Finding:
     if lab.namespace is not None:
         return Finding(Status.FOUND, "named ones can be made")
-    if not _is_root():
+    if lab.namespace_error == _UNKNOWN.detail:
         return _UNKNOWN
     return Finding(Status.MISSING, lab.namespace_error)
 
