@@ -18,7 +18,6 @@ from sentinel_node.daemon.fsu import FsuMaps, read_flow_metrics
 from sentinel_node.daemon.receiver import start_listening
 from sentinel_node.daemon.records import FlowRecord
 from sentinel_node.daemon.relay import start_relaying
-from sentinel_node.daemon.run import NodeRun
 from sentinel_node.daemon.runs import NodeRuns
 from sentinel_node.daemon.sender import start_sending
 from sentinel_proto.v1 import node_control_pb2 as pb
@@ -141,13 +140,13 @@ class NodeControlService(pb_grpc.NodeControlServicer):
         interval_ns = request.progress_interval_ns or DEFAULT_PROGRESS_INTERVAL_NS
         last: pb.SendProgress | None = None
         while last is None or not last.done:
-            now = _progress(run, records)
+            now = _progress(records)
             if now != last:
                 yield now
                 last = now
             if not now.done:
                 await self._runs.changed.wait_for(
-                    lambda: _ended(run, records), timeout_s=interval_ns / 1e9
+                    lambda: _ended(records), timeout_s=interval_ns / 1e9
                 )
 
     @translated
@@ -198,11 +197,11 @@ class NodeControlService(pb_grpc.NodeControlServicer):
             raise errors.RoleError(command, self._role, role)
 
 
-def _ended(run: NodeRun, records: tuple[FlowRecord, ...]) -> bool:
-    return run.closed or all(record.ended for record in records)
+def _ended(records: tuple[FlowRecord, ...]) -> bool:
+    return all(record.ended for record in records)
 
 
-def _progress(run: NodeRun, records: tuple[FlowRecord, ...]) -> pb.SendProgress:
+def _progress(records: tuple[FlowRecord, ...]) -> pb.SendProgress:
     failed = sum(record.ended and not record.complete for record in records)
     done = sum(record.ended and record.complete for record in records)
     return pb.SendProgress(
@@ -210,5 +209,5 @@ def _progress(run: NodeRun, records: tuple[FlowRecord, ...]) -> pb.SendProgress:
         flows_active=len(records) - done - failed,
         flows_done=done,
         flows_failed=failed,
-        done=_ended(run, records),
+        done=_ended(records),
     )
