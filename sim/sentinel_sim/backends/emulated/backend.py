@@ -21,7 +21,7 @@ from sentinel_sim.backends.emulated.assemble import (
     wire_measurement,
 )
 from sentinel_sim.backends.emulated.daemons import Daemons
-from sentinel_sim.backends.emulated.deployment import Deployment, working_iptables
+from sentinel_sim.backends.emulated.deployment import Deployment
 from sentinel_sim.backends.emulated.kernel_parts import KernelParts, KernelSources
 from sentinel_sim.backends.emulated.layout import Layout
 from sentinel_sim.backends.emulated.prober import Prober
@@ -30,7 +30,6 @@ from sentinel_sim.backends.emulated.traffic import Reports, Traffic
 from sentinel_sim.errors import EmulationError
 from sentinel_sim.host.ownership import Ownership
 from sentinel_sim.plan.model import LinkPlan, RunSpec
-from sentinel_sim.wire.shell import HostShell
 from sentinel_sim.wire.wire import SIDES
 
 CALIBRATION_DELAY_NS = 1_000_000
@@ -143,7 +142,8 @@ class EmulatedBackend:
             "loss_seeded": True,
             "jitter_seeded": self._options.wire_backend == "delayline",
             "fsu_program": self._parts.program_facts(),
-            "iptables": self._deployment.iptables,
+            "iptables": self._deployment.iptables or None,
+            "polling_threads": self._deployment.pollers,
         }
 
     def commands(self) -> list[str]:
@@ -238,9 +238,10 @@ class EmulatedBackend:
 
     def _unplanned_drops(self) -> dict[tuple[str, str], dict[str, int]]:
         drops: dict[tuple[str, str], dict[str, int]] = {}
+        tx_dropped = self._deployment.tx_dropped()
         for link, wire in self._deployment.wires.items():
             for source, causes in wire.stage.drops().items():
-                drops[link, source] = dict(causes)
+                drops[link, source] = {**causes, "node_interface": tx_dropped[link, source]}
         return drops
 
     async def _drain(self) -> None:
@@ -310,8 +311,3 @@ class EmulatedBackend:
                 link: wire.stage.describe() for link, wire in self._deployment.wires.items()
             },
         }
-
-
-def chosen_iptables(namespace: str) -> str:
-    """The iptables variant that works in `namespace`."""
-    return working_iptables(HostShell(), namespace)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from dataclasses import dataclass, field
@@ -9,9 +10,9 @@ from pathlib import Path
 
 from sentinel_sim.backends.emulated.layout import Layout
 from sentinel_sim.backends.emulated.net import LinkEnd, MininetNetwork
-from sentinel_sim.backends.emulated.offloads import read_offloads, set_gro
+from sentinel_sim.backends.emulated.offloads import read_offloads, set_gro, set_threaded_napi
 from sentinel_sim.backends.emulated.profiles import node_sysctls
-from sentinel_sim.errors import MissingCapabilityError
+from sentinel_sim.errors import EmulationError, MissingCapabilityError
 from sentinel_sim.host.ownership import Ownership
 from sentinel_sim.plan.model import LinkPlan, RunSpec
 from sentinel_sim.wire.build import delayline_program
@@ -22,6 +23,9 @@ from sentinel_sim.wire.shell import HostShell, batch, in_namespace
 from sentinel_sim.wire.wire import SIDES, DelayStage, Wire
 
 WIRE_BACKENDS = ("netem", "delayline")
+POLLER_PRIORITY = 20
+"""SCHED_FIFO; below the delay line's 50, above everything that is not ours."""
+WAITING_ROOM_PACKETS = 100_000
 RUN_ID_VARIABLE = "SENTINEL_RUN_ID"
 
 
@@ -32,11 +36,14 @@ class Deployment:
     layout: Layout
     ownership: Ownership
     wire_backend: str
-    iptables: str = "iptables"
+    iptables: str = ""
+    """`iptables` or `iptables-legacy`: found out with the first wire that needs it."""
     shell: HostShell = field(default_factory=HostShell)
     wires: dict[str, Wire] = field(default_factory=dict)
     pids: dict[str, int] = field(default_factory=dict)
     """Of the processes that do the emulation's work, by readable name."""
+    pollers: int = 0
+    """Polling threads of our interfaces that have real-time priority."""
 
     def __post_init__(self) -> None:
         self.net = MininetNetwork()
@@ -74,9 +81,20 @@ class Deployment:
             self.ownership.record_child(pid, f"delay line of {link.name}")
             self.pids[f"delayline {link.name}"] = pid
         for side in SIDES:
-            # One NAPI ring each, so that bursts wait in a queue instead of the CPU's backlog.
-            set_gro(self.shell, names.namespace, names.outer(side), True)
-            set_gro(self.shell, names.namespace, names.mid(side), True)
+            self._set_polling(names.namespace, names.outer(side))
+            self._set_polling(names.namespace, names.mid(side))
+            if self.wire_backend == "delayline":
+                self._set_waiting_room(names.namespace, names.outer(side))
+
+    def _set_polling(self, namespace: str, interface: str) -> None:
+        """Poll the interface from a thread of its own, merging what arrived (GRO)."""
+        set_gro(self.shell, namespace, interface, True)
+        set_threaded_napi(self.shell, namespace, interface)
+
+    def _set_waiting_room(self, namespace: str, interface: str) -> None:
+        """A queue in front of a veth: since Linux 6.16 a full ring pushes back, if there is one."""
+        line = f"qdisc replace dev {interface} root pfifo limit {WAITING_ROOM_PACKETS}"
+        batch(self.shell, "tc", namespace, [line])
 
     def _set_mtu(self, names: WireNames, mtu: int) -> None:
         lines = [f"link set dev {names.outer(side)} mtu {mtu}" for side in SIDES]
@@ -85,6 +103,8 @@ class Deployment:
     def _stage(self, names: WireNames) -> DelayStage:
         if self.wire_backend == "netem":
             return NetemStage(names, self.shell)
+        if not self.iptables:
+            self.iptables = working_iptables(self.shell, names.namespace)
         return DelayLineStage(names, self.shell, delayline_program(), self.iptables, self.env)
 
     def _build_node(self, node: str) -> None:
@@ -93,7 +113,8 @@ class Deployment:
         settings = ["net.ipv6.conf.all.disable_ipv6=1"]
         for interface in self.layout.interfaces(node):
             settings.append(f"net.ipv4.conf.{interface}.rp_filter=0")
-            set_gro(self.shell, namespace, interface, True)
+            self._set_polling(namespace, interface)
+            self._set_waiting_room(namespace, interface)
         self.shell.run(in_namespace(namespace, "sysctl", "-q", *settings))
 
     def configure(self, spec: RunSpec) -> None:
@@ -105,6 +126,25 @@ class Deployment:
             wire = self.wires[link.name]
             wire.set_rate(link, spec.control_band)
             wire.set_delay(link, spec.seed)
+        self.pollers = self.raise_pollers()
+
+    def raise_pollers(self) -> int:
+        """Give the interfaces' polling threads real-time priority, below the delay lines.
+
+        They come and go with XDP programs, so this is done before each run. Returns how many.
+        """
+        count = 0
+        for comm in Path("/proc").glob("[0-9]*/comm"):
+            try:
+                name = comm.read_text()
+            except OSError:
+                continue
+            if name.startswith(f"napi/sn{self.layout.run_id}"):
+                os.sched_setscheduler(
+                    int(comm.parent.name), os.SCHED_FIFO, os.sched_param(POLLER_PRIORITY)
+                )
+                count += 1
+        return count
 
     def offloads(self) -> dict[str, dict[str, str]]:
         """Segmentation and receive offloads of every interface, as they are now."""
@@ -124,6 +164,19 @@ class Deployment:
                     )
         return found
 
+    def tx_dropped(self) -> dict[tuple[str, str], int]:
+        """Packets that the nodes' own interfaces failed to send, by link and source side."""
+        found = {}
+        for link in self.layout.links:
+            names = self.layout.wire_names(link.name)
+            for side, node in zip(SIDES, (link.a, link.b), strict=True):
+                namespace, interface = self.layout.namespace(node), names.node_end(side)
+                text = self.shell.run(
+                    ("ip", "-n", namespace, "-j", "-s", "link", "show", "dev", interface)
+                )
+                found[link.name, side] = int(json.loads(text)[0]["stats64"]["tx"]["dropped"])
+        return found
+
     def held_packets(self) -> int:
         """Packets inside the delay stages of all wires."""
         return sum(wire.stage.held_packets() for wire in self.wires.values())
@@ -138,27 +191,18 @@ class Deployment:
             self.ownership.release_all()
 
 
-def working_iptables(namespace_shell: HostShell, namespace: str) -> str:
+def working_iptables(shell: HostShell, namespace: str) -> str:
     """Which iptables variant can add an NFQUEUE rule in `namespace`: nft, else legacy."""
-    from sentinel_sim.errors import EmulationError
-
+    rule = ("FORWARD", "-i", "none0", "-j", "NFQUEUE", "--queue-num", "1")
     for program in ("iptables", "iptables-legacy"):
         if shutil.which(program) is None:
             continue
-        rule = ("-t", "mangle", "FORWARD", "-i", "none0", "-j", "NFQUEUE", "--queue-num", "1")
-        add = (rule[0], rule[1], "-A", *rule[2:])
-        delete = (rule[0], rule[1], "-D", *rule[2:])
         try:
-            namespace_shell.run(in_namespace(namespace, program, *add))
-            namespace_shell.run(in_namespace(namespace, program, *delete))
+            for action in ("-A", "-D"):
+                shell.run(in_namespace(namespace, program, "-t", "mangle", action, *rule))
         except EmulationError:
             continue
         return program
     raise MissingCapabilityError(
         "no iptables here can send packets to NFQUEUE", cure="apt-get install --yes iptables"
     )
-
-
-def control_socket(ownership: Ownership, node: str) -> Path:
-    """Where the node's daemon listens for the controller."""
-    return Path(ownership.directory) / f"{node}.sock"

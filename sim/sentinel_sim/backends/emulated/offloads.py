@@ -18,6 +18,17 @@ def set_gro(shell: Shell, namespace: str, interface: str, on: bool) -> None:
     shell.run(in_namespace(namespace, "ethtool", "-K", interface, "gro", word))
 
 
+def set_threaded_napi(shell: Shell, namespace: str, interface: str) -> None:
+    """Let a kernel thread poll the interface, instead of whoever caused the packet to arrive.
+
+    Soft interrupts run for up to net.core.netdev_budget_usecs (8 ms at 250 Hz) without giving
+    way; on a kernel without preemption that is how late a delay line would be. A thread gives way
+    after each poll of 64 packets.
+    """
+    path = f"/sys/class/net/{interface}/threaded"
+    shell.run(in_namespace(namespace, "tee", path), "1\n")
+
+
 def parse_features(text: str) -> dict[str, str]:
     """The recorded features in the output of `ethtool -k`."""
     found = {}
