@@ -194,10 +194,14 @@ def _derive(
     except ValidationError as error:
         found = [problem.text for problem in problems_of(error)]
     if found:
-        values = ", ".join(f"{key} {value}" for key, value in settings.items())
+        values = ", ".join(f"{key} {_plain(value)}" for key, value in settings.items())
         place = topology.locate("experiment", "sweep")
         raise TopologyError(f"{place}: with {values}: {found[0]}")
     return derived
+
+
+def _plain(value: ParamValue) -> str:
+    return f"{value:.10g}" if isinstance(value, float) else str(value)
 
 
 def _scaled_lengths(topology: Topology, distance_km: float) -> dict[str, ParamValue]:
@@ -229,10 +233,7 @@ def _draft(
         for key, value in settings.items()
         if key != sweeping.DISTANCE
     }
-    slug = [
-        f"{key}{value:.10g}" if isinstance(value, float) else f"{key}{value}"
-        for key, value in params.items()
-    ]
+    slug = [f"{key}{_plain(value)}" for key, value in params.items()]
     distance_km = _path_distance_km(network)
     if sweeping.DISTANCE in settings:
         distance_km = parse_distance_km(settings[sweeping.DISTANCE])

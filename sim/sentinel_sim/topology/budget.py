@@ -21,6 +21,7 @@ import os
 import platform
 import socket
 import time
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -154,4 +155,5 @@ def _write_cache(path: Path, identity: _Identity, datagram_ns: float) -> None:
         draft.write_text(json.dumps(record))
         draft.replace(path)
     except OSError:
-        draft.unlink(missing_ok=True)
+        with suppress(OSError):
+            draft.unlink()

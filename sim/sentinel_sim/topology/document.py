@@ -103,17 +103,22 @@ class _Reader:
             if isinstance(event, DocumentStartEvent):
                 documents += 1
                 if documents > 1:
-                    raise self._fail(event.start_mark.line + 1, "holds more than one document")
+                    raise self._fail(
+                        event.start_mark.line + 1,
+                        "holds more than one document, got a second '---'; remove it",
+                    )
             self._on_event(event)
         if not self._roots:
-            raise self._fail(None, "is empty; write a topology, or start from topologies/*.yaml")
+            raise self._fail(
+                1, "is empty, got nothing; write a topology, or start from topologies/*.yaml"
+            )
         self._count = 0
         data = self._convert(self._roots[0], (), 0)
         if self._problems:
             raise TopologyFileError(self._source, self._problems)
         return Document(data, self._lines)
 
-    def _fail(self, line: int | None, text: str) -> TopologyFileError:
+    def _fail(self, line: int, text: str) -> TopologyFileError:
         return TopologyFileError(self._source, [Problem((), text, line)])
 
     def _budget(self, line: int, depth: int) -> None:

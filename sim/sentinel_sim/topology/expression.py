@@ -180,7 +180,7 @@ class _Parser:
         if number is not None:
             return self._quantity(Fraction(number))
         if self._peek() == "-":
-            raise UnitError(f"must not be negative, got {shorten(self._text)}")
+            raise UnitError(f"must not be negative, got {shorten(self._text)}; drop the minus sign")
         word = self._take("word")
         if word == "max":
             return self._call("max", depth)

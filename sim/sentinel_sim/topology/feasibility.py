@@ -152,7 +152,7 @@ def _mtu(case: _Case, link: LinkPlan) -> Iterator[Finding]:
         return
     why = "XDP on veth takes no more" if case.run.xdp else "no larger frame is emulated"
     remedy = f"choose {MIN_MTU} B to {highest} B"
-    if case.run.xdp and link.mtu <= MAX_MTU:
+    if case.run.xdp and MAX_MTU_XDP < link.mtu <= MAX_MTU:
         remedy += ", or set 'xdp: off'"
     yield Finding(
         Level.REFUSE,
@@ -266,11 +266,15 @@ def _cpu(case: _Case) -> Iterator[Finding]:
         case.link_where(busiest, "rate"),
         f"{format_rate(busiest.rate_bps)} is {loads[busiest.name]:,.0f} packets/s on "
         f"{busiest.name}, {hops_per_s:,.0f} packet hops/s over all wires; this host moves about "
-        f"{capacity:,.0f} ({share:.0%} of it)",
+        f"{capacity:,.0f}: {_share_text(share)}",
         remedy,
         "",
         share,
     )
+
+
+def _share_text(share: float) -> str:
+    return f"{share:.0%} of it" if share < 2 else f"asked for is {share:,.1f} times as much"
 
 
 def _held_bytes(run: RunSpec, link: LinkPlan) -> float:

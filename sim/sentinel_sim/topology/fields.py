@@ -106,7 +106,7 @@ class WholeNumber:
 
     def read(self, value: object) -> int:
         if isinstance(value, bool) or not isinstance(value, int):
-            raise UnitError(f"must be a whole number, got {shorten(value)}")
+            raise UnitError(f"must be a whole number, got {shorten(value)}; write it in digits")
         if not self.low <= value <= self.high:
             raise UnitError(f"must lie between {self.low} and {self.high}, got {shorten(value)}")
         return value
@@ -131,7 +131,7 @@ class RealNumber:
 
     def read(self, value: object) -> float:
         if isinstance(value, bool) or not isinstance(value, int | float):
-            raise UnitError(f"must be a number, got {shorten(value)}")
+            raise UnitError(f"must be a number, got {shorten(value)}; write it in digits")
         if not self.low <= value <= self.high:
             raise UnitError(
                 f"must lie between {self.low:g} and {self.high:g}, got {shorten(value)}"

@@ -101,7 +101,7 @@ def problems(topology: Topology) -> list[Problem]:
 
 def _no_path(topology: Topology, name: str, role: Role, other: Role) -> str:
     word = "to any receiver" if role == Role.SENDER else "from any sender"
-    for way in _ways_through_hosts(topology, name, other):
+    for way in _ways_through_hosts(topology, name, other):  # the first will do as an example
         through = next(node for node in way[1:-1] if topology.nodes[node].role != "intermediate")
         return (
             f"there is no path {word}, got only {' - '.join(way)} through '{through}', which is a "
@@ -118,4 +118,5 @@ def _ways_through_hosts(topology: Topology, name: str, other: Role) -> Iterator[
     for target in _with_role(topology, other):
         if nx.has_path(graph, name, target):
             way = nx.dijkstra_path(graph, name, target, weight="cost")
-            yield [vertex for vertex in way if isinstance(vertex, str)]
+            names = [vertex for vertex in way if isinstance(vertex, str)]
+            yield names if other == Role.RECEIVER else names[::-1]

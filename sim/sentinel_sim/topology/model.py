@@ -9,7 +9,7 @@ there is a path for the traffic is `graph`'s business, whether a host can carry 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -237,10 +237,10 @@ class Experiment(_Part):
 
 @dataclass(frozen=True, slots=True)
 class _Origin:
-    """Where a topology was read; two that say the same are equal wherever they stand."""
+    """Where a topology was read."""
 
-    source: str = field(compare=False)
-    lines: Mapping[KeyPath, int] = field(compare=False)
+    source: str
+    lines: Mapping[KeyPath, int]
 
 
 class Topology(_Part):
@@ -265,6 +265,20 @@ class Topology(_Part):
     def _check_structure(self) -> Topology:
         structure.check(self)
         return self
+
+    def __eq__(self, other: object) -> bool:
+        """Equal if they say the same, wherever they stand and whatever `defaults` shortened."""
+        if not isinstance(other, Topology):
+            return NotImplemented
+        return (self.name, self.nodes, self.links, self.experiment) == (
+            other.name,
+            other.nodes,
+            other.links,
+            other.experiment,
+        )
+
+    def __hash__(self) -> int:
+        return hash((self.name, self.links))
 
     def attach_source(self, source: str, lines: Mapping[KeyPath, int]) -> None:
         """Remember where the text came from, for `locate`; done once, by the reader."""

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sentinel_sim.errors import TopologyError
-
 from sentinel_sim.topology.units import shorten
 
 KeyPath = tuple[str | int, ...]

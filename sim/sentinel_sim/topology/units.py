@@ -83,7 +83,7 @@ SIZE = Dimension(
             "GiB": 2**30,
         }
     ),
-    "12 MB",
+    "1500 B",
     MappingProxyType({"bytes": "B", "byte": "B"}),
 )
 LENGTH = Dimension("length", "m", MappingProxyType({"m": 1, "km": 1000}), "1000 km")
@@ -107,7 +107,7 @@ def split_quantity(value: object, dimension: Dimension) -> tuple[Fraction, int]:
     if factor is None:
         raise UnitError(_unknown_unit(value, unit, dimension))
     if number < 0:
-        raise UnitError(f"must not be negative, got {shorten(value)}")
+        raise UnitError(f"must not be negative, got {shorten(value)}; drop the minus sign")
     return number, factor
 
 
@@ -166,7 +166,9 @@ def _parse_whole(value: object, dimension: Dimension, *, positive: bool) -> int:
     number, factor = split_quantity(value, dimension)
     amount = whole(number * factor, value, dimension.base)
     if positive and amount == 0:
-        raise UnitError(f"must be more than zero, got {shorten(value)}")
+        raise UnitError(
+            f"must be more than zero, got {shorten(value)}; write for example {dimension.example!r}"
+        )
     return amount
 
 
@@ -189,7 +191,9 @@ def parse_share(value: object) -> float:
     """A percentage as a share: "0.1 %" is 0.001; the sign is required. Raises UnitError."""
     number, _ = split_quantity(value, PERCENT)
     if number > 100:
-        raise UnitError(f"must be at most 100 %, got {shorten(value)}")
+        raise UnitError(
+            f"must be at most 100 %, got {shorten(value)}; no more than all can be lost"
+        )
     if 0 < number < MIN_PERCENT:
         raise UnitError(f"is smaller than any that can be observed, got {shorten(value)}")
     return float(number / 100)
@@ -214,7 +218,10 @@ def parse_distance_km(value: object) -> float:
         number, factor = split_quantity(value, LENGTH)
         kilometres = float(number * factor / 1000)
     if not 0.0 < kilometres < 1e9:
-        raise UnitError(f"must be more than 0 km and less than 1e9 km, got {shorten(value)}")
+        raise UnitError(
+            f"must be more than 0 km and less than 1e9 km, got {shorten(value)}; "
+            "give the length in km"
+        )
     return kilometres
 
 
