@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Protocol
 
 from pyroute2 import IPRoute
 
@@ -17,12 +17,20 @@ HANDLE_DATA = 0x200000
 """1:, 10: and 20: as rate.py makes them (tc handles are hexadecimal)."""
 
 
-def _stats(message: Any) -> tuple[dict[str, int], dict[str, int]]:
+class Message(Protocol):
+    """A netlink message of pyroute2: fields as items, attributes by name."""
+
+    def __getitem__(self, name: str) -> int: ...
+
+    def get_attr(self, name: str) -> Any: ...  # noqa: ANN401 - whatever the attribute holds
+
+
+def _stats(message: Message) -> tuple[dict[str, int], dict[str, int]]:
     nested = message.get_attr("TCA_STATS2")
     return nested.get_attr("TCA_STATS_BASIC"), nested.get_attr("TCA_STATS_QUEUE")
 
 
-def rate_counters(messages: Iterable[Any], interface_index: int) -> RateCounters:
+def rate_counters(messages: Iterable[Message], interface_index: int) -> RateCounters:
     """The rate stage on one interface, from a dump of the namespace's qdiscs."""
     by_handle = {
         message["handle"]: _stats(message)

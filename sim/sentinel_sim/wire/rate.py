@@ -6,6 +6,7 @@ Counts layer 2 bytes as the kernel's qdiscs do: headers of every segment include
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 
 CONTROL_TOS = 0xC0
@@ -91,7 +92,7 @@ def drain_rate_bps(
     `shortest_ns` together.
     """
     total_bytes = total_ns = 0
-    for before, after in zip(samples, samples[1:], strict=False):
+    for before, after in itertools.pairwise(samples):
         if min(before[2], after[2]) > floor_bytes:
             total_ns += after[0] - before[0]
             total_bytes += after[1] - before[1]

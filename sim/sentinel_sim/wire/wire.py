@@ -53,7 +53,8 @@ def build_ip_lines(names: WireNames) -> list[str]:
             f"link set dev {names.mid(side)} up",
             f"link set dev {names.outer(side)} up",
             f"rule add iif {names.mid(side)} lookup {table}",
-            f"neigh replace {address} lladdr {names.mac(side)} dev {names.outer(side)} nud permanent",
+            f"neigh replace {address} lladdr {names.mac(side)} dev {names.outer(side)}"
+            " nud permanent",
             f"route replace default via {address} dev {names.outer(side)} onlink table {table}",
         ]
     return lines
