@@ -1,0 +1,66 @@
+"""How every verb ends: no traceback, one message, the exit code of the error."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import typer
+from typer.core import TyperGroup
+
+from sentinel_sim.cli import output
+from sentinel_sim.cli.wiring import Wiring
+from sentinel_sim.errors import EXIT_UNEXPECTED, SimError
+
+EXIT_INTERRUPTED = 130
+
+
+@dataclass
+class Invocation:
+    """One call of the program; `as_json` is set by the verb before it does anything."""
+
+    wiring: Wiring
+    debug: bool = False
+    as_json: bool = False
+
+
+class Verbs(TyperGroup):
+    """Turns errors into exit codes, whoever calls: the console script or a test."""
+
+    # typer names the parameter's type by a private module of its own.
+    def invoke(self, ctx: typer.Context) -> Any:  # type: ignore[override]  # noqa: ANN401
+        """Run the verb; raises typer.Exit with the code."""
+        try:
+            return super().invoke(ctx)
+        except SimError as error:
+            output.report_error(error, as_json=_invocation(ctx).as_json)
+            raise typer.Exit(error.exit_code) from None
+        except KeyboardInterrupt:
+            output.say("sentinel-sim: interrupted")
+            raise typer.Exit(EXIT_INTERRUPTED) from None
+        except (typer.Exit, typer.Abort):
+            raise
+        except Exception as error:
+            if _is_usage(error) or _invocation(ctx).debug:
+                raise
+            # The last resort of the program: whatever it was, it is one line and a log.
+            _report_unexpected(error, _invocation(ctx))
+            raise typer.Exit(EXIT_UNEXPECTED) from None
+
+
+def _is_usage(error: Exception) -> bool:
+    # typer's usage errors carry the exit code and how to show themselves.
+    return hasattr(error, "exit_code") and hasattr(error, "show")
+
+
+def _invocation(ctx: typer.Context) -> Invocation:
+    found = ctx.obj
+    return found if isinstance(found, Invocation) else Invocation(Wiring())
+
+
+def _report_unexpected(error: Exception, invocation: Invocation) -> None:
+    wiring = invocation.wiring
+    log = output.log_unexpected(error, wiring.log_directory(), wiring.now())
+    where = f"the log is {log}" if log else "no log could be written"
+    words = " ".join(str(error).split()) or "no message"
+    output.say(f"sentinel-sim: unexpected {type(error).__name__}: {words}; {where}")

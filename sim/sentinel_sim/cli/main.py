@@ -1,0 +1,314 @@
+"""The console script: verbs, flags and their help; every flag is also a SENTINEL_* variable."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from importlib.metadata import version
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sentinel_sim.cli import inspect as looking
+from sentinel_sim.cli import output
+from sentinel_sim.cli import run as running
+from sentinel_sim.cli.group import Invocation, Verbs
+from sentinel_sim.cli.options import Json
+from sentinel_sim.cli.run import BackendChoice, RunFlags, WireChoice
+from sentinel_sim.cli.wiring import Wiring
+from sentinel_sim.errors import EXIT_USAGE
+
+TOP_HELP = """Measure throughput against distance on real kernel TCP.
+
+\b
+Begin with:
+  sentinel-sim doctor                               what this host can do
+  sentinel-sim validate topologies/chile-usa.yaml   is the file right, can this host carry it
+  sentinel-sim run topologies/chile-usa.yaml        the experiment: table, plot, result.json
+
+\b
+Exit codes: 0 done and valid; 1 unexpected error; 2 bad file or usage; 3 missing privilege,
+module or package; 4 finished, but a run is invalid; 5 a demanded verdict failed or is
+undecided; 130 interrupted.
+"""
+
+app = typer.Typer(
+    cls=Verbs,
+    help=TOP_HELP,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+
+
+class Metric(StrEnum):
+    """What `report` plots."""
+
+    GOODPUT = "goodput"
+    STEADY = "steady"
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"sentinel-sim {version('sentinel-sim')}")
+        raise typer.Exit
+
+
+@app.callback()
+def top(
+    ctx: typer.Context,
+    debug: Annotated[
+        bool,
+        typer.Option(
+            "--debug", envvar="SENTINEL_DEBUG", help="Show the traceback of an unexpected error."
+        ),
+    ] = False,
+    show_version: Annotated[
+        bool,
+        typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version."),
+    ] = False,
+) -> None:
+    """Common to all verbs (the help stands in `TOP_HELP`)."""
+    del show_version
+    wiring = ctx.obj if isinstance(ctx.obj, Wiring) else Wiring()
+    ctx.obj = Invocation(wiring, debug=debug)
+
+
+def _invocation(ctx: typer.Context, as_json: bool) -> Invocation:
+    found = ctx.obj
+    if not isinstance(found, Invocation):
+        raise TypeError("the verb was called without its group")
+    found.as_json = as_json
+    return found
+
+
+@app.command()
+def run(
+    ctx: typer.Context,
+    file: Annotated[Path, typer.Argument(envvar="SENTINEL_FILE", help="A topology file.")],
+    backend: Annotated[
+        BackendChoice,
+        typer.Option(envvar="SENTINEL_BACKEND", help="What executes the runs."),
+    ] = BackendChoice.EMULATED,
+    wire: Annotated[
+        WireChoice,
+        typer.Option(
+            envvar="SENTINEL_WIRE", help="What delays packets; auto: netem where the kernel has it."
+        ),
+    ] = WireChoice.AUTO,
+    distances: Annotated[
+        str | None,
+        typer.Option(
+            envvar="SENTINEL_DISTANCES",
+            metavar="KM,KM,...",
+            help="Sweep these lengths of the path, in km, instead of those in the file.",
+        ),
+    ] = None,
+    arms: Annotated[
+        str | None,
+        typer.Option(
+            envvar="SENTINEL_ARMS", metavar="ARM,ARM,...", help="Of: direct, tuned, split."
+        ),
+    ] = None,
+    repeat: Annotated[
+        int | None,
+        typer.Option(envvar="SENTINEL_REPEAT", help="So many repeats, without a stop rule."),
+    ] = None,
+    seed: Annotated[
+        int | None,
+        typer.Option(envvar="SENTINEL_SEED", help="Of losses, jitter, payload and order."),
+    ] = None,
+    out: Annotated[
+        Path,
+        typer.Option(
+            envvar="SENTINEL_OUT", help="A new directory NAME-TIME is made here, never reused."
+        ),
+    ] = Path("results"),
+    quick: Annotated[
+        bool,
+        typer.Option(
+            "--quick",
+            envvar="SENTINEL_QUICK",
+            help="Fewer points, short runs, one repeat: to see that it works, not for claims.",
+        ),
+    ] = False,
+    resume: Annotated[
+        Path | None,
+        typer.Option(
+            envvar="SENTINEL_RESUME",
+            metavar="DIR",
+            help="Continue an interrupted experiment in its directory; same file, kernel, commit.",
+        ),
+    ] = None,
+    dry_run: Annotated[
+        bool,
+        typer.Option(
+            "--dry-run",
+            envvar="SENTINEL_DRY_RUN",
+            help="Show plan, feasibility and wire commands, and do nothing. Needs no root.",
+        ),
+    ] = False,
+    require: Annotated[
+        list[str] | None,
+        typer.Option(
+            envvar="SENTINEL_REQUIRE",
+            metavar="CLAIM",
+            help="Exit 5 unless this claim holds. No claim is judged in this version.",
+        ),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Run an experiment: every arm at every distance, repeated, in random order.
+
+    \b
+    Examples:
+      sentinel-sim run topologies/chile-usa.yaml
+      sentinel-sim run topologies/chile-usa.yaml --quick
+      sentinel-sim run topologies/chile-usa.yaml --arms tuned,split --distances 100,20000
+      sentinel-sim run topologies/chile-usa.yaml --dry-run
+      sentinel-sim run topologies/chile-usa.yaml --resume results/chile-usa-20260102T030405Z
+      SENTINEL_SEED=8 sentinel-sim run topologies/lossy.yaml --json > lossy.json
+
+    Needs root, and says so with the command to use. Ctrl-C takes the network down, keeps what
+    was measured, and says how to go on. A run outside the validity limits is shown with its
+    reason, never enters a mean, and makes the exit code 4.
+    """
+    invocation = _invocation(ctx, as_json)
+    flags = RunFlags(
+        file=file,
+        backend=backend,
+        wire=wire,
+        distances=distances,
+        arms=arms,
+        repeat=repeat,
+        seed=seed,
+        out=out,
+        quick=quick,
+        resume=resume,
+        dry_run=dry_run,
+        require=tuple(require or ()),
+    )
+    raise typer.Exit(running.run(flags, invocation))
+
+
+@app.command()
+def validate(
+    ctx: typer.Context,
+    files: Annotated[
+        list[Path], typer.Argument(envvar="SENTINEL_FILES", help="Topology files.", metavar="FILE")
+    ],
+    as_json: Json = False,
+) -> None:
+    """Check topology files and what this host can carry, without running anything.
+
+    \b
+    Examples:
+      sentinel-sim validate topologies/*.yaml
+      sentinel-sim validate mine.yaml --json
+
+    Shows BDP and RTT of every path, windows, queues, memory and packets per second against
+    what this host was measured to move. Exit 2 if any file is wrong or cannot be emulated
+    faithfully here; the message names file, line, key and remedy.
+    """
+    raise typer.Exit(looking.validate(files, _invocation(ctx, as_json)))
+
+
+@app.command()
+def doctor(ctx: typer.Context, as_json: Json = False) -> None:
+    """Look for everything this host must have, and name the exact command for what is missing.
+
+    \b
+    Examples:
+      sudo sentinel-sim doctor
+      sentinel-sim doctor --json
+
+    Without root it sees less, and says so. Exit 3 if the emulated backend cannot run here.
+    """
+    raise typer.Exit(looking.doctor(_invocation(ctx, as_json)))
+
+
+@app.command()
+def clean(
+    ctx: typer.Context,
+    dry_run: Annotated[
+        bool,
+        typer.Option("--dry-run", envvar="SENTINEL_DRY_RUN", help="Only show what would go."),
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Remove namespaces, interfaces and processes that killed runs left behind, and only ours.
+
+    \b
+    Examples:
+      sudo sentinel-sim clean --dry-run
+      sudo sentinel-sim clean
+
+    Runs whose controller lives are left alone. Exit 1 if something could not be removed.
+    """
+    raise typer.Exit(looking.clean(dry_run=dry_run, invocation=_invocation(ctx, as_json)))
+
+
+@app.command()
+def report(
+    ctx: typer.Context,
+    directories: Annotated[
+        list[Path],
+        typer.Argument(
+            envvar="SENTINEL_RESULTS",
+            help="Result directories, or result.json files.",
+            metavar="DIR",
+        ),
+    ],
+    metric: Annotated[
+        Metric, typer.Option(envvar="SENTINEL_METRIC", help="What the plot shows.")
+    ] = Metric.GOODPUT,
+    figures: Annotated[
+        bool,
+        typer.Option(
+            "--figures", envvar="SENTINEL_FIGURES", help="Also write throughput.svg and .png there."
+        ),
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Show table and plot of finished results again. Needs no root.
+
+    \b
+    Examples:
+      sentinel-sim report results/chile-usa-20260102T030405Z
+      sentinel-sim report results/* --metric steady
+    """
+    name = "goodput_bps" if metric is Metric.GOODPUT else "steady_goodput_bps"
+    call = _invocation(ctx, as_json)
+    raise typer.Exit(looking.report(directories, metric=name, figures=figures, call=call))
+
+
+LATER = {
+    "bench": "measuring the emulation itself is `make bench`",
+    "compare": "comparing results is not built yet; `sentinel-sim report DIR DIR` shows several",
+    "import": "importing other topology formats is not built yet",
+    "plan": "planning from a result is not built yet; `run --dry-run` shows the plan of a file",
+}
+
+
+def _later(name: str) -> None:
+    @app.command(
+        name,
+        hidden=True,
+        context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+    )
+    def refuse(ctx: typer.Context) -> None:
+        """Not in this version."""
+        del ctx
+        output.say(f"sentinel-sim {name}: not in this version; {LATER[name]}")
+        raise typer.Exit(EXIT_USAGE)
+
+
+for _name in LATER:
+    _later(_name)
+
+
+def main() -> None:
+    """Entry point of the console script."""
+    app(prog_name="sentinel-sim")

@@ -1,0 +1,241 @@
+"""`sentinel-sim run`: from flags to a finished, reported experiment."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import shlex
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from rich.text import Text
+
+from sentinel_sim.cli import dryrun, output
+from sentinel_sim.cli.group import EXIT_INTERRUPTED, Invocation
+from sentinel_sim.cli.options import distances_of, words_of
+from sentinel_sim.cli.wiring import as_root
+from sentinel_sim.errors import EXIT_INVALID, EXIT_OK, MissingCapabilityError, TopologyError
+from sentinel_sim.experiment.observer import Observer
+from sentinel_sim.experiment.runner import Job, Outcome, execute
+from sentinel_sim.plan.expand import expand
+from sentinel_sim.plan.plan import Plan
+from sentinel_sim.report.chart import chart_of
+from sentinel_sim.report.figure_plot import write_figures
+from sentinel_sim.report.progress import ProgressDisplay
+from sentinel_sim.report.table import table_of
+from sentinel_sim.report.terminal_plot import terminal_plot
+from sentinel_sim.topology import feasibility
+from sentinel_sim.topology.findings import FeasibilityReport
+from sentinel_sim.topology.reader import load
+
+RUN_SCHEMA = "sentinel-sim/run/1"
+
+
+class BackendChoice(StrEnum):
+    """What executes the runs."""
+
+    EMULATED = "emulated"
+    SIMULATED = "simulated"
+    BOTH = "both"
+    AUTO = "auto"
+
+
+class WireChoice(StrEnum):
+    """What delays packets."""
+
+    AUTO = "auto"
+    NETEM = "netem"
+    DELAYLINE = "delayline"
+
+
+@dataclass(frozen=True, slots=True)
+class RunFlags:
+    """The flags of `run` as they were given."""
+
+    file: Path
+    backend: BackendChoice
+    wire: WireChoice
+    distances: str | None
+    arms: str | None
+    repeat: int | None
+    seed: int | None
+    out: Path
+    quick: bool
+    resume: Path | None
+    dry_run: bool
+    require: tuple[str, ...]
+
+
+def run(flags: RunFlags, invocation: Invocation) -> int:
+    """Carry the flags out. Returns the exit code; raises SimError for codes 2 and 3."""
+    _refuse_claims(flags)
+    topology = load(flags.file)
+    plan = expand(
+        topology,
+        arms=words_of(flags.arms),
+        distances_km=distances_of(flags.distances),
+        repeats=flags.repeat,
+        quick=flags.quick,
+        seed=flags.seed,
+    )
+    _refuse_simulator(flags.backend)
+    report = feasibility.check(plan, invocation.wiring.budget())
+    if flags.dry_run:
+        return _dry_run(flags, plan, report, invocation)
+    report.raise_if_refused()
+    for finding in report.warnings:
+        output.say(f"warning: {finding.render()}")
+    _demand_privileges(flags, invocation)
+    wire = _wire(flags, invocation)
+    if flags.backend is BackendChoice.AUTO or flags.wire is WireChoice.AUTO:
+        output.say(f"backend: emulated on this kernel, wires by {wire}")
+    outcome = _execute(flags, plan, wire, invocation)
+    return _finish(flags, outcome, invocation)
+
+
+def _refuse_claims(flags: RunFlags) -> None:
+    if flags.require:
+        raise TopologyError(
+            f"--require {flags.require[0]}: no claim is judged in this version, "
+            "so none can be demanded",
+            cure="leave --require out and read the table",
+        )
+
+
+def _refuse_simulator(choice: BackendChoice) -> None:
+    if choice in (BackendChoice.SIMULATED, BackendChoice.BOTH):
+        raise MissingCapabilityError(
+            f"--backend {choice}: the simulator is not in this version",
+            cure="use --backend emulated",
+        )
+
+
+def _dry_run(flags: RunFlags, plan: Plan, report: FeasibilityReport, invocation: Invocation) -> int:
+    # Without root the kernel cannot be asked, so `auto` shows the usual one.
+    wire = "netem" if flags.wire is WireChoice.AUTO else flags.wire.value
+    if flags.wire is WireChoice.AUTO and not invocation.wiring.missing_privileges():
+        wire = invocation.wiring.wire_backend()
+    if invocation.as_json:
+        output.print_json(dryrun.as_json(plan, report, wire))
+    else:
+        dryrun.show(output.console(), plan, report, wire)
+    report.raise_if_refused()
+    return EXIT_OK
+
+
+def _demand_privileges(flags: RunFlags, invocation: Invocation) -> None:
+    missing = invocation.wiring.missing_privileges()
+    if missing:
+        otherwise = (
+            "; --backend auto has nothing else to pick: the simulator is not in this version"
+            if flags.backend is BackendChoice.AUTO
+            else ""
+        )
+        raise MissingCapabilityError(
+            "emulation needs root: this process lacks " + ", ".join(missing) + otherwise,
+            cure=as_root(invocation.wiring),
+        )
+
+
+def _wire(flags: RunFlags, invocation: Invocation) -> str:
+    if flags.wire is WireChoice.AUTO:
+        return invocation.wiring.wire_backend()
+    return flags.wire.value
+
+
+def _environment(flags: RunFlags, invocation: Invocation) -> dict[str, Any]:
+    wiring = invocation.wiring
+    return {
+        **wiring.environment(),
+        "topology_file": str(flags.file),
+        "topology_sha256": hashlib.sha256(flags.file.read_bytes()).hexdigest(),
+        "command": shlex.join(wiring.arguments),
+    }
+
+
+def _execute(flags: RunFlags, plan: Plan, wire: str, invocation: Invocation) -> Outcome:
+    wiring = invocation.wiring
+    with contextlib.ExitStack() as stack:
+        observer: Observer = stack.enter_context(ProgressDisplay(output.error_console()))
+        return execute(
+            Job(
+                plan=plan,
+                backend=lambda: wiring.emulated(plan, wire),
+                environment=_environment(flags, invocation),
+                out=flags.out,
+                resume=flags.resume,
+                observer=observer,
+                now=wiring.now,
+            )
+        )
+
+
+def _finish(flags: RunFlags, outcome: Outcome, invocation: Invocation) -> int:
+    code = _exit_code(outcome)
+    if outcome.result is not None and outcome.directory is not None:
+        present(outcome.result, outcome.directory, invocation, code)
+    if outcome.interrupted_by is not None:
+        output.say(f"sentinel-sim: {outcome.interrupted_by}: stopped, the network is taken down")
+        if outcome.directory is not None:
+            output.say(f"  resume: {resume_command(outcome.directory, invocation)}")
+    return code
+
+
+def _exit_code(outcome: Outcome) -> int:
+    if outcome.interrupted_by is not None:
+        return EXIT_INTERRUPTED
+    return EXIT_OK if outcome.result is not None and outcome.result["valid"] else EXIT_INVALID
+
+
+def resume_command(directory: Path, invocation: Invocation) -> str:
+    """The command that continues in `directory`: the one typed, with --resume."""
+    typed: list[str] = []
+    words = iter(invocation.wiring.arguments)
+    for word in words:
+        if word == "--resume":
+            next(words, None)
+        elif not word.startswith("--resume="):
+            typed.append(word)
+    return shlex.join([*typed, "--resume", str(directory)])
+
+
+def present(result: Mapping[str, Any], directory: Path, invocation: Invocation, code: int) -> None:
+    """End a run: figures into the directory, table and plot (or JSON) on standard output."""
+    chart = chart_of(result)
+    figures = [] if chart.empty else write_figures(chart, directory)
+    if invocation.as_json:
+        output.print_json(
+            {
+                "schema": RUN_SCHEMA,
+                "directory": str(directory),
+                "exit_code": code,
+                "figures": [str(path) for path in figures],
+                "result": result,
+            }
+        )
+        return
+    show(result, width=_plot_width())
+    console = output.console()
+    console.print(Text(f"result: {directory / 'result.json'}"), soft_wrap=True)
+    for path in figures:
+        console.print(Text(f"figure: {path}"), soft_wrap=True)
+
+
+def _plot_width() -> int:
+    return min(output.console().width, 110) if sys.stdout.isatty() else 100
+
+
+def show(result: Mapping[str, Any], *, width: int, metric: str = "goodput_bps") -> None:
+    """Table and plot of a result on standard output."""
+    console = output.console()
+    if result["runs"]:
+        console.print(table_of(result))
+    chart = chart_of(result, metric)
+    if chart.empty:
+        console.print(Text("nothing to plot: no valid run has a mean"))
+    else:
+        console.print(Text(terminal_plot(chart, width=width)), soft_wrap=True)

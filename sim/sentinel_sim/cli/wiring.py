@@ -1,0 +1,75 @@
+"""What the commands use of the outside world, handed in: tests hand in something else."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import platformdirs
+
+from sentinel_sim.backends.base import Backend
+from sentinel_sim.experiment.environment import host_environment
+from sentinel_sim.host import capabilities, doctor
+from sentinel_sim.host import clean as cleaning
+from sentinel_sim.host.capabilities import Capability
+from sentinel_sim.host.clean import CleanReport
+from sentinel_sim.plan.plan import Plan
+from sentinel_sim.topology.budget import CpuBudget, measure_budget
+
+ENVIRONMENT_PREFIX = "SENTINEL_"
+
+
+def _emulated(plan: Plan, wire: str) -> Backend:
+    # Imported late: `validate`, `report` and `--help` need neither gRPC nor the kernel parts.
+    from sentinel_sim.backends.emulated.backend import EmulatedBackend, EmulationOptions
+
+    return EmulatedBackend(plan.runs(0)[0], EmulationOptions(wire_backend=wire))
+
+
+def _missing_privileges() -> list[str]:
+    return capabilities.missing_privileges(Path("/proc/self/status").read_text())
+
+
+def _clean(dry_run: bool) -> CleanReport:
+    return cleaning.clean(dry_run=dry_run)
+
+
+def _utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True)
+class Wiring:
+    """The real world by default."""
+
+    emulated: Callable[[Plan, str], Backend] = _emulated
+    """(plan, wire backend) -> the backend."""
+    wire_backend: Callable[[], str] = doctor.wire_backend
+    missing_privileges: Callable[[], list[str]] = _missing_privileges
+    doctor: Callable[[], list[Capability]] = doctor.run_doctor
+    clean: Callable[[bool], CleanReport] = _clean
+    """Takes `dry_run`."""
+    budget: Callable[[], CpuBudget] = measure_budget
+    environment: Callable[[], dict[str, Any]] = host_environment
+    now: Callable[[], datetime] = _utc_now
+    arguments: Sequence[str] = field(default_factory=lambda: tuple(sys.argv))
+    """The command as it was typed, program first."""
+    variables: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
+    log_directory: Callable[[], Path] = lambda: platformdirs.user_log_path("sentinel-sim")
+
+
+def as_root(wiring: Wiring) -> str:
+    """The same command once more, with sudo: flags given as variables included."""
+    program = str(Path(wiring.arguments[0]).absolute())
+    variables = [
+        f"{name}={value}"
+        for name, value in sorted(wiring.variables.items())
+        if name.startswith(ENVIRONMENT_PREFIX)
+    ]
+    return shlex.join(["sudo", *variables, program, *wiring.arguments[1:]])

@@ -1,0 +1,433 @@
+"""The command line: exit codes, messages and machine output, with a fake world handed in."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import json
+import os
+import shlex
+import signal
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from tests.unit.experiment.support import SMALL_FILE, FakeBackend, measurement
+from typer.testing import CliRunner, Result
+
+from sentinel_sim.backends.base import Backend, ProgressHook, RunMeasurement
+from sentinel_sim.cli.main import LATER, app
+from sentinel_sim.cli.options import distances_of, words_of
+from sentinel_sim.cli.wiring import Wiring, as_root
+from sentinel_sim.errors import EmulationError, MissingCapabilityError, TopologyError
+from sentinel_sim.host.capabilities import CATALOGUE, Capability, Need, Status
+from sentinel_sim.host.clean import CleanReport
+from sentinel_sim.host.ledger import OwnedKind
+from sentinel_sim.host.release import Failure, Leftover
+from sentinel_sim.plan.model import RunSpec
+from sentinel_sim.plan.plan import Plan
+from sentinel_sim.topology.budget import CpuBudget
+
+NOON = datetime(2026, 1, 2, 12, 0, 0, tzinfo=UTC)
+HOST = {"kernel": "6.1-fake", "commit": None, "versions": {}}
+EVERYTHING = [Capability(e.name, Status.FOUND, "", need=e.need) for e in CATALOGUE]
+
+
+class World:
+    """A host on which everything works, until a test changes something."""
+
+    def __init__(self, tmp_path: Path) -> None:
+        self.tmp_path = tmp_path
+        self.file = tmp_path / "small.yaml"
+        self.file.write_text(SMALL_FILE)
+        self.out = tmp_path / "results"
+        self.backends: list[FakeBackend] = []
+        self.wires: list[str] = []
+        self.make = FakeBackend
+        self.wiring = Wiring(
+            emulated=self._emulated,
+            wire_backend=lambda: "delayline",
+            missing_privileges=list,
+            doctor=lambda: EVERYTHING,
+            clean=lambda dry_run: CleanReport((), (), (), ()),
+            budget=lambda: CpuBudget(cores=2, datagram_ns=2700.0),
+            environment=lambda: dict(HOST),
+            now=lambda: NOON,
+            arguments=("/opt/sentinel-sim", "run", str(self.file)),
+            variables={"SENTINEL_SEED": "8", "HOME": "/root"},
+            log_directory=lambda: tmp_path / "log",
+        )
+
+    def _emulated(self, plan: Plan, wire: str) -> Backend:
+        backend = self.make()
+        self.backends.append(backend)
+        self.wires.append(wire)
+        return backend
+
+    def change(self, **parts: object) -> None:
+        self.wiring = dataclasses.replace(self.wiring, **parts)  # type: ignore[arg-type]
+
+    def call(self, *words: str, env: dict[str, str] | None = None) -> Result:
+        return CliRunner().invoke(app, list(words), obj=self.wiring, env=env)
+
+    def run(self, *flags: str, env: dict[str, str] | None = None) -> Result:
+        return self.call("run", str(self.file), "--out", str(self.out), *flags, env=env)
+
+    @property
+    def directory(self) -> Path:
+        (found,) = self.out.iterdir()
+        return found
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    return World(tmp_path)
+
+
+def test_run_ends_with_table_plot_and_the_place_of_the_result(world: World) -> None:
+    done = world.run()
+    assert done.exit_code == 0, done.output
+    assert "direct" in done.stdout
+    assert "theory" in done.stdout
+    assert f"result: {world.directory / 'result.json'}" in done.stdout
+    assert {path.name for path in world.directory.iterdir()} == {
+        "result.json",
+        "processed.yaml",
+        "raw",
+        "throughput.svg",
+        "throughput.png",
+    }
+    assert "run 1 of 8" in done.stderr
+    assert "wires by delayline" in done.stderr
+    assert world.backends[0].exited
+
+
+def test_json_is_one_document_on_standard_output(world: World) -> None:
+    done = world.run("--json")
+    document = json.loads(done.stdout)
+    assert document["schema"] == "sentinel-sim/run/1"
+    assert document["exit_code"] == done.exit_code == 0
+    assert document["result"]["valid"] is True
+    assert Path(document["directory"]) == world.directory
+
+
+def test_flags_reach_the_plan(world: World) -> None:
+    done = world.run(
+        "--arms", "split", "--distances", "100,250 km", "--repeat", "3", "--seed", "5", "--json"
+    )
+    result = json.loads(done.stdout)["result"]
+    assert result["seed"] == 5
+    assert {run["arm"] for run in result["runs"]} == {"split"}
+    assert {run["distance_km"] for run in result["runs"]} == {100.0, 250.0}
+    assert len(result["runs"]) == 2 * 3
+
+
+def test_every_flag_is_also_a_variable(world: World) -> None:
+    variables = {
+        "SENTINEL_FILE": str(world.file),
+        "SENTINEL_OUT": str(world.out),
+        "SENTINEL_ARMS": "direct",
+        "SENTINEL_DISTANCES": "100",
+        "SENTINEL_REPEAT": "1",
+        "SENTINEL_SEED": "9",
+        "SENTINEL_WIRE": "netem",
+        "SENTINEL_QUICK": "1",
+        "SENTINEL_JSON": "1",
+    }
+    done = world.call("run", env=variables)
+    result = json.loads(done.stdout)["result"]
+    assert result["seed"] == 9
+    assert [run["key"] for run in result["runs"]] == ["direct_100km_r0"]
+    assert world.wires == ["netem"]
+    assert result["plan"]["quick"] is True
+
+
+@pytest.mark.parametrize("verb", ["run", "validate", "doctor", "clean", "report"])
+def test_every_option_of_every_verb_names_its_variable(world: World, verb: str) -> None:
+    shown = world.call(verb, "--help").output
+    options = [line for line in shown.splitlines() if line.startswith("  --")]
+    assert "--json" in shown
+    assert shown.count("SENTINEL_") >= len(options)
+    assert "Examples:" in shown
+
+
+def test_an_invalid_run_makes_the_exit_code_4_and_is_explained(world: World) -> None:
+    def behave(run: RunSpec, attempt: int) -> RunMeasurement:
+        late = {"rtt_idle_ns": (1,)} if run.key == "split_100km_r0" else {}
+        return measurement(run, **late)
+
+    world.make = lambda: FakeBackend(behave)
+    done = world.run()
+    assert done.exit_code == 4
+    assert "invalid: split_100km_r0: idle RTT" in done.stdout
+    assert json.loads((world.directory / "result.json").read_text())["valid"] is False
+
+
+def test_a_network_in_which_nothing_works_still_ends_with_a_result(world: World) -> None:
+    def behave(run: RunSpec, attempt: int) -> RunMeasurement:
+        raise EmulationError("the daemon on m died")
+
+    world.make = lambda: FakeBackend(behave)
+    done = world.run("--repeat", "1")
+    assert done.exit_code == 4
+    assert "nothing to plot" in done.stdout
+    assert "the daemon on m died" in done.stdout
+
+
+def test_without_root_the_exact_command_is_given_and_the_exit_code_is_3(world: World) -> None:
+    world.change(missing_privileges=lambda: ["CAP_NET_ADMIN", "CAP_SYS_ADMIN"])
+    for backend in ("emulated", "auto"):
+        done = world.run("--backend", backend)
+        assert done.exit_code == 3
+        assert "lacks CAP_NET_ADMIN, CAP_SYS_ADMIN" in done.stderr
+        command = shlex.join(
+            ["sudo", "SENTINEL_SEED=8", "/opt/sentinel-sim", "run", str(world.file)]
+        )
+        assert command in done.stderr
+        assert done.stdout == ""
+    assert world.backends == []
+    assert not world.out.exists()
+
+
+def test_the_sudo_command_quotes_and_completes(world: World, tmp_path: Path) -> None:
+    wiring = dataclasses.replace(
+        world.wiring, arguments=("bin/sentinel-sim", "run", "my file.yaml"), variables={}
+    )
+    program = Path.cwd() / "bin" / "sentinel-sim"
+    assert as_root(wiring) == f"sudo {program} run 'my file.yaml'"
+
+
+@pytest.mark.parametrize("backend", ["simulated", "both"])
+def test_the_simulator_is_refused_with_3_and_never_replaced(world: World, backend: str) -> None:
+    done = world.run("--backend", backend)
+    assert done.exit_code == 3
+    assert "the simulator is not in this version" in done.stderr
+    assert world.backends == []
+
+
+def test_a_missing_wire_backend_is_named_with_its_cure(world: World) -> None:
+    def none() -> str:
+        raise MissingCapabilityError("no wire backend", cure="apt-get install --yes iptables")
+
+    world.change(wire_backend=none)
+    done = world.run("--json")
+    assert done.exit_code == 3
+    document = json.loads(done.stdout)
+    assert document["schema"] == "sentinel-sim/error/1"
+    assert document["cure"] == "apt-get install --yes iptables"
+    assert "cure: apt-get install --yes iptables" in done.stderr
+
+
+def test_auto_says_what_it_picked(world: World) -> None:
+    done = world.run("--backend", "auto", "--repeat", "1")
+    assert done.exit_code == 0
+    assert "backend: emulated on this kernel, wires by delayline" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (("rate: 100 Mbit/s", "rate: 100"), "rate"),
+        (("role: sender", "roll: sender"), "roll"),
+        (("rate: 100 Mbit/s", "rate: 10 Tbit/s"), "10000000 Mbit/s|Tbit/s|packets/s"),
+    ],
+)
+def test_a_bad_or_infeasible_file_is_2_without_a_traceback(
+    world: World, change: tuple[str, str], words: str
+) -> None:
+    world.file.write_text(SMALL_FILE.replace(*change))
+    # Also without root: what is wrong with the file comes first.
+    world.change(missing_privileges=lambda: ["CAP_SYS_ADMIN"])
+    done = world.run()
+    assert done.exit_code == 2
+    assert str(world.file) in done.stderr
+    assert "Traceback" not in done.output
+    assert any(word in done.stderr for word in words.split("|"))
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        ("--distances", "far"),
+        ("--distances", "-5"),
+        ("--distances", ""),
+        ("--arms", "fsu"),
+        ("--arms", "drect"),
+        ("--repeat", "0"),
+        ("--repeat", "x"),
+        ("--seed", "-1"),
+        ("--backend", "real"),
+        ("--require", "distance-flat"),
+        ("--resume", "/nowhere"),
+        ("--colour",),
+    ],
+)
+def test_bad_usage_is_2_before_anything_is_built(world: World, flags: tuple[str, ...]) -> None:
+    done = world.run(*flags)
+    assert done.exit_code == 2, done.output
+    assert done.stderr
+    assert world.backends == []
+
+
+def test_an_unexpected_error_is_one_line_and_a_log(world: World) -> None:
+    def broken() -> CpuBudget:
+        raise RuntimeError("something\nnobody thought of")
+
+    world.change(budget=broken)
+    done = world.run()
+    assert done.exit_code == 1
+    (line,) = done.stderr.splitlines()
+    assert "unexpected RuntimeError: something nobody thought of" in line
+    (log,) = (world.tmp_path / "log").iterdir()
+    assert str(log) in line
+    assert "Traceback" in log.read_text()
+    debugged = world.call("--debug", "run", str(world.file))
+    assert isinstance(debugged.exception, RuntimeError)
+
+
+class Interrupting(FakeBackend):
+    """Is interrupted in its third run."""
+
+    async def run(self, run: RunSpec, progress: ProgressHook) -> RunMeasurement:
+        if len(self.asked) == 2:
+            os.kill(os.getpid(), signal.SIGINT)
+            await asyncio.Event().wait()
+        return await super().run(run, progress)
+
+
+def test_ctrl_c_exits_130_and_says_how_to_resume(world: World) -> None:
+    world.make = Interrupting
+    stopped = world.run()
+    assert stopped.exit_code == 130
+    assert world.backends[0].exited
+    resume = f"/opt/sentinel-sim run {world.file} --resume {world.directory}"
+    assert f"resume: {resume}" in stopped.stderr
+    assert "incomplete" in stopped.stdout
+    world.make = FakeBackend
+    done = world.run("--resume", str(world.directory))
+    assert done.exit_code == 0, done.output
+    assert "2 finished runs are taken over" in done.stderr
+    assert len(world.backends[1].asked) == 6
+
+
+def test_resume_refuses_another_file(world: World) -> None:
+    world.run("--repeat", "1")
+    world.file.write_text(SMALL_FILE + "# changed\n")
+    done = world.run("--resume", str(world.directory))
+    assert done.exit_code == 2
+    assert "topology_sha256" in done.stderr
+
+
+def test_dry_run_shows_plan_figures_and_commands_and_builds_nothing(world: World) -> None:
+    world.change(missing_privileges=lambda: ["CAP_SYS_ADMIN"])
+    shown = world.run("--dry-run")
+    assert shown.exit_code == 0, shown.output
+    assert "split_1000km_r0" in shown.stdout
+    assert "netem" in shown.stdout
+    assert "delay" in shown.stdout
+    assert world.backends == []
+    assert not world.out.exists()
+    document = json.loads(world.run("--dry-run", "--json").stdout)
+    assert len(document["runs"]) == 4
+    assert any("netem" in line for line in document["wire_commands"])
+    other = json.loads(world.run("--dry-run", "--json", "--wire", "delayline").stdout)
+    assert any("NFQUEUE" in line for line in other["wire_commands"])
+
+
+def test_dry_run_of_an_infeasible_file_shows_the_figures_and_exits_2(world: World) -> None:
+    world.file.write_text(SMALL_FILE.replace("rate: 100 Mbit/s", "rate: 400 Gbit/s"))
+    done = world.run("--dry-run")
+    assert done.exit_code == 2
+    assert "refuse" in done.stdout
+
+
+def test_validate_judges_every_file(world: World) -> None:
+    bad = world.tmp_path / "bad.yaml"
+    bad.write_text("name: 5\n")
+    fine = world.call("validate", str(world.file))
+    assert fine.exit_code == 0
+    assert "BDP" in fine.stdout
+    both = world.call("validate", str(bad), str(world.file), "--json")
+    assert both.exit_code == 2
+    files = json.loads(both.stdout)["files"]
+    assert [entry["ok"] for entry in files] == [False, True]
+    assert files[1]["feasibility"]
+    assert str(bad) in both.stderr
+
+
+def test_doctor_exits_3_where_nothing_can_be_emulated(world: World) -> None:
+    assert world.call("doctor").exit_code == 0
+    lacking = [
+        dataclasses.replace(entry, status=Status.MISSING, cure="sudo it")
+        if entry.name == "privileges"
+        else entry
+        for entry in EVERYTHING
+    ]
+    world.change(doctor=lambda: lacking)
+    done = world.call("doctor")
+    assert done.exit_code == 3
+    assert "cure: sudo it" in done.stdout
+    document = json.loads(world.call("doctor", "--json").stdout)
+    assert document["verdict"]["ready"] is False
+    assert {entry["need"] for entry in document["capabilities"]} <= {str(need) for need in Need}
+
+
+def test_clean_reports_what_it_removed_and_fails_where_something_resists(world: World) -> None:
+    gone = Leftover("0f3a", OwnedKind.NAMESPACE, "sentinel-0f3a-a", "named namespace")
+    stuck = Leftover("0f3a", OwnedKind.PROCESS, "17", "daemon")
+    reports = {
+        True: CleanReport((gone, stuck), (), (), ("77bc",)),
+        False: CleanReport((gone, stuck), (gone,), (Failure(stuck, "still runs"),), ("77bc",)),
+    }
+    world.change(clean=lambda dry_run: reports[dry_run])
+    looked = world.call("clean", "--dry-run")
+    assert looked.exit_code == 0
+    assert "would remove namespace sentinel-0f3a-a" in looked.stdout
+    assert "left alone: run 77bc" in looked.stdout
+    done = world.call("clean")
+    assert done.exit_code == 1
+    assert "removed namespace sentinel-0f3a-a" in done.stdout
+    assert "could not remove process 17 of run 0f3a: still runs" in done.stdout
+    document = json.loads(world.call("clean", "--json").stdout)
+    assert document["failed"][0]["reason"] == "still runs"
+
+
+def test_report_shows_a_result_again(world: World) -> None:
+    world.run("--repeat", "1")
+    before = (world.directory / "result.json").read_bytes()
+    (world.directory / "throughput.svg").unlink()
+    shown = world.call("report", str(world.directory), "--metric", "steady")
+    assert shown.exit_code == 0
+    assert "direct" in shown.stdout
+    assert not (world.directory / "throughput.svg").exists()
+    world.call("report", str(world.directory), "--figures")
+    assert (world.directory / "throughput.svg").exists()
+    assert (world.directory / "result.json").read_bytes() == before
+    document = json.loads(world.call("report", str(world.directory), "--json").stdout)
+    assert document["results"][0]["valid"] is True
+    assert world.call("report", str(world.tmp_path)).exit_code == 2
+
+
+@pytest.mark.parametrize("verb", sorted(LATER))
+def test_verbs_of_later_versions_say_so_and_are_not_advertised(world: World, verb: str) -> None:
+    done = world.call(verb, "anything", "--json")
+    assert done.exit_code == 2
+    (line,) = done.stderr.splitlines()
+    assert "not in this version" in line
+    assert f"  {verb} " not in world.call("--help").output
+
+
+def test_help_lists_the_exit_codes(world: World) -> None:
+    shown = world.call("--help")
+    assert shown.exit_code == 0
+    for code in ("0 done", "2 bad file", "3 missing", "4 finished", "5 a demanded", "130"):
+        assert code in shown.output
+
+
+def test_lists_are_read_from_one_word() -> None:
+    assert words_of(" a, b ,,c") == ["a", "b", "c"]
+    assert words_of(None) is None
+    assert distances_of("100, 2000 km") == [100.0, 2000.0]
+    with pytest.raises(TopologyError) as caught:
+        distances_of("100 miles")
+    assert caught.value.cure is not None
