@@ -96,7 +96,7 @@ class ProgressDisplay:
             self._bar = Progress(
                 TextColumn("{task.description}"),
                 BarColumn(bar_width=20),
-                TextColumn("{task.completed:.0f}/{task.total:.0f} runs"),
+                TextColumn("{task.fields[count]}"),
                 TextColumn("{task.fields[times]}"),
                 console=console,
                 transient=True,
@@ -104,7 +104,7 @@ class ProgressDisplay:
 
     def __enter__(self) -> ProgressDisplay:
         if self._bar is not None:
-            self._task = self._bar.add_task("building the network", total=None, times="")
+            self._task = self._bar.add_task("building the network", total=None, count="", times="")
             self._bar.start()
         else:
             self._say("building the network")
@@ -137,6 +137,7 @@ class ProgressDisplay:
                 description=run_text(spec),
                 total=total,
                 completed=outlook.done,
+                count=f"run {outlook.done + 1} of {total}",
                 times=self._times(now_s),
             )
 
