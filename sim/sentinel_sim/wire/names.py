@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 IFNAME_LENGTH_MAX = 15
+NAMESPACE_DIRECTORY = Path("/run/netns")
 
 
 @dataclass(frozen=True, slots=True)

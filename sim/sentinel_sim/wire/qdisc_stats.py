@@ -7,7 +7,8 @@ from typing import Any, Protocol
 
 from pyroute2 import IPRoute
 
-from sentinel_sim.wire.names import WireNames
+from sentinel_bpf.netns import run_in_netns
+from sentinel_sim.wire.names import NAMESPACE_DIRECTORY, WireNames
 from sentinel_sim.wire.rate import RateCounters
 from sentinel_sim.wire.wire import SIDES
 
@@ -53,7 +54,9 @@ class WireQdiscReader:
     """A netlink socket inside one wire's namespace. Not for use from an asyncio loop's thread."""
 
     def __init__(self, names: WireNames) -> None:
-        self._route: Any = IPRoute(netns=names.namespace)
+        # Not IPRoute(netns=...): that forks a process and ends it with SIGTERM, which the fork's
+        # copy of asyncio's wakeup descriptor passes on to us as if we had been told to stop.
+        self._route: Any = run_in_netns(NAMESPACE_DIRECTORY / names.namespace, IPRoute)
         self._index = {side: self._route.link_lookup(ifname=names.mid(side))[0] for side in SIDES}
 
     def read(self) -> dict[str, RateCounters]:

@@ -12,10 +12,9 @@ from sentinel_bpf.loader import CompiledSource, ProgramSet, compile_flow_math, c
 from sentinel_bpf.maps import reopen_readonly
 from sentinel_bpf.wire import LossReading, LossStage, ProbeReading, WireProbes
 from sentinel_sim.backends.emulated.layout import Layout
-from sentinel_sim.backends.emulated.netns import NAMESPACE_DIRECTORY
 from sentinel_sim.errors import EmulationError, MissingCapabilityError
 from sentinel_sim.plan.model import RunSpec
-from sentinel_sim.wire.names import WireNames, other
+from sentinel_sim.wire.names import NAMESPACE_DIRECTORY, WireNames, other
 from sentinel_sim.wire.wire import SIDES
 
 Direction = tuple[str, str]

@@ -14,7 +14,8 @@ import struct
 import time
 from dataclasses import dataclass, field
 
-from sentinel_sim.backends.emulated.netns import call_in_namespace
+from sentinel_bpf.netns import run_in_netns
+from sentinel_sim.wire.names import NAMESPACE_DIRECTORY
 
 ICMP_ECHO_REQUEST = 8
 ICMP_ECHO_REPLY = 0
@@ -70,7 +71,7 @@ class Prober:
 
     def __post_init__(self) -> None:
         self._identifier = next(_identifiers) & 0xFFFF
-        self._socket = call_in_namespace(self.namespace, self._open)
+        self._socket = run_in_netns(NAMESPACE_DIRECTORY / self.namespace, self._open)
 
     def _open(self) -> socket.socket:
         raw = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP)
