@@ -27,6 +27,8 @@ CHECK_BYTES = 8
 HEADER_MAGIC = b"SNTLFLOW"
 TRAILER_MAGIC = b"SNTL-END"
 FLAG_SIZE_DECLARED = 1
+FLAG_UNHASHED = 2
+_KNOWN_FLAGS = FLAG_SIZE_DECLARED | FLAG_UNHASHED
 
 _HEADER = struct.Struct(f">8sHHIQ{TOKEN_BYTES}sQ")
 _TRAILER = struct.Struct(f">8s{TOKEN_BYTES}sQ32s")
@@ -52,10 +54,13 @@ class FlowHeader:
     flow_id: int
     token: bytes
     size_bytes: int | None
+    hashed: bool = True
+    """False: the trailer's digest means nothing (capacity benchmarks)."""
 
     def encode(self) -> bytes:
         """HEADER_BYTES bytes."""
         flags = 0 if self.size_bytes is None else FLAG_SIZE_DECLARED
+        flags |= 0 if self.hashed else FLAG_UNHASHED
         body = _HEADER.pack(
             HEADER_MAGIC,
             VERSION,
@@ -78,12 +83,13 @@ class FlowHeader:
             raise HeaderError(f"flow header: not a sentinel flow, it begins with {magic!r}")
         if check != _check(body):
             raise HeaderError("flow header: damaged, its check does not match")
-        if version != VERSION or length != HEADER_BYTES or flags & ~FLAG_SIZE_DECLARED:
+        if version != VERSION or length != HEADER_BYTES or flags & ~_KNOWN_FLAGS:
             raise HeaderError(
                 f"flow header: version {version}, length {length}, flags {flags:#x}; "
                 f"this node speaks version {VERSION} only"
             )
-        return cls(flow_id, token, size if flags & FLAG_SIZE_DECLARED else None)
+        size_bytes = size if flags & FLAG_SIZE_DECLARED else None
+        return cls(flow_id, token, size_bytes, not flags & FLAG_UNHASHED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,7 +219,8 @@ class Verdict:
     """What a receiver can say about a flow that ended.
 
     `complete`: header and trailer were intact and the length agrees. `sha256_ok`: complete, and
-    the digest of what arrived is the one in the trailer. `error` is empty if both hold.
+    the digest of what arrived is the one in the trailer; never for an unhashed flow. `error` is
+    empty if nothing is wrong.
     """
 
     payload_bytes: int
@@ -248,8 +255,10 @@ class StreamVerifier:
         Raises FramingError as soon as the stream cannot be an intact flow of this run.
         """
         before = self._parser.payload_bytes
-        for piece in self._parser.feed(chunk):
-            self._hash.update(piece)
+        pieces = self._parser.feed(chunk)
+        if self._parser.header is not None and self._parser.header.hashed:
+            for piece in pieces:
+                self._hash.update(piece)
         if not self._token_checked:
             self._check_token()
         return self._parser.payload_bytes - before
@@ -261,6 +270,8 @@ class StreamVerifier:
             trailer = self._parser.finish()
         except FramingError as error:
             return Verdict(self.payload_bytes, digest, False, False, str(error))
+        if self._parser.header is not None and not self._parser.header.hashed:
+            return Verdict(self.payload_bytes, b"", True, False, "")
         if trailer.sha256 != digest:
             error_text = (
                 f"payload damaged: SHA-256 {digest.hex()} arrived, {trailer.sha256.hex()} was sent"

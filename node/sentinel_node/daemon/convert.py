@@ -107,6 +107,7 @@ def send_spec(request: pb.SendRequest) -> SendSpec:
             start_offset_ns=flow.start_offset_ns,
             size_bytes=flow.size_bytes,
             duration_ns=flow.duration_ns,
+            hashed=not flow.unhashed,
         )
         for flow in request.flows
     )
@@ -178,6 +179,7 @@ def flow_report(record: FlowRecord, connection: TrackedConnection | None) -> pb.
         series=pb.Series(times_ns=times_ns, values=values),
         error=record.error if record.ended else "the flow has not ended",
         declared_bytes=record.declared_bytes,
+        hashed=record.hashed,
     )
     if connection is not None and connection.direction == "out":
         times_ns, values = confirmed_payload(connection.samples, record.payload_bytes)

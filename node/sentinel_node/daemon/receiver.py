@@ -61,7 +61,7 @@ def _receive_flow(run: NodeRun, sock: socket.socket, accepted_ns: int, spec: Lis
         record.connection = connection.name
         _read_to_end(run, connection, record, verifier, spec)
         _judge(record, verifier)
-        failed = not record.sha256_ok
+        failed = bool(record.error)
     except (FramingError, Stopped) as error:
         record.error = str(error)
     except OSError as error:
@@ -70,7 +70,7 @@ def _receive_flow(run: NodeRun, sock: socket.socket, accepted_ns: int, spec: Lis
             f"{record.payload_bytes} payload bytes"
         )
     finally:
-        record.sha256 = record.sha256 or verifier.finish().sha256
+        record.sha256 = verifier.finish().sha256
         # A flow that is not intact is answered with a reset, so that its sender knows.
         run.untrack(connection, reset=failed)
         record.end()
@@ -121,11 +121,11 @@ def _note_header(
     if header is not None and not record.flow_id:
         record.flow_id = connection.flow_id = header.flow_id
         record.declared_bytes = header.size_bytes or 0
+        record.hashed = header.hashed
 
 
 def _judge(record: FlowRecord, verifier: StreamVerifier) -> None:
     verdict = verifier.finish()
-    record.sha256 = verdict.sha256
     record.complete = verdict.complete
     record.sha256_ok = verdict.sha256_ok
     record.error = verdict.error

@@ -20,6 +20,7 @@ class FlowRecord:
         self.payload_bytes = 0
         self.declared_bytes = 0
         self.sha256 = b""
+        self.hashed = True
         self.complete = False
         self.sha256_ok = False
         self.error = ""

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from sentinel_node.core.relaying import Direction
+from sentinel_node.errors import PrivilegeError
 
 HeldHook = Callable[[int], None]
 """Told of every change of the bytes held."""
@@ -96,9 +97,12 @@ class SpliceLane:
         self._pipe_out, self._pipe_in = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         try:
             size = fcntl.fcntl(self._pipe_in, fcntl.F_SETPIPE_SZ, capacity_bytes)
-        except OSError:
+        except PermissionError as error:
             self._close_pipe()
-            raise
+            raise PrivilegeError(
+                f"a pipe of {capacity_bytes} bytes is beyond fs.pipe-max-size or this user's "
+                "fs.pipe-user-pages-soft; use copy, or a smaller buffer"
+            ) from error
         self.state = Direction(size)
         # A pipe has a number of slots, not of bytes: it can be full of small pieces. Then a
         # readable source means nothing until something was written.

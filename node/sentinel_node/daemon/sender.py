@@ -44,6 +44,8 @@ class FlowOrder:
     start_offset_ns: int = 0
     size_bytes: int = 0
     duration_ns: int = 0
+    hashed: bool = True
+    """False: one block again and again, hashed at neither end (capacity benchmarks)."""
 
     def __post_init__(self) -> None:
         if not 1 <= self.flow_id <= _U64_MAX:
@@ -176,8 +178,9 @@ class _Flow:
     def send(self) -> None:
         """Header, payload, trailer, half-close, then wait for the peer to close."""
         self._send_payload()
-        self._record.sha256 = self._hash.digest()
-        trailer = FlowTrailer(self._token, self._record.payload_bytes, self._record.sha256)
+        digest = self._hash.digest()
+        self._record.sha256 = digest if self._order.hashed else b""
+        trailer = FlowTrailer(self._token, self._record.payload_bytes, digest)
         self._write(memoryview(trailer.encode()), payload_from=None, end_ns=None)
         self._sock.shutdown(socket.SHUT_WR)
         self._await_close()
@@ -186,20 +189,23 @@ class _Flow:
         order = self._order
         payload = PayloadStream(order.seed, order.flow_id)
         buffer = memoryview(bytearray(HEADER_BYTES + BLOCK_BYTES + FILL_SLACK_BYTES))
-        header = FlowHeader(order.flow_id, self._token, order.size_bytes or None)
+        header = FlowHeader(order.flow_id, self._token, order.size_bytes or None, order.hashed)
         buffer[:HEADER_BYTES] = header.encode()
         self._record.declared_bytes = order.size_bytes
+        self._record.hashed = order.hashed
         begin = 0  # the header goes out with the first block, in one write
         while True:
             count = BLOCK_BYTES
             if order.size_bytes:
-                count = min(count, order.size_bytes - payload.offset_bytes)
+                count = min(count, order.size_bytes - self._record.payload_bytes)
             if not count:
                 return
-            payload.fill(buffer[HEADER_BYTES:], count)
+            if order.hashed or not payload.offset_bytes:
+                payload.fill(buffer[HEADER_BYTES:], count)
             block = buffer[begin : HEADER_BYTES + count]
             written = self._write(block, payload_from=HEADER_BYTES - begin, end_ns=self._end_ns)
-            self._hash.update(block[HEADER_BYTES - begin : written])
+            if order.hashed:
+                self._hash.update(block[HEADER_BYTES - begin : written])
             if written < len(block):
                 return
             begin = HEADER_BYTES

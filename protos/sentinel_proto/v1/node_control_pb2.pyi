@@ -276,6 +276,7 @@ class FlowSpec(_message.Message):
     START_OFFSET_NS_FIELD_NUMBER: _builtins.int
     SIZE_BYTES_FIELD_NUMBER: _builtins.int
     DURATION_NS_FIELD_NUMBER: _builtins.int
+    UNHASHED_FIELD_NUMBER: _builtins.int
     flow_id: _builtins.int
     seed: _builtins.int
     """of the payload"""
@@ -287,6 +288,10 @@ class FlowSpec(_message.Message):
     size_bytes: _builtins.int
     """exactly one of:"""
     duration_ns: _builtins.int
+    unhashed: _builtins.bool
+    """For capacity benchmarks only: one block of payload again and again, hashed at neither end.
+    Saves most of the two ends' CPU; such a flow never counts as verified.
+    """
     def __init__(
         self,
         *,
@@ -298,10 +303,11 @@ class FlowSpec(_message.Message):
         start_offset_ns: _builtins.int = ...,
         size_bytes: _builtins.int = ...,
         duration_ns: _builtins.int = ...,
+        unhashed: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["duration_ns", b"duration_ns", "flow_id", b"flow_id", "seed", b"seed", "size_bytes", b"size_bytes", "source_address", b"source_address", "start_offset_ns", b"start_offset_ns", "target_address", b"target_address", "target_port", b"target_port"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["duration_ns", b"duration_ns", "flow_id", b"flow_id", "seed", b"seed", "size_bytes", b"size_bytes", "source_address", b"source_address", "start_offset_ns", b"start_offset_ns", "target_address", b"target_address", "target_port", b"target_port", "unhashed", b"unhashed"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -565,6 +571,7 @@ class FlowReport(_message.Message):
     SERIES_FIELD_NUMBER: _builtins.int
     ERROR_FIELD_NUMBER: _builtins.int
     CONFIRMED_FIELD_NUMBER: _builtins.int
+    HASHED_FIELD_NUMBER: _builtins.int
     DECLARED_BYTES_FIELD_NUMBER: _builtins.int
     flow_id: _builtins.int
     start_ns: _builtins.int
@@ -583,6 +590,8 @@ class FlowReport(_message.Message):
     """receiver: own digest equals the one in the trailer"""
     error: _builtins.str
     """empty: none"""
+    hashed: _builtins.bool
+    """false: sent with `unhashed`; complete, but never sha256_ok"""
     declared_bytes: _builtins.int
     """size announced in the header; 0: open ended"""
     @_builtins.property
@@ -609,11 +618,12 @@ class FlowReport(_message.Message):
         series: Global___Series | None = ...,
         error: _builtins.str = ...,
         confirmed: Global___Series | None = ...,
+        hashed: _builtins.bool = ...,
         declared_bytes: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["confirmed", b"confirmed", "series", b"series"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["complete", b"complete", "confirmed", b"confirmed", "declared_bytes", b"declared_bytes", "error", b"error", "first_byte_ns", b"first_byte_ns", "flow_id", b"flow_id", "last_byte_ns", b"last_byte_ns", "payload_bytes", b"payload_bytes", "series", b"series", "sha256", b"sha256", "sha256_ok", b"sha256_ok", "start_ns", b"start_ns"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["complete", b"complete", "confirmed", b"confirmed", "declared_bytes", b"declared_bytes", "error", b"error", "first_byte_ns", b"first_byte_ns", "flow_id", b"flow_id", "hashed", b"hashed", "last_byte_ns", b"last_byte_ns", "payload_bytes", b"payload_bytes", "series", b"series", "sha256", b"sha256", "sha256_ok", b"sha256_ok", "start_ns", b"start_ns"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -131,9 +131,13 @@ def test_with_a_declared_size_nothing_is_held_back() -> None:
     assert parser.payload_bytes == 1000
 
 
-@given(flow_id=st.integers(0, 2**64 - 1), size=st.none() | st.integers(0, 2**64 - 1))
-def test_header_round_trip(flow_id: int, size: int | None) -> None:
-    header = FlowHeader(flow_id, flow_token(RUN, flow_id), size)
+@given(
+    flow_id=st.integers(0, 2**64 - 1),
+    size=st.none() | st.integers(0, 2**64 - 1),
+    hashed=st.booleans(),
+)
+def test_header_round_trip(flow_id: int, size: int | None, hashed: bool) -> None:
+    header = FlowHeader(flow_id, flow_token(RUN, flow_id), size, hashed)
     assert len(header.encode()) == HEADER_BYTES
     assert FlowHeader.decode(header.encode()) == header
 
