@@ -17,6 +17,9 @@ LOG_SPREAD = 30.0
 """A y axis that spans more than this factor is logarithmic."""
 
 
+METRICS = {"goodput_bps": "goodput", "steady_goodput_bps": "steady goodput"}
+
+
 @dataclass(frozen=True, slots=True)
 class Quantity:
     """A candidate for the x axis."""
@@ -126,7 +129,7 @@ def chart_of(result: Mapping[str, Any], metric: str = "goodput_bps") -> Chart:
     return Chart(
         title=title_of(result),
         x_label=quantity.label,
-        y_label="goodput, Mbit/s (mean, 95 % interval)",
+        y_label=f"{METRICS[metric]}, Mbit/s (mean, 95 % interval)",
         log_x=len(xs) > 1 and xs[0] > 0,
         log_y=_log_y(point for found in lines.values() for point in found),
         lines=tuple(

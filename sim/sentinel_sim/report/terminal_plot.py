@@ -22,33 +22,32 @@ def terminal_plot(chart: Chart, *, width: int = 100, height: int = 24) -> str:
     figure.plot_size(max(width, MIN_WIDTH), max(height, MIN_HEIGHT))
     figure.title(chart.title)
     figure.label(chart.x_label, "x")
-    figure.label(chart.y_label, "y")
     xs = [x for x, _ in chart.theory]
     figure.draw(
         figure.signal(
             _scaled(xs, log=chart.log_x),
             _scaled([bps / 1e6 for _, bps in chart.theory], log=chart.log_y),
             marker=THEORY_MARKER,
-        )
-        .lines()
-        .label("theory")
+        ).lines()
     )
+    legend = [f"{THEORY_MARKER} theory"]
     for index, line in enumerate(chart.lines):
         if not line.points:
             continue
+        legend.append(f"{MARKERS[index % len(MARKERS)]} {line.label}")
         figure.draw(
             figure.signal(
                 _scaled([point.x for point in line.points], log=chart.log_x),
                 _scaled([point.mean_bps / 1e6 for point in line.points], log=chart.log_y),
                 marker=MARKERS[index % len(MARKERS)],
-            )
-            .lines()
-            .label(line.label)
+            ).lines()
         )
     _ticks(chart, xs)
     text = plotext.uncolorize(str(figure.build()))
     figure.clear()
-    return "\n".join(line.rstrip() for line in text.splitlines()).strip("\n")
+    plot = "\n".join(line.rstrip() for line in text.splitlines()).strip("\n")
+    # Below, where it hides no point: plotext puts a legend into the corner of the plot.
+    return f"{plot}\n{chart.y_label}:   {'   '.join(legend)}"
 
 
 def _scaled(values: Sequence[float], *, log: bool) -> list[float]:

@@ -184,6 +184,7 @@ def test_the_chart_has_interval_cap_and_title() -> None:
     assert point.low_bps < point.mean_bps < point.high_bps
     assert chart.theory == tuple((x, 100e6 * 1448 / 1514) for x in (100.0, 1000.0, 10000.0))
     assert chart.empty is False
+    assert chart_of(result, "steady_goodput_bps").y_label.startswith("steady goodput")
 
 
 def test_the_title_says_that_a_result_is_not_valid() -> None:
@@ -206,7 +207,8 @@ def test_a_wide_range_gets_a_logarithmic_y_axis() -> None:
 def test_the_terminal_plot_is_plain_text_with_a_sign_for_every_line() -> None:
     text = terminal_plot(chart_of(swept()), width=90, height=20)
     assert "\x1b" not in text
-    assert all(len(line) <= 90 for line in text.splitlines())
+    assert all(len(line) <= 90 for line in text.splitlines()[:-1])
+    assert text.splitlines()[-1].endswith("· theory   o direct   x split")
     for word in ("theory", "direct", "split", "distance, km", "10,000", "chile-usa"):
         assert word in text
     assert terminal_plot(chart_of(swept()), width=90, height=20) == text
