@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterable
 from typing import Any, Protocol
 
 from pyroute2 import IPRoute
 
-from sentinel_bpf.netns import run_in_netns
-from sentinel_sim.wire.names import NAMESPACE_DIRECTORY, WireNames
+from sentinel_sim.wire.names import WireNames
 from sentinel_sim.wire.rate import RateCounters
 from sentinel_sim.wire.wire import SIDES
 
@@ -51,13 +51,16 @@ def rate_counters(messages: Iterable[Message], interface_index: int) -> RateCoun
 
 
 class WireQdiscReader:
-    """A netlink socket inside one wire's namespace. Not for use from an asyncio loop's thread."""
+    """Reads one wire's rate stages; made and used in a thread that is inside its namespace.
+
+    pyroute2 opens its sockets in whichever thread uses it. Its own `netns=` would fork a helper
+    and end it with SIGTERM, which the fork's copy of asyncio's wakeup descriptor passes on to
+    this process as if it had been told to stop.
+    """
 
     def __init__(self, names: WireNames) -> None:
-        # Not IPRoute(netns=...): that forks a process and ends it with SIGTERM, which the fork's
-        # copy of asyncio's wakeup descriptor passes on to us as if we had been told to stop.
-        self._route: Any = run_in_netns(NAMESPACE_DIRECTORY / names.namespace, IPRoute)
-        self._index = {side: self._route.link_lookup(ifname=names.mid(side))[0] for side in SIDES}
+        self._route: Any = IPRoute()
+        self._index = {side: socket.if_nametoindex(names.mid(side)) for side in SIDES}
 
     def read(self) -> dict[str, RateCounters]:
         """Counters of both directions, by the side from which the packets come."""

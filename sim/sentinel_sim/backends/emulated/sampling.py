@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import threading
 import time
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from sentinel_sim.wire.names import WireNames
+from sentinel_bpf.netns import run_in_netns
+from sentinel_sim.wire.names import NAMESPACE_DIRECTORY, WireNames
 from sentinel_sim.wire.qdisc_stats import WireQdiscReader
 from sentinel_sim.wire.rate import RateCounters, drain_rate_bps
 from sentinel_sim.wire.wire import SIDES
@@ -32,49 +34,50 @@ class QueueTrace:
 
 
 class QueueSampler:
-    """Samples the rate stages of all wires from a thread of its own."""
+    """Samples the rate stages of all wires, each from a thread inside the wire's namespace."""
 
     def __init__(self, wires: dict[str, WireNames]) -> None:
-        self._wires = wires
         self.traces: dict[tuple[str, str], QueueTrace] = {
             (link, side): QueueTrace() for link in wires for side in SIDES
         }
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._work, name="queue-sampler")
-        self.error: BaseException | None = None
+        self._errors: list[BaseException] = []
+        self._threads = [
+            threading.Thread(target=self._enter, args=item, name=f"queue-sampler {item[0]}")
+            for item in wires.items()
+        ]
 
     def __enter__(self) -> QueueSampler:
-        self._thread.start()
+        for thread in self._threads:
+            thread.start()
         return self
 
     def __exit__(self, *exc: object) -> None:
         self._stop.set()
-        self._thread.join()
-        if self.error is not None and exc[0] is None:
-            raise self.error
+        for thread in self._threads:
+            thread.join()
+        if self._errors and exc[0] is None:
+            raise self._errors[0]
 
-    def _sample(self, readers: dict[str, WireQdiscReader]) -> None:
-        for link, reader in readers.items():
-            counters = reader.read()
-            now_ns = time.monotonic_ns()
-            for side, value in counters.items():
-                trace = self.traces[link, side]
-                trace.samples.append((now_ns, value.bytes_sent, value.backlog_bytes))
-                trace.last = value
-
-    def _work(self) -> None:
-        readers: dict[str, WireQdiscReader] = {}
+    def _enter(self, link: str, names: WireNames) -> None:
         try:
-            for link, names in self._wires.items():
-                readers[link] = WireQdiscReader(names)
-            while not self._stop.wait(SAMPLING_INTERVAL_S):
-                self._sample(readers)
-            self._sample(readers)
+            run_in_netns(NAMESPACE_DIRECTORY / names.namespace, lambda: self._work(link, names))
         except BaseException as error:  # noqa: BLE001 - handed to the thread that joins
-            self.error = error
-        finally:
-            for reader in readers.values():
-                reader.close()
+            self._errors.append(error)
+
+    def _work(self, link: str, names: WireNames) -> None:
+        with closing(WireQdiscReader(names)) as reader:
+            while not self._stop.wait(SAMPLING_INTERVAL_S):
+                self._sample(link, reader)
+            self._sample(link, reader)
+
+    def _sample(self, link: str, reader: WireQdiscReader) -> None:
+        counters = reader.read()
+        now_ns = time.monotonic_ns()
+        for side, value in counters.items():
+            trace = self.traces[link, side]
+            trace.samples.append((now_ns, value.bytes_sent, value.backlog_bytes))
+            trace.last = value
 
 
 def process_cpu_s(pid: int) -> float:
