@@ -49,6 +49,18 @@ class Plan:
     notes: tuple[str, ...]
     """What was changed against the file (flags, `--quick`); belongs into report and result."""
     by_repeat: tuple[tuple[RunSpec, ...], ...] = field(repr=False)
+    _combination_by_key: dict[str, Combination] = field(
+        init=False, repr=False, compare=False, hash=False
+    )
+
+    def __post_init__(self) -> None:
+        by_key = {
+            run_key(arm, combination, repeat): combination
+            for combination in self.combinations
+            for arm in self.arms
+            for repeat in range(self.repeats.at_most)
+        }
+        object.__setattr__(self, "_combination_by_key", by_key)
 
     @property
     def name(self) -> str:
@@ -65,16 +77,13 @@ class Plan:
 
     def combination_of(self, run: RunSpec) -> Combination:
         """The combination that a run of this plan belongs to. Raises KeyError."""
-        for combination in self.combinations:
-            if run.key == run_key(run.arm, combination, run.repeat):
-                return combination
-        raise KeyError(run.key)
+        return self._combination_by_key[run.key]
 
     def needs_more(self, arm: Arm, combination: Combination, goodputs: Sequence[float]) -> bool:
         """Is another repeat due, given the goodputs of this arm's *valid* runs there?
 
-        The count alone also bounds the number of attempts: call it only for repeats below
-        `repeats.at_most`, which it checks against the number of values.
+        An invalid run adds no goodput, so it is made up for by a later repeat; there are
+        `repeats.at_most` repeats in all, however many were invalid.
         """
         if arm not in self.arms or combination not in self.combinations:
             return False

@@ -5,7 +5,8 @@
 - `structure`, `graph`              what fields alone cannot see: lengths, endpoints, paths
 - `document`, `messages`, `reader`  YAML with line numbers in, `FILE:LINE: key: what` out
 - `sweep`                           which keys a sweep may set, and setting them
-- `feasibility`, `budget`           refuse before running what this host cannot carry
+- `feasibility`, `findings`, `budget`  refuse before running what this host cannot carry
+- `schema`                          the published JSON Schema, for editors
 
 Nothing here touches the network, except that `budget` times datagrams on loopback.
 """

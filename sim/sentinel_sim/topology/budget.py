@@ -8,10 +8,11 @@ native XDP and being received behind it. A wire has two veth pairs, so a packet 
 per wire. Making namespaces needs root, so the budget is measured by proxy: a datagram of one
 MTU sent and received over loopback passes through the same parts (system call, IP output,
 softirq, receive queue, copy). Calibration, on 2 cores of a Xeon (Sapphire Rapids) under KVM,
-kernel 6.18: 2.7 us per datagram where a core moves 370,000 MTU packets/s through a veth with
-native XDP; hence one datagram costs as much as one hop. Checked against the whole chain: two
-wires at 1 Gbit/s are 333,000 hops/s and run; the limit was met near 2.5 Gbit/s, 830,000
-hops/s, where the model says 740,000. The margins in `feasibility` allow for this error.
+kernel 6.18: 2.2 to 2.8 us per datagram (it varies that much between calls), where a core moves
+about 370,000 MTU packets/s through a veth with native XDP, 2.7 us each; hence one datagram is
+taken to cost as much as one hop. Checked against the whole chain: two wires at 1 Gbit/s are
+330,000 hops/s and run; a prototype met its limit at 2.2 to 2.9 Gbit/s, 730,000 to 960,000
+hops/s, where the model says 740,000 to 910,000. The margins in `feasibility` allow for it.
 """
 
 from __future__ import annotations

@@ -18,6 +18,7 @@ from sentinel_sim.plan.plan import Combination, Plan
 from sentinel_sim.plan.resolve import ETHERNET_HEADER_BYTES, bdp_bytes
 from sentinel_sim.topology.budget import CpuBudget
 from sentinel_sim.topology.findings import FeasibilityReport, Finding, Level, merge
+from sentinel_sim.topology.geo import PROPAGATION_NS_PER_KM
 from sentinel_sim.topology.problems import KeyPath
 from sentinel_sim.topology.sweep import DISTANCE
 from sentinel_sim.topology.units import about_rate, format_rate, format_share, format_time
@@ -122,7 +123,7 @@ def _length_where(case: _Case, link: LinkPlan) -> str:
 
 def _delay(case: _Case, link: LinkPlan) -> Iterator[Finding]:
     if link.delay_one_way_ns < MIN_DELAY_NS:
-        km = MIN_DELAY_NS / 5_000
+        km = MIN_DELAY_NS / PROPAGATION_NS_PER_KM
         yield Finding(
             Level.REFUSE,
             "delay",

@@ -15,6 +15,7 @@ to the same rules as a written one.
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -112,7 +113,7 @@ def paths_of_key(topology: Topology, key: str) -> list[KeyPath]:
 
 def _dotted_path(topology: Topology, key: str) -> KeyPath:
     words = key.split(".")
-    if words[0] == "links" and len(words) == 3 and words[1].isdecimal():
+    if words[0] == "links" and len(words) == 3 and re.fullmatch(r"[0-9]+", words[1], re.ASCII):
         index = int(words[1][:6])
         if index >= len(topology.links):
             raise UnitError(
@@ -120,13 +121,13 @@ def _dotted_path(topology: Topology, key: str) -> KeyPath:
                 f"links are numbered 0 to {len(topology.links) - 1}"
             )
         return ("links", index, words[2])
-    if words[0] == "experiment" and 2 <= len(words) <= 3:
+    if words[0] == "experiment" and (len(words) == 2 or words[1:-1] == ["workload"]):
         return tuple(words)
     if words[0] == "nodes" and len(words) == 3 and words[1] in topology.nodes:
         return tuple(words)
     raise UnitError(
         f"names no place in this file, got {shorten(key)}; "
-        "write links.NUMBER.KEY, nodes.NAME.KEY or experiment.KEY"
+        "write links.NUMBER.KEY, nodes.NAME.KEY, experiment.KEY or experiment.workload.KEY"
     )
 
 
@@ -151,8 +152,6 @@ def _set(document: dict[str, Any], path: KeyPath, value: ParamValue) -> None:
     place: Any = document
     for word in path[:-1]:
         place = place[word]
-        if not isinstance(place, dict | list):
-            raise UnitError(f"names no place in this file, got {path[-1]!r}")
     if path[-1] in LENGTH_KEYS:
         for other in LENGTH_KEYS:
             place.pop(other, None)

@@ -73,6 +73,22 @@ def test_arbitrary_trees_are_read_or_refused(tree: object) -> None:
     read_or_refuse(json.dumps(tree))
 
 
+SWEEP_KEYS = st.one_of(
+    st.sampled_from(["loss", "rate", "distance_km", "delay_one_way", "duration", "experiment.."]),
+    st.from_regex(
+        r"(links|nodes|experiment)(\.(0|1|9|a|workload|sweep|repeat|)){1,3}(\.loss)?",
+        fullmatch=True,
+    ),
+    st.text(max_size=8),
+)
+SWEEP_VALUES = st.one_of(WORDS, st.integers(-5, 5), st.none(), st.lists(WORDS, max_size=2))
+
+
+@given(st.dictionaries(SWEEP_KEYS, st.lists(SWEEP_VALUES, max_size=3), max_size=3))
+def test_arbitrary_sweeps_are_read_or_refused(sweep: object) -> None:
+    read_or_refuse(SMALL + "experiment: " + json.dumps({"sweep": sweep}) + "\n")
+
+
 @settings(max_examples=200)
 @given(st.data())
 def test_a_good_file_with_one_damaged_place_is_read_or_refused(data: st.DataObject) -> None:
