@@ -35,8 +35,9 @@ class Limits:
     lateness_p99_s: float = 1e-3
     lateness_p99_share: float = 0.02
     """Lateness p99: within max(lateness_p99_s, lateness_p99_share of the one-way delay)."""
-    lateness_samples_min: int = 100
-    """Fewer sampled transits on the judged direction cannot show a p99."""
+    lateness_samples_min: int = 30
+    """With fewer sampled transits on every direction lateness is not known. Below 100 the p99 is
+    all but the latest sample: stricter, not laxer."""
     rate_share: float = 0.01
     """Drain rate while backlogged: within this share of the link's rate."""
     loss_confidence: float = 0.999
