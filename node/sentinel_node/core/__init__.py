@@ -1,0 +1,1 @@
+"""Decisions without I/O: inputs and time in, values out. Imports no clock, socket or thread."""

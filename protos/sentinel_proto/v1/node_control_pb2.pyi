@@ -117,6 +117,7 @@ class TcpOptions(_message.Message):
     window_clamp_bytes: _builtins.int
     """TCP_WINDOW_CLAMP: the largest window this end advertises. Autotuning would lift it again, so
     without receive_buffer_bytes the receive buffer is fixed too, at 4 x the window.
+    Below 64 KiB there is no window scaling, and Linux advertises whole segments only.
     """
     notsent_lowat_bytes: _builtins.int
     """TCP_NOTSENT_LOWAT"""
