@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from sentinel_bpf.wire import ProbeReading
 from sentinel_node.errors import NodeError
 from sentinel_sim.backends.base import ProgressHook, RunMeasurement
 from sentinel_sim.backends.emulated.assemble import (
@@ -113,6 +114,7 @@ class EmulatedBackend:
             wire = self._deployment.wires[link.name]
             probe_link = replace(link, delay_one_way_ns=CALIBRATION_DELAY_NS, jitter_ns=0)
             wire.set_delay(probe_link, 0)
+        self._deployment.raise_pollers()
         costs = await asyncio.gather(*(self._base_cost_ns(link) for link in self._layout.links))
         for link, cost_ns in zip(self._layout.links, costs, strict=True):
             self._deployment.wires[link.name].base_cost_ns = dict.fromkeys(SIDES, cost_ns)
@@ -158,11 +160,30 @@ class EmulatedBackend:
         """Every outside command so far, in order, replayable."""
         return list(self._deployment.shell.history)
 
+    @property
+    def layout(self) -> Layout:
+        """Names and addresses of the network that stands."""
+        return self._layout
+
+    def pids(self) -> dict[str, int]:
+        """The processes of this experiment, by readable name."""
+        daemons = {f"node {n}": p.pid for n, p in self._daemons.processes.items()}
+        return {**self._deployment.pids, **daemons, "controller": os.getpid()}
+
+    def probe_reading(self, link: str, source: str) -> ProbeReading:
+        """What the stamps of one wire direction saw since `prepare`."""
+        return self._parts.read_probes((link, source))
+
+    async def prepare(self, spec: RunSpec) -> None:
+        """Set kernel TCP, wires and kernel programs for a run; all counts start at zero."""
+        self._parts.configure(spec)
+        self._deployment.configure(spec)
+        self._parts.reset()
+
     async def run(self, spec: RunSpec, progress: ProgressHook) -> RunMeasurement:
         """Execute one run. Raises EmulationError."""
         progress("configuring", 0.0)
-        self._deployment.configure(spec)
-        self._parts.configure(spec)
+        await self.prepare(spec)
         drops_before = self._unplanned_drops()
         started_utc = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
         progress("probing", 0.0)
@@ -196,7 +217,7 @@ class EmulatedBackend:
         targets = await traffic.prepare()
         names = {link: wire.names for link, wire in self._deployment.wires.items()}
         start_ns = time.monotonic_ns()
-        meter = CpuMeter(self._pids())
+        meter = CpuMeter(self.pids())
         loaded: list[int] = []
         probing = asyncio.ensure_future(self._probe_loaded(prober, spec, loaded))
 
@@ -239,10 +260,6 @@ class EmulatedBackend:
         while True:
             into += await prober.probe(1, 0.0, patience_s)
             await asyncio.sleep(LOADED_INTERVAL_S)
-
-    def _pids(self) -> dict[str, int]:
-        daemons = {f"node {n}": p.pid for n, p in self._daemons.processes.items()}
-        return {**self._deployment.pids, **daemons, "controller": os.getpid()}
 
     def _unplanned_drops(self) -> dict[tuple[str, str], dict[str, int]]:
         drops: dict[tuple[str, str], dict[str, int]] = {}

@@ -95,9 +95,12 @@ class KernelParts:
         )
 
     def configure(self, spec: RunSpec) -> None:
-        """Attach what this run needs, detach what it does not, start all counts at zero."""
+        """Attach what this run needs, detach what it does not."""
         self._set_fsu(spec.xdp)
         self._set_loss(spec)
+
+    def reset(self) -> None:
+        """Start the stamps' counts at zero, while nothing is under way."""
         for probes in self.probes.values():
             probes.reset()
 
