@@ -272,4 +272,4 @@ async def test_the_service_answers_while_the_data_plane_is_busy(net: Net) -> Non
         slowest = max(slowest, time.monotonic() - begin)
         answers += 1
     assert answers > 5
-    assert slowest < 0.25
+    assert slowest < 0.5

