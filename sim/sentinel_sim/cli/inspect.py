@@ -12,11 +12,13 @@ from rich.text import Text
 from sentinel_sim.cli import dryrun, output
 from sentinel_sim.cli.group import Invocation
 from sentinel_sim.cli.run import show
+from sentinel_sim.cli.wiring import as_root
 from sentinel_sim.errors import (
     EXIT_MISSING,
     EXIT_OK,
     EXIT_UNEXPECTED,
     EXIT_USAGE,
+    MissingCapabilityError,
     TopologyError,
 )
 from sentinel_sim.experiment.results import read_result
@@ -92,6 +94,12 @@ def doctor(invocation: Invocation) -> int:
 
 def clean(*, dry_run: bool, invocation: Invocation) -> int:
     """Remove what dead runs left behind; 1 where something resists."""
+    missing = invocation.wiring.missing_privileges()
+    if missing:
+        raise MissingCapabilityError(
+            "cleaning needs root: this process lacks " + ", ".join(missing),
+            cure=as_root(invocation.wiring),
+        )
     report = invocation.wiring.clean(dry_run)
     if invocation.as_json:
         document = {"schema": "sentinel-sim/clean/1", "dry_run": dry_run}

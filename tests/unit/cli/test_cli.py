@@ -392,6 +392,14 @@ def test_clean_reports_what_it_removed_and_fails_where_something_resists(world: 
     assert document["failed"][0]["reason"] == "still runs"
 
 
+def test_clean_without_root_is_3_with_the_exact_command(world: World) -> None:
+    words = ("/opt/sentinel-sim", "clean", "--dry-run")
+    world.change(missing_privileges=lambda: ["CAP_SYS_ADMIN"], arguments=words, variables={})
+    done = world.call("clean", "--dry-run")
+    assert done.exit_code == 3
+    assert "cure: sudo /opt/sentinel-sim clean --dry-run" in done.stderr
+
+
 def test_report_shows_a_result_again(world: World) -> None:
     world.run("--repeat", "1")
     before = (world.directory / "result.json").read_bytes()
