@@ -101,7 +101,12 @@ def x_quantity(runs: Sequence[Record]) -> Quantity:
 
 def varying_params(runs: Sequence[Record], quantity: Quantity) -> list[str]:
     """Names of the parameters that make lines of their own."""
-    names = sorted({name for run in runs for name in run["params"]} - quantity.params)
+    # A dotted key (links.0.loss) stands for the same quantity as its last word.
+    names = sorted(
+        name
+        for name in {name for run in runs for name in run["params"]}
+        if name.rpartition(".")[2] not in quantity.params
+    )
     return [
         name for name in names if len({json.dumps(run["params"].get(name)) for run in runs}) > 1
     ]

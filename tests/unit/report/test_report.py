@@ -150,10 +150,12 @@ def test_the_x_axis_is_what_was_swept() -> None:
     sizes = [(spec(size_bytes=size, params={"size_bytes": size}), {}) for size in (10**6, 10**7)]
     assert chart_of(result_of(*sizes)).x_label == "transfer size, MB"
     lossy = [
-        (spec(links=(link("a--m", loss=p), link("m--b")), params={"loss": f"{p:%}"}), {})
+        (spec(links=(link("a--m", loss=p), link("m--b")), params={"links.0.loss": f"{p:%}"}), {})
         for p in (0.01, 0.001)
     ]
-    assert chart_of(result_of(*lossy)).x_label == "loss, %"
+    chart = chart_of(result_of(*lossy))
+    assert chart.x_label == "loss, %"
+    assert [line.label for line in chart.lines] == ["direct"]
 
 
 def run_with_one_link(run: RunSpec) -> RunSpec:
