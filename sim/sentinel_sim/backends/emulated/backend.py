@@ -87,12 +87,12 @@ class EmulatedBackend:
         deployment = self._deployment
         deployment.build()
         self._parts.load()
-        descriptors = {node: self._parts.flow_map_descriptors(node) for node in self._layout.nodes}
+        descriptors = {node: self._parts.flow_maps(node) for node in self._layout.nodes}
         try:
             await self._daemons.start(deployment.net, descriptors)
         finally:
-            for pair in descriptors.values():
-                for fd in pair:
+            for maps in descriptors.values():
+                for fd in maps:
                     os.close(fd)
         await self._calibrate()
 

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO
+from typing import IO, NamedTuple
 
 from sentinel_node.daemon.client import NodeClient
 from sentinel_node.errors import NodeUnavailableError
@@ -21,8 +21,16 @@ STARTUP_TIMEOUT_S = 20.0
 SHUTDOWN_TIMEOUT_S = 5.0
 
 
+class FlowMaps(NamedTuple):
+    """Descriptors of a node's FSU maps, read-only, for its daemon to inherit."""
+
+    flows4: int
+    flows6: int
+    counters: int
+
+
 def daemon_arguments(
-    layout: Layout, node: str, socket: Path, flow_maps: tuple[int, int] | None
+    layout: Layout, node: str, socket: Path, flow_maps: FlowMaps | None
 ) -> tuple[str, ...]:
     """The command line of a node's daemon; its namespace's name marks it as ours."""
     arguments = (
@@ -34,8 +42,12 @@ def daemon_arguments(
     )
     if flow_maps is None:
         return arguments
-    flows, counters = (str(fd) for fd in flow_maps)
-    return (*arguments, "--flow-map-fd", flows, "--fsu-counters-fd", counters)
+    return (
+        *arguments,
+        *("--flow-map-fd", str(flow_maps.flows4)),
+        *("--flow-map6-fd", str(flow_maps.flows6)),
+        *("--fsu-counters-fd", str(flow_maps.counters)),
+    )
 
 
 @dataclass
@@ -50,7 +62,7 @@ class Daemons:
     processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
     _logs: list[IO[bytes]] = field(default_factory=list)
 
-    def _start(self, net: MininetNetwork, node: str, flow_maps: tuple[int, int] | None) -> Path:
+    def _start(self, net: MininetNetwork, node: str, flow_maps: FlowMaps | None) -> Path:
         socket = Path(self.ownership.directory) / f"{node}.sock"
         self.ownership.record_file(socket)
         log = (self.log_directory / f"{node}.log").open("ab")
@@ -66,7 +78,7 @@ class Daemons:
         self.processes[node] = process
         return socket
 
-    async def start(self, net: MininetNetwork, flow_maps: Mapping[str, tuple[int, int]]) -> None:
+    async def start(self, net: MininetNetwork, flow_maps: Mapping[str, FlowMaps]) -> None:
         """Start all daemons at once and wait until each answers."""
         self.ownership.record_directory(self.log_directory)
         self.log_directory.mkdir(parents=True, exist_ok=True)

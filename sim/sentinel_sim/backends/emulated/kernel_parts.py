@@ -11,6 +11,7 @@ from sentinel_bpf.errors import BpfError, BpfUnavailableError
 from sentinel_bpf.loader import CompiledSource, ProgramSet, compile_flow_math, compile_wire
 from sentinel_bpf.maps import reopen_readonly
 from sentinel_bpf.wire import LossReading, LossStage, ProbeReading, WireProbes
+from sentinel_sim.backends.emulated.daemons import FlowMaps
 from sentinel_sim.backends.emulated.layout import Layout
 from sentinel_sim.errors import EmulationError, MissingCapabilityError
 from sentinel_sim.plan.model import RunSpec
@@ -86,12 +87,13 @@ class KernelParts:
         plan = next(plan for plan in self.layout.links if plan.name == link)
         return plan.b if source == "a" else plan.a
 
-    def flow_map_descriptors(self, node: str) -> tuple[int, int]:
-        """Read-only descriptors of the node's flow map and of its counters; the caller closes."""
+    def flow_maps(self, node: str) -> FlowMaps:
+        """Read-only descriptors of the node's FSU maps; the caller closes them."""
         programs = self.fsu[node]
-        return (
-            reopen_readonly(programs.map_fd("flow_metrics_map")),
-            reopen_readonly(programs.map_fd("fsu_counters")),
+        return FlowMaps(
+            flows4=reopen_readonly(programs.map_fd("flow_metrics_map")),
+            flows6=reopen_readonly(programs.map_fd("flow_metrics6")),
+            counters=reopen_readonly(programs.map_fd("fsu_counters")),
         )
 
     def configure(self, spec: RunSpec) -> None:
