@@ -21,6 +21,10 @@ OUT=$REPOSITORY/build/stock-kernel
 TIME_LIMIT_S=600
 MEMORY_MIB=4096
 
+# The export that GUEST_MOUNTS mounts: this machine's files, read-only.
+HOST_FILES='-fsdev local,id=hostfiles,path=/,security_model=none,readonly=on,multidevs=remap'
+HOST_FILES+=' -device virtio-9p-pci,fsdev=hostfiles,mount_tag=hostfiles'
+
 say() { printf 'stock-kernel: %s\n' "$*" >&2; }
 die() { say "$*"; exit 125; }
 
@@ -98,6 +102,26 @@ prepare() {
     install_virtme
 }
 
+# The guest's first mount of this machine's files is uncached 9p: every import reads each library
+# again. A second export of the same files, cached, goes over /usr and the repository.
+GUEST_MOUNTS='
+modules=$(readlink -f "/lib/modules/$(uname -r)")
+mkdir -p /tmp/host /tmp/changes /tmp/out
+mount -t 9p -o ro,trans=virtio,version=9p2000.L,msize=512000,cache=loose hostfiles /tmp/host
+mount --bind "$SENTINEL_GUEST_OUT" /tmp/out
+mount --bind /tmp/host/usr /usr
+mount -t tmpfs none /usr/lib/modules
+ln -s "$modules" "/usr/lib/modules/$(uname -r)"
+mount -t tmpfs none /tmp/changes
+mkdir /tmp/changes/upper /tmp/changes/work
+mount -t overlay -o "lowerdir=/tmp/host$repository,upperdir=/tmp/changes/upper,workdir=/tmp/changes/work" \
+    repository "$repository"
+# The repository's mount hides what was mounted below it.
+mount --bind /tmp/out "$SENTINEL_GUEST_OUT"
+mountpoint -q /sys/fs/bpf || mount -t bpf bpf /sys/fs/bpf
+ip link set lo up
+'
+
 write_guest_script() {
     local variable
     {
@@ -107,11 +131,10 @@ write_guest_script() {
             [[ -z ${!variable:-} ]] || printf 'export %s=%q\n' "$variable" "${!variable}"
         done
         printf 'export HOME=/root PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin\n'
-        printf 'export LC_ALL=C.UTF-8 PYTHONDONTWRITEBYTECODE=1\n'
-        printf 'ip link set lo up\n'
-        printf 'mountpoint -q /sys/fs/bpf || mount -t bpf bpf /sys/fs/bpf\n'
-        printf 'cd %q || exit 125\n' "$REPOSITORY"
-        printf '(\n%s\n) >%q 2>&1 </dev/null\n' "$(printf '%q ' "${COMMAND[@]}")" "$OUT/output.log"
+        printf 'export LC_ALL=C.UTF-8 PYTHONDONTWRITEBYTECODE=1 MPLCONFIGDIR=%q\n' "$OUT/matplotlib"
+        printf 'repository=%q\n' "$REPOSITORY"
+        printf '(\nset -e\n%s\ncd "$repository"\n%s\n) >%q 2>&1 </dev/null\n' "$GUEST_MOUNTS" \
+            "$(printf '%q ' "${COMMAND[@]}")" "$OUT/output.log"
         printf 'echo $? >%q\nsync\n' "$OUT/exit-status"
     } >"$OUT/guest.sh"
     chmod +x "$OUT/guest.sh"
@@ -123,12 +146,15 @@ boot() {
     rm -f "$OUT/exit-status"
     tail -n +1 -f "$OUT/output.log" 2>/dev/null &
     tail_pid=$!
+    # The emulated TSC is steady, and the emulated HPET costs microseconds a reading.
     # KVM is left alone on purpose: where it exists inside a virtual machine it may hang at boot,
     # and emulation gives the same result on every host.
     PATH=$CACHE/virtme/bin:$PATH timeout --kill-after=10 "$TIME_LIMIT_S" \
         "$CACHE/virtme/bin/vng" --run "$CACHE/$KERNEL/boot/vmlinuz-$KERNEL" \
-        --disable-kvm --disable-monitor --force-9p --user root --name sentinel-guest --memory "${MEMORY_MIB}M" \
-        --cpus "$(nproc)" --cwd / --rwdir="$OUT" --overlay-rwdir="$REPOSITORY" --verbose \
+        --disable-kvm --disable-monitor --force-9p --user root --name sentinel-guest \
+        --memory "${MEMORY_MIB}M" --cpus "$(nproc)" --cwd / --rwdir="$OUT" --verbose \
+        --append tsc=reliable --append clocksource=tsc \
+        --qemu-opts="$HOST_FILES" \
         --exec "$OUT/guest.sh" >"$OUT/console.log" 2>&1 </dev/null || status=$?
     # One poll interval of tail, so that the last lines are shown.
     sleep 1.1

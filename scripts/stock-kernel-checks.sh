@@ -1,0 +1,36 @@
+#!/usr/bin/env bash
+# Inside the guest of scripts/stock-kernel.sh: the netem backend on a stock kernel. Starting Python
+# takes long there, so it is started seldom. Ends with the status of the first check that failed.
+set -euo pipefail
+
+: "${SENTINEL_GUEST_OUT:?run this through scripts/stock-kernel.sh}"
+export SENTINEL_REQUIRE_LAB=1
+BIN=$PWD/.venv/bin
+
+step() { printf '\n[%4d s] %s\n' "$SECONDS" "$*"; }
+
+step "doctor: netem must be found and be the choice"
+status=0
+"$BIN/sentinel-sim" doctor --json >"$SENTINEL_GUEST_OUT/doctor.json" || status=$?
+/usr/bin/python3 -S - "$SENTINEL_GUEST_OUT/doctor.json" <<'PYTHON'
+import json
+import sys
+
+with open(sys.argv[1], encoding="utf-8") as file:
+    document = json.load(file)
+for entry in document["capabilities"]:
+    if entry["status"] != "found":
+        print(f"{entry['name']}: {entry['status']}: {entry['detail']}")
+print(document["verdict"]["text"])
+netem = next(entry for entry in document["capabilities"] if entry["name"] == "netem")
+if netem["status"] != "found" or document["verdict"]["wire_backend"] != "netem":
+    sys.exit("netem was not found, or is not the wire backend of choice")
+PYTHON
+[[ $status -eq 0 ]] || exit "$status"
+
+step "ci-smoke on netem"
+"$BIN/sentinel-sim" run topologies/ci-smoke.yaml --wire netem --out "$SENTINEL_GUEST_OUT/results"
+
+step "lab tests that need netem, and the doctor's"
+"$BIN/python" -m pytest -p no:cacheprovider -q -rs tests/lab/host/test_doctor_lab.py "$@"
+step "done"
