@@ -21,7 +21,7 @@ OUT=$REPOSITORY/build/stock-kernel
 TIME_LIMIT_S=600
 MEMORY_MIB=4096
 
-# The export that GUEST_MOUNTS mounts: this machine's files, read-only.
+# The export that guest_mounts mounts: this machine's files, read-only.
 HOST_FILES='-fsdev local,id=hostfiles,path=/,security_model=none,readonly=on,multidevs=remap'
 HOST_FILES+=' -device virtio-9p-pci,fsdev=hostfiles,mount_tag=hostfiles'
 
@@ -104,7 +104,8 @@ prepare() {
 
 # The guest's first mount of this machine's files is uncached 9p: every import reads each library
 # again. A second export of the same files, cached, goes over /usr and the repository.
-GUEST_MOUNTS='
+guest_mounts() {
+    cat <<'GUEST'
 modules=$(readlink -f "/lib/modules/$(uname -r)")
 mkdir -p /tmp/host /tmp/changes /tmp/out
 mount -t 9p -o ro,trans=virtio,version=9p2000.L,msize=512000,cache=loose hostfiles /tmp/host
@@ -120,7 +121,8 @@ mount -t overlay -o "lowerdir=/tmp/host$repository,upperdir=/tmp/changes/upper,w
 mount --bind /tmp/out "$SENTINEL_GUEST_OUT"
 mountpoint -q /sys/fs/bpf || mount -t bpf bpf /sys/fs/bpf
 ip link set lo up
-'
+GUEST
+}
 
 write_guest_script() {
     local variable
@@ -133,7 +135,7 @@ write_guest_script() {
         printf 'export HOME=/root PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin\n'
         printf 'export LC_ALL=C.UTF-8 PYTHONDONTWRITEBYTECODE=1 MPLCONFIGDIR=%q\n' "$OUT/matplotlib"
         printf 'repository=%q\n' "$REPOSITORY"
-        printf '(\nset -e\n%s\ncd "$repository"\n%s\n) >%q 2>&1 </dev/null\n' "$GUEST_MOUNTS" \
+        printf '(\nset -e\n%s\ncd "$repository"\n%s\n) >%q 2>&1 </dev/null\n' "$(guest_mounts)" \
             "$(printf '%q ' "${COMMAND[@]}")" "$OUT/output.log"
         printf 'echo $? >%q\nsync\n' "$OUT/exit-status"
     } >"$OUT/guest.sh"
