@@ -12,6 +12,7 @@ import typer
 from sentinel_sim.cli import inspect as looking
 from sentinel_sim.cli import output
 from sentinel_sim.cli import run as running
+from sentinel_sim.cli import run_options as given
 from sentinel_sim.cli.group import Invocation, Verbs
 from sentinel_sim.cli.options import Json
 from sentinel_sim.cli.run import BackendChoice, RunFlags, WireChoice
@@ -87,77 +88,18 @@ def _invocation(ctx: typer.Context, as_json: bool) -> Invocation:
 @app.command()
 def run(
     ctx: typer.Context,
-    file: Annotated[Path, typer.Argument(envvar="SENTINEL_FILE", help="A topology file.")],
-    backend: Annotated[
-        BackendChoice,
-        typer.Option(envvar="SENTINEL_BACKEND", help="What executes the runs."),
-    ] = BackendChoice.EMULATED,
-    wire: Annotated[
-        WireChoice,
-        typer.Option(
-            envvar="SENTINEL_WIRE", help="What delays packets; auto: netem where the kernel has it."
-        ),
-    ] = WireChoice.AUTO,
-    distances: Annotated[
-        str | None,
-        typer.Option(
-            envvar="SENTINEL_DISTANCES",
-            metavar="KM,KM,...",
-            help="Sweep these lengths of the path, in km, instead of those in the file.",
-        ),
-    ] = None,
-    arms: Annotated[
-        str | None,
-        typer.Option(
-            envvar="SENTINEL_ARMS", metavar="ARM,ARM,...", help="Of: direct, tuned, split."
-        ),
-    ] = None,
-    repeat: Annotated[
-        int | None,
-        typer.Option(envvar="SENTINEL_REPEAT", help="So many repeats, without a stop rule."),
-    ] = None,
-    seed: Annotated[
-        int | None,
-        typer.Option(envvar="SENTINEL_SEED", help="Of losses, jitter, payload and order."),
-    ] = None,
-    out: Annotated[
-        Path,
-        typer.Option(
-            envvar="SENTINEL_OUT", help="A new directory NAME-TIME is made here, never reused."
-        ),
-    ] = Path("results"),
-    quick: Annotated[
-        bool,
-        typer.Option(
-            "--quick",
-            envvar="SENTINEL_QUICK",
-            help="Fewer points, short runs, one repeat: to see that it works, not for claims.",
-        ),
-    ] = False,
-    resume: Annotated[
-        Path | None,
-        typer.Option(
-            envvar="SENTINEL_RESUME",
-            metavar="DIR",
-            help="Continue an interrupted experiment in its directory; same file, kernel, commit.",
-        ),
-    ] = None,
-    dry_run: Annotated[
-        bool,
-        typer.Option(
-            "--dry-run",
-            envvar="SENTINEL_DRY_RUN",
-            help="Show plan, feasibility and wire commands, and do nothing. Needs no root.",
-        ),
-    ] = False,
-    require: Annotated[
-        list[str] | None,
-        typer.Option(
-            envvar="SENTINEL_REQUIRE",
-            metavar="CLAIM",
-            help="Exit 5 unless this claim holds. No claim is judged in this version.",
-        ),
-    ] = None,
+    file: given.File,
+    backend: given.Backend = BackendChoice.EMULATED,
+    wire: given.Wire = WireChoice.AUTO,
+    distances: given.Distances = None,
+    arms: given.Arms = None,
+    repeat: given.Repeat = None,
+    seed: given.Seed = None,
+    out: given.Out = Path("results"),
+    quick: given.Quick = False,
+    resume: given.Resume = None,
+    dry_run: given.DryRun = False,
+    require: given.Require = None,
     as_json: Json = False,
 ) -> None:
     """Run an experiment: every arm at every distance, repeated, in random order.

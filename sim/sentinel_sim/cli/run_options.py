@@ -1,0 +1,80 @@
+"""What `sentinel-sim run` can be given: one alias for each argument and option."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sentinel_sim.cli.run import BackendChoice, WireChoice
+
+File = Annotated[Path, typer.Argument(envvar="SENTINEL_FILE", help="A topology file.")]
+Backend = Annotated[
+    BackendChoice,
+    typer.Option(envvar="SENTINEL_BACKEND", help="What executes the runs."),
+]
+Wire = Annotated[
+    WireChoice,
+    typer.Option(
+        envvar="SENTINEL_WIRE", help="What delays packets; auto: netem where the kernel has it."
+    ),
+]
+Distances = Annotated[
+    str | None,
+    typer.Option(
+        envvar="SENTINEL_DISTANCES",
+        metavar="KM,KM,...",
+        help="Sweep these lengths of the path, in km, instead of those in the file.",
+    ),
+]
+Arms = Annotated[
+    str | None,
+    typer.Option(envvar="SENTINEL_ARMS", metavar="ARM,ARM,...", help="Of: direct, tuned, split."),
+]
+Repeat = Annotated[
+    int | None,
+    typer.Option(envvar="SENTINEL_REPEAT", help="So many repeats, without a stop rule."),
+]
+Seed = Annotated[
+    int | None,
+    typer.Option(envvar="SENTINEL_SEED", help="Of losses, jitter, payload and order."),
+]
+Out = Annotated[
+    Path,
+    typer.Option(
+        envvar="SENTINEL_OUT", help="A new directory NAME-TIME is made here, never reused."
+    ),
+]
+Quick = Annotated[
+    bool,
+    typer.Option(
+        "--quick",
+        envvar="SENTINEL_QUICK",
+        help="Fewer points, short runs, one repeat: to see that it works, not for claims.",
+    ),
+]
+Resume = Annotated[
+    Path | None,
+    typer.Option(
+        envvar="SENTINEL_RESUME",
+        metavar="DIR",
+        help="Continue an interrupted experiment in its directory; same file, kernel, commit.",
+    ),
+]
+DryRun = Annotated[
+    bool,
+    typer.Option(
+        "--dry-run",
+        envvar="SENTINEL_DRY_RUN",
+        help="Show plan, feasibility and wire commands, and do nothing. Needs no root.",
+    ),
+]
+Require = Annotated[
+    list[str] | None,
+    typer.Option(
+        envvar="SENTINEL_REQUIRE",
+        metavar="CLAIM",
+        help="Exit 5 unless this claim holds. No claim is judged in this version.",
+    ),
+]
