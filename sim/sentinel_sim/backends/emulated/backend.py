@@ -54,6 +54,17 @@ class EmulationOptions:
     """`netem` or `delayline`."""
 
 
+@dataclass(frozen=True)
+class _Load:
+    """One run's traffic, from its first command to empty wires."""
+
+    start_ns: int
+    end_ns: int
+    reports: Reports
+    cpu: dict[str, object]
+    sampler: QueueSampler
+
+
 class EmulatedBackend:
     """Builds the network once, then sets it anew for each run of one topology."""
 
@@ -186,18 +197,32 @@ class EmulatedBackend:
         """Execute one run. Raises EmulationError."""
         progress("configuring", 0.0)
         await self.prepare(spec)
-        drops_before = self._unplanned_drops()
+        before = self._unplanned_drops()
         started_utc = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
         progress("probing", 0.0)
-        prober = self._path_prober(spec)
+        prober, loaded = self._path_prober(spec), list[int]()
         try:
             correction_ns = await self._correct_base_cost(prober, spec)
             idle = await self._probe_idle(prober, spec)
-            measured = await self._load(spec, progress, prober, idle, drops_before, started_utc)
+            load = await self._load(spec, progress, prober, loaded)
         finally:
             prober.close()
-        measured.extra["base_cost_correction_ns"] = correction_ns
-        return measured
+        reports = load.reports.by_node
+        wires = self._read_wires(spec, load.sampler, before)
+        return RunMeasurement(
+            started_utc=started_utc,
+            traffic_start_ns=load.start_ns,
+            traffic_end_ns=load.end_ns,
+            rtt_idle_ns=tuple(idle),
+            rtt_loaded_ns=tuple(loaded),
+            flows=tuple(flow_measurement(spec, flow, reports) for flow in spec.flows),
+            wires=tuple(wire_measurement(state) for state in wires),
+            fsu=await self._read_fsu(load.start_ns),
+            cpu=load.cpu,
+            rss_bytes_max={n: reply.rss_bytes_max for n, reply in reports.items()},
+            offloads=self._deployment.offloads(),
+            extra={"base_cost_correction_ns": correction_ns, **self._extra(load.reports)},
+        )
 
     async def _correct_base_cost(self, prober: Prober, spec: RunSpec) -> int:
         """Calibrate once more, at this run's own delays, over path 0; what was added per wire.
@@ -232,20 +257,14 @@ class EmulatedBackend:
         return await prober.probe(IDLE_PROBES, IDLE_INTERVAL_S, patience_s)
 
     async def _load(
-        self,
-        spec: RunSpec,
-        progress: ProgressHook,
-        prober: Prober,
-        idle: list[int],
-        drops_before: Mapping[tuple[str, str], Mapping[str, int]],
-        started_utc: str,
-    ) -> RunMeasurement:
+        self, spec: RunSpec, progress: ProgressHook, prober: Prober, loaded: list[int]
+    ) -> _Load:
+        """Send the traffic, watch it, and wait until the wires are empty again."""
         traffic = Traffic(spec, self._layout, self._daemons.clients)
         targets = await traffic.prepare()
         names = {link: wire.names for link, wire in self._deployment.wires.items()}
         start_ns = time.monotonic_ns()
         meter = CpuMeter(self.pids())
-        loaded: list[int] = []
         probing = asyncio.ensure_future(self._probe_loaded(prober, spec, loaded))
 
         def on_bytes(sender: str, count: int) -> None:
@@ -263,23 +282,7 @@ class EmulatedBackend:
             cpu = meter.read()
             progress("draining", 0.0)
             await self._drain()
-        wires = self._read_wires(spec, sampler, drops_before)
-        fsu = await self._read_fsu(start_ns)
-        return RunMeasurement(
-            started_utc=started_utc,
-            traffic_start_ns=start_ns,
-            traffic_end_ns=end_ns,
-            rtt_idle_ns=tuple(idle),
-            rtt_loaded_ns=tuple(loaded),
-            flows=tuple(flow_measurement(spec, flow, reports.by_node) for flow in spec.flows),
-            wires=tuple(wire_measurement(state) for state in wires),
-            fsu=fsu,
-            cpu=cpu,
-            rss_bytes_max={n: reply.rss_bytes_max for n, reply in reports.by_node.items()},
-            offloads=self._deployment.offloads(),
-            notes=(),
-            extra=self._extra(reports),
-        )
+        return _Load(start_ns, end_ns, reports, cpu, sampler)
 
     async def _probe_loaded(self, prober: Prober, spec: RunSpec, into: list[int]) -> None:
         """One probe at a time until cancelled; the queue of the links is part of the answer."""
