@@ -8,75 +8,17 @@ import json
 import os
 import shlex
 import signal
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from tests.unit.cli.world import World
 from tests.unit.experiment.support import SMALL_FILE, FakeBackend, measurement
-from typer.testing import CliRunner, Result
 
-from sentinel_sim.backends.base import Backend, ProgressHook, RunMeasurement
-from sentinel_sim.cli.main import LATER, app
-from sentinel_sim.cli.options import distances_of, words_of
-from sentinel_sim.cli.wiring import Wiring, as_root
-from sentinel_sim.errors import EmulationError, MissingCapabilityError, TopologyError
-from sentinel_sim.host.capabilities import CATALOGUE, Capability, Need, Status
-from sentinel_sim.host.clean import CleanReport
-from sentinel_sim.host.ledger import OwnedKind
-from sentinel_sim.host.release import Failure, Leftover
+from sentinel_sim.backends.base import ProgressHook, RunMeasurement
+from sentinel_sim.cli.wiring import as_root
+from sentinel_sim.errors import EmulationError, MissingCapabilityError
 from sentinel_sim.plan.model import RunSpec
-from sentinel_sim.plan.plan import Plan
 from sentinel_sim.topology.budget import CpuBudget
-
-NOON = datetime(2026, 1, 2, 12, 0, 0, tzinfo=UTC)
-HOST = {"kernel": "6.1-fake", "commit": None, "versions": {}}
-EVERYTHING = [Capability(e.name, Status.FOUND, "", need=e.need) for e in CATALOGUE]
-
-
-class World:
-    """A host on which everything works, until a test changes something."""
-
-    def __init__(self, tmp_path: Path) -> None:
-        self.tmp_path = tmp_path
-        self.file = tmp_path / "small.yaml"
-        self.file.write_text(SMALL_FILE)
-        self.out = tmp_path / "results"
-        self.backends: list[FakeBackend] = []
-        self.wires: list[str] = []
-        self.make = FakeBackend
-        self.wiring = Wiring(
-            emulated=self._emulated,
-            wire_backend=lambda: "delayline",
-            missing_privileges=list,
-            doctor=lambda: EVERYTHING,
-            clean=lambda dry_run: CleanReport((), (), (), ()),
-            budget=lambda: CpuBudget(cores=2, datagram_ns=2700.0),
-            environment=lambda: dict(HOST),
-            now=lambda: NOON,
-            arguments=("/opt/sentinel-sim", "run", str(self.file)),
-            variables={"SENTINEL_SEED": "8", "HOME": "/root"},
-            log_directory=lambda: tmp_path / "log",
-        )
-
-    def _emulated(self, plan: Plan, wire: str) -> Backend:
-        backend = self.make()
-        self.backends.append(backend)
-        self.wires.append(wire)
-        return backend
-
-    def change(self, **parts: object) -> None:
-        self.wiring = dataclasses.replace(self.wiring, **parts)  # type: ignore[arg-type]
-
-    def call(self, *words: str, env: dict[str, str] | None = None) -> Result:
-        return CliRunner().invoke(app, list(words), obj=self.wiring, env=env)
-
-    def run(self, *flags: str, env: dict[str, str] | None = None) -> Result:
-        return self.call("run", str(self.file), "--out", str(self.out), *flags, env=env)
-
-    @property
-    def directory(self) -> Path:
-        (found,) = self.out.iterdir()
-        return found
 
 
 @pytest.fixture
@@ -339,103 +281,3 @@ def test_dry_run_of_an_infeasible_file_shows_the_figures_and_exits_2(world: Worl
     done = world.run("--dry-run")
     assert done.exit_code == 2
     assert "refuse" in done.stdout
-
-
-def test_validate_judges_every_file(world: World) -> None:
-    bad = world.tmp_path / "bad.yaml"
-    bad.write_text("name: 5\n")
-    fine = world.call("validate", str(world.file))
-    assert fine.exit_code == 0
-    assert "BDP" in fine.stdout
-    both = world.call("validate", str(bad), str(world.file), "--json")
-    assert both.exit_code == 2
-    files = json.loads(both.stdout)["files"]
-    assert [entry["ok"] for entry in files] == [False, True]
-    assert files[1]["feasibility"]
-    assert str(bad) in both.stderr
-
-
-def test_doctor_exits_3_where_nothing_can_be_emulated(world: World) -> None:
-    assert world.call("doctor").exit_code == 0
-    lacking = [
-        dataclasses.replace(entry, status=Status.MISSING, cure="sudo it")
-        if entry.name == "privileges"
-        else entry
-        for entry in EVERYTHING
-    ]
-    world.change(doctor=lambda: lacking)
-    done = world.call("doctor")
-    assert done.exit_code == 3
-    assert "cure: sudo it" in done.stdout
-    document = json.loads(world.call("doctor", "--json").stdout)
-    assert document["verdict"]["ready"] is False
-    assert {entry["need"] for entry in document["capabilities"]} <= {str(need) for need in Need}
-
-
-def test_clean_reports_what_it_removed_and_fails_where_something_resists(world: World) -> None:
-    gone = Leftover("0f3a", OwnedKind.NAMESPACE, "sentinel-0f3a-a", "named namespace")
-    stuck = Leftover("0f3a", OwnedKind.PROCESS, "17", "daemon")
-    reports = {
-        True: CleanReport((gone, stuck), (), (), ("77bc",)),
-        False: CleanReport((gone, stuck), (gone,), (Failure(stuck, "still runs"),), ("77bc",)),
-    }
-    world.change(clean=lambda dry_run: reports[dry_run])
-    looked = world.call("clean", "--dry-run")
-    assert looked.exit_code == 0
-    assert "would remove namespace sentinel-0f3a-a" in looked.stdout
-    assert "left alone: run 77bc" in looked.stdout
-    done = world.call("clean")
-    assert done.exit_code == 1
-    assert "removed namespace sentinel-0f3a-a" in done.stdout
-    assert "could not remove process 17 of run 0f3a: still runs" in done.stdout
-    document = json.loads(world.call("clean", "--json").stdout)
-    assert document["failed"][0]["reason"] == "still runs"
-
-
-def test_clean_without_root_is_3_with_the_exact_command(world: World) -> None:
-    words = ("/opt/sentinel-sim", "clean", "--dry-run")
-    world.change(missing_privileges=lambda: ["CAP_SYS_ADMIN"], arguments=words, variables={})
-    done = world.call("clean", "--dry-run")
-    assert done.exit_code == 3
-    assert "cure: sudo /opt/sentinel-sim clean --dry-run" in done.stderr
-
-
-def test_report_shows_a_result_again(world: World) -> None:
-    world.run("--repeat", "1")
-    before = (world.directory / "result.json").read_bytes()
-    (world.directory / "throughput.svg").unlink()
-    shown = world.call("report", str(world.directory), "--metric", "steady")
-    assert shown.exit_code == 0
-    assert "direct" in shown.stdout
-    assert not (world.directory / "throughput.svg").exists()
-    world.call("report", str(world.directory), "--figures")
-    assert (world.directory / "throughput.svg").exists()
-    assert (world.directory / "result.json").read_bytes() == before
-    document = json.loads(world.call("report", str(world.directory), "--json").stdout)
-    assert document["results"][0]["valid"] is True
-    assert world.call("report", str(world.tmp_path)).exit_code == 2
-
-
-@pytest.mark.parametrize("verb", sorted(LATER))
-def test_verbs_of_later_versions_say_so_and_are_not_advertised(world: World, verb: str) -> None:
-    done = world.call(verb, "anything", "--json")
-    assert done.exit_code == 2
-    (line,) = done.stderr.splitlines()
-    assert "not in this version" in line
-    assert f"  {verb} " not in world.call("--help").output
-
-
-def test_help_lists_the_exit_codes(world: World) -> None:
-    shown = world.call("--help")
-    assert shown.exit_code == 0
-    for code in ("0 done", "2 bad file", "3 missing", "4 finished", "5 a demanded", "130"):
-        assert code in shown.output
-
-
-def test_lists_are_read_from_one_word() -> None:
-    assert words_of(" a, b ,,c") == ["a", "b", "c"]
-    assert words_of(None) is None
-    assert distances_of("100, 2000 km") == [100.0, 2000.0]
-    with pytest.raises(TopologyError) as caught:
-        distances_of("100 miles")
-    assert caught.value.cure is not None

@@ -1,0 +1,68 @@
+"""A host in which everything works, for tests of the command line."""
+
+from __future__ import annotations
+
+import dataclasses
+from datetime import UTC, datetime
+from pathlib import Path
+
+from tests.unit.experiment.support import SMALL_FILE, FakeBackend
+from typer.testing import CliRunner, Result
+
+from sentinel_sim.backends.base import Backend
+from sentinel_sim.cli.main import app
+from sentinel_sim.cli.wiring import Wiring
+from sentinel_sim.host.capabilities import CATALOGUE, Capability, Status
+from sentinel_sim.host.clean import CleanReport
+from sentinel_sim.plan.plan import Plan
+from sentinel_sim.topology.budget import CpuBudget
+
+NOON = datetime(2026, 1, 2, 12, 0, 0, tzinfo=UTC)
+HOST = {"kernel": "6.1-fake", "commit": None, "versions": {}}
+EVERYTHING = [Capability(e.name, Status.FOUND, "", need=e.need) for e in CATALOGUE]
+
+
+class World:
+    """A host on which everything works, until a test changes something."""
+
+    def __init__(self, tmp_path: Path) -> None:
+        self.tmp_path = tmp_path
+        self.file = tmp_path / "small.yaml"
+        self.file.write_text(SMALL_FILE)
+        self.out = tmp_path / "results"
+        self.backends: list[FakeBackend] = []
+        self.wires: list[str] = []
+        self.make = FakeBackend
+        self.wiring = Wiring(
+            emulated=self._emulated,
+            wire_backend=lambda: "delayline",
+            missing_privileges=list,
+            doctor=lambda: EVERYTHING,
+            clean=lambda dry_run: CleanReport((), (), (), ()),
+            budget=lambda: CpuBudget(cores=2, datagram_ns=2700.0),
+            environment=lambda: dict(HOST),
+            now=lambda: NOON,
+            arguments=("/opt/sentinel-sim", "run", str(self.file)),
+            variables={"SENTINEL_SEED": "8", "HOME": "/root"},
+            log_directory=lambda: tmp_path / "log",
+        )
+
+    def _emulated(self, plan: Plan, wire: str) -> Backend:
+        backend = self.make()
+        self.backends.append(backend)
+        self.wires.append(wire)
+        return backend
+
+    def change(self, **parts: object) -> None:
+        self.wiring = dataclasses.replace(self.wiring, **parts)  # type: ignore[arg-type]
+
+    def call(self, *words: str, env: dict[str, str] | None = None) -> Result:
+        return CliRunner().invoke(app, list(words), obj=self.wiring, env=env)
+
+    def run(self, *flags: str, env: dict[str, str] | None = None) -> Result:
+        return self.call("run", str(self.file), "--out", str(self.out), *flags, env=env)
+
+    @property
+    def directory(self) -> Path:
+        (found,) = self.out.iterdir()
+        return found
