@@ -32,8 +32,9 @@ lint: setup ## Style, types and the direction of imports
 	@echo "mypy"; $(BIN)/mypy
 	@echo "import-linter"; $(BIN)/lint-imports
 
-bench: setup ## Benchmarks of this host; results in results/
-	@$(BIN)/sentinel-sim bench $(ARGS)
+bench: setup ## What the emulation carries on this host (a few minutes; needs root)
+	@bash -c 'source scripts/packages.sh && install_packages iperf3'
+	@$(BIN)/python benchmarks/emulation.py $(ARGS)
 
 protos: setup ## Generate the protobuf modules anew (they are committed)
 	@cd protos && PATH="$(CURDIR)/$(BIN):$$PATH" python -m grpc_tools.protoc -I . \

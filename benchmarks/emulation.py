@@ -137,7 +137,7 @@ async def iperf(backend: EmulatedBackend, spec: RunSpec, seconds: float) -> Row:
     )
 
 
-def chain_row(spec: RunSpec, measured: RunMeasurement) -> Row:
+def chain_row(spec: RunSpec, measured: RunMeasurement, *, hashed: bool) -> Row:
     """One run of the chain."""
     figures = metrics.compute(spec, measured)
     seconds = (measured.traffic_end_ns - measured.traffic_start_ns) / 1e9
@@ -146,32 +146,47 @@ def chain_row(spec: RunSpec, measured: RunMeasurement) -> Row:
     rate = spec.links[0].rate_bps / GBIT
     unlimited = rate > CHAIN_RATES_BPS[0] / GBIT
     return Row(
-        what=f"chain {spec.arm}, RTT 200 ms, XDP, wires at {rate:g} Gbit/s",
+        what=f"chain {spec.arm}, RTT 200 ms, XDP, wires at {rate:g} Gbit/s, "
+        + ("SHA-256 at both ends" if hashed else "not hashed"),
         gbps=(figures.steady_goodput_bps or 0.0) / GBIT,
         target_gbps=2.5 if unlimited else None,
         packets_per_s=sum(wire.packets_out for wire in measured.wires) / seconds,
         lateness_ms={name: float(np.percentile(lateness, q)) for name, q in shares.items()},
         cpu=measured.cpu,
-        note="" if all(flow.sha256_ok for flow in measured.flows) else "HASH DIFFERS",
+        note="HASH DIFFERS" if any(flow.sha256_ok is False for flow in measured.flows) else "",
     )
 
 
-async def measure(seconds: float, wire: str) -> list[Row]:
-    """All rows, in order."""
+async def wire_rows(seconds: float, wire: str) -> list[Row]:
+    """One wire, without and with XDP."""
     rows = []
     spec = chain(Arm.TUNED, ("left", "right"), 100, OPEN_RATE_BPS, seconds)
     async with EmulatedBackend(spec, EmulationOptions(wire)) as backend:
         for xdp in (False, True):
             chosen = chain(Arm.TUNED, ("left", "right"), 100, OPEN_RATE_BPS, seconds)
             rows.append(await iperf(backend, with_xdp(chosen, xdp), seconds))
+    return rows
+
+
+async def chain_rows(seconds: float, wire: str, hashed: bool) -> list[Row]:
+    """The chain at each rate and arm; `hashed`: with SHA-256 at both ends."""
+    rows = []
     nodes = ("valparaiso", "panama", "boston")
-    async with EmulatedBackend(
-        chain(Arm.TUNED, nodes, 200, GBIT, seconds), EmulationOptions(wire)
-    ) as backend:
+    first = chain(Arm.TUNED, nodes, 200, GBIT, seconds)
+    async with EmulatedBackend(first, EmulationOptions(wire, hashed)) as backend:
         for rate_bps in CHAIN_RATES_BPS:
             for arm in (Arm.TUNED, Arm.SPLIT):
                 run = chain(arm, nodes, 200, rate_bps, 2 * seconds)
-                rows.append(chain_row(run, await backend.run(run, lambda phase, done: None)))
+                measured = await backend.run(run, lambda phase, done: None)
+                rows.append(chain_row(run, measured, hashed=hashed))
+    return rows
+
+
+async def measure(seconds: float, wire: str) -> list[Row]:
+    """All rows, in order."""
+    rows = await wire_rows(seconds, wire)
+    for hashed in (True, False):
+        rows += await chain_rows(seconds, wire, hashed)
     return rows
 
 

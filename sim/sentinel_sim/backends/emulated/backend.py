@@ -52,6 +52,8 @@ class EmulationOptions:
 
     wire_backend: str
     """`netem` or `delayline`."""
+    hashed: bool = True
+    """False: payload is not verified, so every run is invalid; for capacity benchmarks."""
 
 
 @dataclass(frozen=True)
@@ -260,7 +262,7 @@ class EmulatedBackend:
         self, spec: RunSpec, progress: ProgressHook, prober: Prober, loaded: list[int]
     ) -> _Load:
         """Send the traffic, watch it, and wait until the wires are empty again."""
-        traffic = Traffic(spec, self._layout, self._daemons.clients)
+        traffic = Traffic(spec, self._layout, self._daemons.clients, self._options.hashed)
         targets = await traffic.prepare()
         names = {link: wire.names for link, wire in self._deployment.wires.items()}
         start_ns = time.monotonic_ns()

@@ -44,6 +44,8 @@ class Traffic:
     spec: RunSpec
     layout: Layout
     clients: Mapping[str, NodeClient]
+    hashed: bool = True
+    """False: the payload is not hashed at either end; for measuring capacity only."""
 
     async def prepare(self) -> dict[int, tuple[str, int]]:
         """Open listeners (and relays in `split`); the sender's target for each path used."""
@@ -93,6 +95,7 @@ class Traffic:
             start_offset_ns=flow.start_ns,
             size_bytes=flow.size_bytes or 0,
             duration_ns=flow.duration_ns or 0,
+            unhashed=not self.hashed,
         )
 
     def _requests(self, targets: Mapping[int, tuple[str, int]]) -> dict[str, pb.SendRequest]:
