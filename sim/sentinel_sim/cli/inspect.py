@@ -26,7 +26,6 @@ from sentinel_sim.host import doctor as checks
 from sentinel_sim.host.clean import CleanReport
 from sentinel_sim.plan.expand import expand
 from sentinel_sim.report.chart import chart_of
-from sentinel_sim.report.figure_plot import write_figures
 from sentinel_sim.topology import feasibility
 from sentinel_sim.topology.budget import CpuBudget
 from sentinel_sim.topology.findings import FeasibilityReport
@@ -132,6 +131,8 @@ def report(directories: Sequence[Path], *, metric: str, figures: bool, call: Inv
     for directory, result in results:
         chart = chart_of(result, metric)
         if figures and not chart.empty:
+            from sentinel_sim.report.figure_plot import write_figures  # late: it takes a second
+
             folder = directory if directory.is_dir() else directory.parent
             for path in write_figures(chart, folder):
                 output.say(f"figure: {path}")

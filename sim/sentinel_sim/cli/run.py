@@ -24,7 +24,6 @@ from sentinel_sim.experiment.runner import Job, Outcome, execute
 from sentinel_sim.plan.expand import expand
 from sentinel_sim.plan.plan import Plan
 from sentinel_sim.report.chart import chart_of
-from sentinel_sim.report.figure_plot import write_figures
 from sentinel_sim.report.progress import ProgressDisplay
 from sentinel_sim.report.table import table_of
 from sentinel_sim.report.terminal_plot import terminal_plot
@@ -142,9 +141,13 @@ def _demand_privileges(flags: RunFlags, invocation: Invocation) -> None:
 
 
 def _wire(flags: RunFlags, invocation: Invocation) -> str:
-    if flags.wire is WireChoice.AUTO:
-        return invocation.wiring.wire_backend()
-    return flags.wire.value
+    best = invocation.wiring.wire_backend()
+    if flags.wire is WireChoice.NETEM and best != WireChoice.NETEM.value:
+        raise MissingCapabilityError(
+            "--wire netem: this kernel has no netem",
+            cure="use --wire delayline, or boot a kernel with sch_netem: sentinel-sim doctor",
+        )
+    return best if flags.wire is WireChoice.AUTO else flags.wire.value
 
 
 def _environment(flags: RunFlags, invocation: Invocation) -> dict[str, Any]:
@@ -205,6 +208,9 @@ def resume_command(directory: Path, invocation: Invocation) -> str:
 
 def present(result: Mapping[str, Any], directory: Path, invocation: Invocation, code: int) -> None:
     """End a run: figures into the directory, table and plot (or JSON) on standard output."""
+    # Imported late: it takes a second, and leaves a cache in the home directory.
+    from sentinel_sim.report.figure_plot import write_figures
+
     chart = chart_of(result)
     figures = [] if chart.empty else write_figures(chart, directory)
     if invocation.as_json:

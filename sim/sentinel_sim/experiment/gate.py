@@ -9,8 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from scipy import stats
-
 from sentinel_sim.backends.base import RunMeasurement, WireMeasurement
 from sentinel_sim.experiment.figures import RunMetrics
 from sentinel_sim.experiment.metrics import shortest_certain_latency_s
@@ -73,6 +71,8 @@ def judge(
 
 def loss_interval(seen: int, probability: float, confidence: float) -> tuple[int, int]:
     """Fewest and most drops among `seen` packets that pass as chance, both included."""
+    from scipy import stats  # late: it takes most of a second to import
+
     tail = (1.0 - confidence) / 2.0
     low = stats.binom.ppf(tail, seen, probability)
     high = stats.binom.ppf(1.0 - tail, seen, probability)

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from scipy import stats as scipy_stats
+from scipy.special import stdtrit  # not scipy.stats: that takes most of a second to import
 
 CONFIDENCE = 0.95
 
@@ -44,7 +44,7 @@ def ci95(values: Sequence[float]) -> tuple[float, float] | None:
     if n < 2:
         return None
     variance = math.fsum((value - centre) ** 2 for value in values) / (n - 1)
-    quantile = float(scipy_stats.t.ppf((1 + CONFIDENCE) / 2, n - 1))
+    quantile = float(stdtrit(n - 1, (1 + CONFIDENCE) / 2))
     half = quantile * math.sqrt(variance / n)
     return centre - half, centre + half
 

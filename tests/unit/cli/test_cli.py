@@ -72,7 +72,7 @@ def test_every_flag_is_also_a_variable(world: World) -> None:
         "SENTINEL_DISTANCES": "100",
         "SENTINEL_REPEAT": "1",
         "SENTINEL_SEED": "9",
-        "SENTINEL_WIRE": "netem",
+        "SENTINEL_WIRE": "delayline",
         "SENTINEL_QUICK": "1",
         "SENTINEL_JSON": "1",
     }
@@ -80,7 +80,7 @@ def test_every_flag_is_also_a_variable(world: World) -> None:
     result = json.loads(done.stdout)["result"]
     assert result["seed"] == 9
     assert [run["key"] for run in result["runs"]] == ["direct_100km_r0"]
-    assert world.wires == ["netem"]
+    assert world.wires == ["delayline"]
     assert result["plan"]["quick"] is True
 
 
