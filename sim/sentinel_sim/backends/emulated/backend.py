@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from sentinel_bpf.wire import ProbeReading
+from sentinel_node.daemon.client import NodeClient
 from sentinel_node.errors import NodeError
 from sentinel_sim.backends.base import ProgressHook, RunMeasurement
 from sentinel_sim.backends.emulated.assemble import (
@@ -179,6 +180,11 @@ class EmulatedBackend:
     def layout(self) -> Layout:
         """Names and addresses of the network that stands."""
         return self._layout
+
+    @property
+    def clients(self) -> Mapping[str, NodeClient]:
+        """The connections to the node daemons."""
+        return self._daemons.clients
 
     def pids(self) -> dict[str, int]:
         """The processes of this experiment, by readable name."""

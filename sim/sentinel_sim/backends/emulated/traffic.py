@@ -56,11 +56,13 @@ class Traffic:
         receiver = path.nodes[-1]
         address = self.layout.address(receiver, path.index)
         port = await self.clients[receiver].listen(
-            pb.ListenRequest(
-                run=self.spec.key,
-                address=address,
-                tcp=_receiving_tcp(self.spec),
-                series_interval_ns=SERIES_INTERVAL_NS,
+            self.listening(
+                pb.ListenRequest(
+                    run=self.spec.key,
+                    address=address,
+                    tcp=_receiving_tcp(self.spec),
+                    series_interval_ns=SERIES_INTERVAL_NS,
+                )
             )
         )
         if self.spec.arm is Arm.SPLIT:
@@ -68,6 +70,10 @@ class Traffic:
                 port = await self._relay(node, path, address, port)
                 address = self.layout.address(node, path.index)
         return address, port
+
+    def listening(self, request: pb.ListenRequest) -> pb.ListenRequest:
+        """The receiver's request; for subclasses that want another kind of receiver."""
+        return request
 
     async def _relay(self, node: str, path: PathPlan, target: str, port: int) -> int:
         own = self.layout.address(node, path.index)
