@@ -90,13 +90,13 @@ def chain(arm: Arm, nodes: tuple[str, ...], rtt_ms: int, rate_bps: int, seconds:
     )
 
 
-async def iperf(backend: EmulatedBackend, spec: RunSpec, seconds: float) -> Row:
-    """Best second of one TCP connection by iperf3 through a wire that is set up for `spec`."""
-    await backend.prepare(spec)
+async def iperf_bps(backend: EmulatedBackend, spec: RunSpec, seconds: float) -> list[float]:
+    """Bits per second of one iperf3 connection over path 0, second by second."""
     layout, path = backend.layout, spec.paths[0]
     ends = path.nodes[0], path.nodes[-1]
     source, target = (layout.address(node, 0) for node in ends)
     inside = [["ip", "netns", "exec", layout.namespace(node)] for node in ends]
+    flags = ["-B", source, "-t", str(seconds), "-C", "cubic", "-J"]
     server = await asyncio.create_subprocess_exec(
         *inside[1], "iperf3", "-s", "-1", "-B", target, "--forceflush", stdout=subprocess.PIPE
     )
@@ -104,32 +104,27 @@ async def iperf(backend: EmulatedBackend, spec: RunSpec, seconds: float) -> Row:
     async with asyncio.timeout(10):
         while b"listening" not in await server.stdout.readline():
             pass
-    meter = CpuMeter(backend.pids())
     client = await asyncio.create_subprocess_exec(
-        *inside[0],
-        "iperf3",
-        "-c",
-        target,
-        "-B",
-        source,
-        "-t",
-        str(seconds),
-        "-C",
-        "cubic",
-        "-J",
-        stdout=subprocess.PIPE,
+        *inside[0], "iperf3", "-c", target, *flags, stdout=subprocess.PIPE
     )
     async with asyncio.timeout(seconds + 30):
         out, _ = await client.communicate()
         await server.communicate()
     report = json.loads(out)
-    if "end" not in report or report.get("error"):
-        raise SystemExit(f"iperf3: {report.get('error')}")
-    steady = [x["sum"]["bits_per_second"] for x in report["intervals"]][int(seconds / 2) :]
+    if report.get("error"):
+        raise SystemExit(f"iperf3: {report['error']}")
+    return [interval["sum"]["bits_per_second"] for interval in report["intervals"]]
+
+
+async def wire_row(backend: EmulatedBackend, spec: RunSpec, seconds: float) -> Row:
+    """One wire by iperf3; the second half of the time counts."""
+    await backend.prepare(spec)
+    meter = CpuMeter(backend.pids())
+    each_second = await iperf_bps(backend, spec, seconds)
     reading = backend.probe_reading(spec.links[0].name, "a")
     return Row(
         what=f"one wire, RTT 100 ms, {'XDP' if spec.xdp else 'no XDP'} (iperf3)",
-        gbps=float(np.mean(steady)) / GBIT,
+        gbps=float(np.mean(each_second[int(seconds / 2) :])) / GBIT,
         target_gbps=None if spec.xdp else 12.0,
         packets_per_s=reading.packets_out / seconds,
         cpu=meter.read(),
@@ -164,7 +159,7 @@ async def wire_rows(seconds: float, wire: str) -> list[Row]:
     async with EmulatedBackend(spec, EmulationOptions(wire)) as backend:
         for xdp in (False, True):
             chosen = chain(Arm.TUNED, ("left", "right"), 100, OPEN_RATE_BPS, seconds)
-            rows.append(await iperf(backend, with_xdp(chosen, xdp), seconds))
+            rows.append(await wire_row(backend, replace(chosen, xdp=xdp), seconds))
     return rows
 
 
@@ -188,11 +183,6 @@ async def measure(seconds: float, wire: str) -> list[Row]:
     for hashed in (True, False):
         rows += await chain_rows(seconds, wire, hashed)
     return rows
-
-
-def with_xdp(spec: RunSpec, xdp: bool) -> RunSpec:
-    """`spec` with or without the FSU."""
-    return replace(spec, xdp=xdp)
 
 
 def show(rows: list[Row], console: Console) -> None:
