@@ -105,20 +105,24 @@ async def test_a_reset_is_passed_on(net: Net, mode: int, first: str) -> None:
     assert line.endswith("Connection reset by peer; reset passed on")
 
 
+async def read_to_the_end(port: int) -> bytes:
+    """All that comes; a reset may come so soon that connect() reports it already."""
+    reader, writer = await asyncio.open_connection(LOOPBACK, port)
+    try:
+        return await reader.read()
+    finally:
+        writer.close()
+        with suppress(ConnectionError):
+            await writer.wait_closed()
+
+
 async def test_an_unreachable_target_resets_the_accepted_connection(net: Net) -> None:
     with closing(socket.create_server((LOOPBACK, 0))) as unused:
         target = unused.getsockname()[1]
     port = await net.relay_to(target)
     async with asyncio.timeout(TIMEOUT_S):
         with pytest.raises(ConnectionResetError):
-            # The reset may come so soon that connect() reports it already.
-            reader, writer = await asyncio.open_connection(LOOPBACK, port)
-            try:
-                await reader.read()
-            finally:
-                writer.close()
-                with suppress(ConnectionError):
-                    await writer.wait_closed()
+            await read_to_the_end(port)
     report = await net.relay.collect(net.run, expect_flows=1, wait_s=TIMEOUT_S)
     (line,) = report.events
     assert f"connecting to {LOOPBACK} port {target}: ECONNREFUSED; reset passed on" in line
