@@ -2,7 +2,7 @@
 
 Layout of one wire, for both directions alike (a -> b shown):
 
-    node a ═ outer_a ─redirect→ mid_a ══ mid_b ─────────────→ outer_b ═ node b
+    node a ═ outer_a ──mirror──→ mid_a ══ mid_b ────────────→ outer_b ═ node b
                                  │          │                    │
                      rate + finite queue    seeded loss (XDP),   delay: netem (qdisc),
                      (HTB or TBF)           per wire packet      or delayline (NFQUEUE)

@@ -61,13 +61,19 @@ def build_ip_lines(names: WireNames) -> list[str]:
 
 
 def build_tc_lines(names: WireNames) -> list[str]:
-    """`tc` lines that lead what a node sends straight into the rate stage."""
+    """`tc` lines that lead what a node sends straight into the rate stage.
+
+    Mirrored and dropped, not redirected: the copy belongs to no socket. A redirected packet
+    still counts as unsent at its sender, in whichever namespace it waits, and TCP small queues
+    (tcp_limit_output_bytes in the kernel's ip-sysctl.rst) would never let the wire's queue fill:
+    no sender can feel a queue far away before its packets are late or lost.
+    """
     lines = []
     for side in SIDES:
         lines += [
             f"qdisc replace dev {names.outer(side)} clsact",
             f"filter replace dev {names.outer(side)} ingress protocol ip prio 10 handle 800::800"
-            f" u32 match u32 0 0 action mirred egress redirect dev {names.mid(side)}",
+            f" u32 match u32 0 0 action mirred egress mirror dev {names.mid(side)} drop",
         ]
     return lines
 
