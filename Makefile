@@ -24,7 +24,7 @@ test: setup ## All tests; those in tests/lab need root
 test-stock-kernel: setup ## Boot a stock Debian kernel in QEMU and test the netem backend in it
 	@mkdir -p build/stock-kernel  # what takes a minute in the guest takes a second here:
 	@MPLCONFIGDIR=build/stock-kernel/matplotlib $(BIN)/python -c 'import matplotlib.font_manager'
-	@scripts/stock-kernel.sh --time-limit 900 -- scripts/stock-kernel-checks.sh $(ARGS)
+	@scripts/stock-kernel.sh --time-limit 1200 -- scripts/stock-kernel-checks.sh $(ARGS)
 
 lint: setup ## Style, types and the direction of imports
 	@echo "ruff"; $(BIN)/ruff check .

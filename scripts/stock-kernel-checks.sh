@@ -28,9 +28,18 @@ if netem["status"] != "found" or document["verdict"]["wire_backend"] != "netem":
 PYTHON
 [[ $status -eq 0 ]] || exit "$status"
 
-step "ci-smoke on netem"
-"$BIN/sentinel-sim" run topologies/ci-smoke.yaml --wire netem --out "$SENTINEL_GUEST_OUT/results"
+# One emulated processor carries 20 Mbit/s within the validity limits, 100 Mbit/s not quite (lateness
+# p99 1.1 to 1.5 ms instead of 1). All else is as the file says. Results go to memory first: while the
+# guest waits for a file of the host, its clock leaps.
+step "ci-smoke on netem, at 20 Mbit/s"
+sed 's/rate: 100 Mbit/rate: 20 Mbit/' topologies/ci-smoke.yaml >/tmp/ci-smoke.yaml
+grep -q 'rate: 20 Mbit' /tmp/ci-smoke.yaml
+status=0
+"$BIN/sentinel-sim" run /tmp/ci-smoke.yaml --wire netem --out /tmp/results || status=$?
+cp -r /tmp/results "$SENTINEL_GUEST_OUT/"
+[[ $status -eq 0 ]] || exit "$status"
 
-step "lab tests that need netem, and the doctor's"
-"$BIN/python" -m pytest -p no:cacheprovider -q -rs tests/lab/host/test_doctor_lab.py "$@"
+step "lab tests: the doctor's, and the accuracy of netem wires"
+"$BIN/python" -m pytest -p no:cacheprovider -q -rs --timeout=900 tests/lab/host/test_doctor_lab.py \
+    tests/lab/wire "$@"
 step "done"
