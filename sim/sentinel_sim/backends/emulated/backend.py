@@ -90,6 +90,7 @@ class EmulatedBackend:
             self._ownership,
             Path(self._ownership.directory) / "logs",
             self._deployment.env,
+            self._deployment.cpu_of,
         )
         self._open = True
         try:
@@ -200,6 +201,16 @@ class EmulatedBackend:
         self._parts.configure(spec)
         self._deployment.configure(spec)
         self._parts.reset(spec)
+
+    async def idle_rtt_ns(self, spec: RunSpec) -> list[int]:
+        """Set everything for `spec`, calibrate, and measure round trips of the empty path 0."""
+        await self.prepare(spec)
+        prober = self._path_prober(spec)
+        try:
+            await self._correct_base_cost(prober, spec)
+            return await self._probe_idle(prober, spec)
+        finally:
+            prober.close()
 
     async def run(self, spec: RunSpec, progress: ProgressHook) -> RunMeasurement:
         """Execute one run. Raises EmulationError."""

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, NamedTuple
@@ -58,6 +59,8 @@ class Daemons:
     ownership: Ownership
     log_directory: Path
     env: Mapping[str, str]
+    cpu_of: Callable[[str], int]
+    """On which CPU a node's daemon runs."""
     clients: dict[str, NodeClient] = field(default_factory=dict)
     processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
     _logs: list[IO[bytes]] = field(default_factory=list)
@@ -75,6 +78,7 @@ class Daemons:
             pass_fds=flow_maps or (),
         )
         self.ownership.record_child(process.pid, f"daemon of {node}")
+        os.sched_setaffinity(process.pid, {self.cpu_of(node)})
         self.processes[node] = process
         return socket
 

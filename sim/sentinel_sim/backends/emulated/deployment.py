@@ -10,7 +10,11 @@ from pathlib import Path
 
 from sentinel_sim.backends.emulated.layout import Layout
 from sentinel_sim.backends.emulated.net import LinkEnd, MininetNetwork
-from sentinel_sim.backends.emulated.offloads import read_offloads, set_gro, set_threaded_napi
+from sentinel_sim.backends.emulated.offloads import (
+    read_offloads,
+    set_gro,
+    set_threaded_napi,
+)
 from sentinel_sim.backends.emulated.profiles import node_sysctls
 from sentinel_sim.errors import EmulationError, MissingCapabilityError
 from sentinel_sim.host.ownership import Ownership
@@ -47,6 +51,7 @@ class Deployment:
 
     def __post_init__(self) -> None:
         self.net = MininetNetwork()
+        self._cpus = sorted(os.sched_getaffinity(0))
         self.env = {**os.environ, RUN_ID_VARIABLE: self.layout.run_id}
 
     def _add_namespace(self, namespace: str) -> None:
@@ -128,23 +133,31 @@ class Deployment:
             wire.set_delay(link, spec.seed)
         self.pollers = self.raise_pollers()
 
+    def cpu_of(self, node: str) -> int:
+        """The CPU on which a node sends: nodes take turns over the CPUs.
+
+        A veth hands what it carries to the backlog of the CPU that sent it. Were a node's packets
+        sent by two CPUs in turn (by its daemon here, on an acknowledgement there), they would be
+        reordered on the way, as no real link does.
+        """
+        return self._cpus[self.layout.nodes.index(node) % len(self._cpus)]
+
     def raise_pollers(self) -> int:
-        """Give the interfaces' polling threads real-time priority, below the delay lines.
+        """Give our interfaces' polling threads real-time priority, and a node's its own CPU.
 
         They come and go with XDP programs, so this is done before each run. Returns how many.
         """
-        count = 0
-        for comm in Path("/proc").glob("[0-9]*/comm"):
-            try:
-                name = comm.read_text()
-            except OSError:
-                continue
-            if name.startswith(f"napi/sn{self.layout.run_id}"):
-                os.sched_setscheduler(
-                    int(comm.parent.name), os.SCHED_FIFO, os.sched_param(POLLER_PRIORITY)
-                )
-                count += 1
-        return count
+        owners = {
+            interface: node
+            for node in self.layout.nodes
+            for interface in self.layout.interfaces(node)
+        }
+        threads = polling_threads(self.layout.run_id)
+        for pid, interface in threads.items():
+            os.sched_setscheduler(pid, os.SCHED_FIFO, os.sched_param(POLLER_PRIORITY))
+            if interface in owners:
+                os.sched_setaffinity(pid, {self.cpu_of(owners[interface])})
+        return len(threads)
 
     def offloads(self) -> dict[str, dict[str, str]]:
         """Segmentation and receive offloads of every interface, as they are now."""
@@ -189,6 +202,19 @@ class Deployment:
             self.net.stop()
         finally:
             self.ownership.release_all()
+
+
+def polling_threads(run_id: str) -> dict[int, str]:
+    """The kernel threads that poll a run's interfaces: pid to interface name."""
+    found = {}
+    for comm in Path("/proc").glob("[0-9]*/comm"):
+        try:
+            name = comm.read_text()
+        except OSError:
+            continue  # it has ended meanwhile
+        if name.startswith(f"napi/sn{run_id}"):
+            found[int(comm.parent.name)] = name.strip().removeprefix("napi/").partition("-")[0]
+    return found
 
 
 def working_iptables(shell: HostShell, namespace: str) -> str:

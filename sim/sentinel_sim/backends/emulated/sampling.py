@@ -17,6 +17,8 @@ from sentinel_sim.wire.wire import SIDES
 
 SAMPLING_INTERVAL_S = 0.1
 SHORTEST_BACKLOG_NS = 500_000_000
+SAMPLE_UNSURE_NS = 4_000_000
+"""A reading that took longer was interrupted: nobody knows of which moment it tells."""
 CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -72,12 +74,15 @@ class QueueSampler:
             self._sample(link, reader)
 
     def _sample(self, link: str, reader: WireQdiscReader) -> None:
+        before_ns = time.monotonic_ns()
         counters = reader.read()
-        now_ns = time.monotonic_ns()
+        after_ns = time.monotonic_ns()
         for side, value in counters.items():
             trace = self.traces[link, side]
-            trace.samples.append((now_ns, value.bytes_sent, value.backlog_bytes))
             trace.last = value
+            if after_ns - before_ns <= SAMPLE_UNSURE_NS:
+                middle_ns = (before_ns + after_ns) // 2
+                trace.samples.append((middle_ns, value.bytes_sent, value.backlog_bytes))
 
 
 def process_cpu_s(pid: int) -> float:
