@@ -121,6 +121,10 @@ class DelayLineProcess:
         stats: list[dict[str, Any]] = json.loads(self.command("stats"))
         return stats
 
+    def wait(self) -> None:
+        """Wait until it has ended by itself."""
+        self._process.wait(timeout=ANSWER_TIMEOUT_S)
+
     def stop(self) -> None:
         """Close its input, which ends it; kill it when it does not listen."""
         for stream in (self._process.stdin, self._process.stdout, self._process.stderr):

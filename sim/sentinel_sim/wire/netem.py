@@ -21,15 +21,20 @@ def limit_packets(link: LinkPlan, delay_ns: int) -> int:
     return max(2 * link.rate_bps * held_ns // (8_000_000_000 * SMALLEST_PACKET_BYTES), 1000)
 
 
+def microseconds(time_ns: int) -> str:
+    """A time as tc takes it, exact to the nanosecond; iproute2 6.1 refuses the suffix ns."""
+    return f"{time_ns // 1000}.{time_ns % 1000:03d}us"
+
+
 def netem_line(interface: str, link: LinkPlan, delay_ns: int) -> str:
     """The `tc` line of one direction's delay. Loss is a stage of its own, before it."""
     words = [
         f"qdisc replace dev {interface} root handle 2: netem",
         f"limit {limit_packets(link, delay_ns)}",
-        f"delay {delay_ns}ns",
+        f"delay {microseconds(delay_ns)}",
     ]
     if link.jitter_ns:
-        words.append(f"{link.jitter_ns}ns")
+        words.append(microseconds(link.jitter_ns))
         if not link.reorder:
             # A rate far above the link's makes netem queue in order: tc-netem(8), `rate`
             # schedules each packet behind the last one instead of sorting by time.

@@ -34,12 +34,12 @@ def test_default_limit_would_lose_packets_on_this_link() -> None:
 def test_jitter_keeps_the_order_unless_asked() -> None:
     ordered = netem_line("x", replace(LINK, jitter_ns=MS), 100 * MS)
     free = netem_line("x", replace(LINK, jitter_ns=MS, reorder=True), 100 * MS)
-    assert "delay 100000000ns 1000000ns rate " in ordered
-    assert free.endswith("delay 100000000ns 1000000ns")
+    assert "delay 100000.000us 1000.000us rate " in ordered
+    assert free.endswith("delay 100000.000us 1000.000us")
 
 
-def test_constant_delay_is_said_in_nanoseconds() -> None:
-    assert "delay 99961234ns" in netem_line("x", LINK, 99_961_234)
+def test_constant_delay_is_said_to_the_nanosecond() -> None:
+    assert "delay 99961.234us" in netem_line("x", LINK, 99_961_234)
 
 
 def test_drops_are_read_from_tc_json() -> None:
