@@ -168,7 +168,7 @@ async def chain_rows(seconds: float, wire: str, hashed: bool) -> list[Row]:
     rows = []
     nodes = ("valparaiso", "panama", "boston")
     first = chain(Arm.TUNED, nodes, 200, GBIT, seconds)
-    async with EmulatedBackend(first, EmulationOptions(wire, hashed)) as backend:
+    async with EmulatedBackend(first, EmulationOptions(wire, hashed=hashed)) as backend:
         for rate_bps in CHAIN_RATES_BPS:
             for arm in (Arm.TUNED, Arm.SPLIT):
                 run = chain(arm, nodes, 200, rate_bps, 2 * seconds)

@@ -146,7 +146,7 @@ write_guest_script() {
     local variable
     {
         printf '#!/bin/bash\n'
-        printf 'export SENTINEL_GUEST_OUT=%q SENTINEL_STOCK_KERNEL=%q\n' "$OUT" "$KERNEL"
+        printf 'export SENTINEL_KEEP_AWAKE=0 SENTINEL_GUEST_OUT=%q SENTINEL_STOCK_KERNEL=%q\n' "$OUT" "$KERNEL"
         for variable in CI SENTINEL_REQUIRE_LAB; do
             [[ -z ${!variable:-} ]] || printf 'export %s=%q\n' "$variable" "${!variable}"
         done

@@ -37,7 +37,7 @@ CommandRunner = Callable[[tuple[str, ...]], CommandResult]
 
 
 def run_command(arguments: tuple[str, ...]) -> CommandResult:
-    """Run one program to its end, for at most two minutes, with LC_ALL=C and /usr/sbin in the path."""
+    """Run one program to its end, two minutes at most, with LC_ALL=C and /usr/sbin in the path."""
     path = os.environ.get("PATH", os.defpath)
     environment = {**os.environ, "LC_ALL": "C", "PATH": f"{path}:/usr/sbin:/sbin"}
     try:

@@ -125,6 +125,11 @@ class DelayLineProcess:
         """Wait until it has ended by itself."""
         self._process.wait(timeout=ANSWER_TIMEOUT_S)
 
+    def kill(self) -> None:
+        """End one that does not read its input."""
+        self._process.kill()
+        self.stop()
+
     def stop(self) -> None:
         """Close its input, which ends it; kill it when it does not listen."""
         for stream in (self._process.stdin, self._process.stdout, self._process.stderr):

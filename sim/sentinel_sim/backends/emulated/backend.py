@@ -32,6 +32,7 @@ from sentinel_sim.backends.emulated.traffic import Reports, Traffic
 from sentinel_sim.errors import EmulationError
 from sentinel_sim.host.ownership import Ownership
 from sentinel_sim.plan.model import LinkPlan, RunSpec
+from sentinel_sim.wire.awake import Awake
 from sentinel_sim.wire.wire import SIDES
 
 CALIBRATION_DELAY_NS = 1_000_000
@@ -53,6 +54,8 @@ class EmulationOptions:
 
     wire_backend: str
     """`netem` or `delayline`."""
+    keep_awake: bool = True
+    """Keep the CPUs from sleeping; see `wire.awake`."""
     hashed: bool = True
     """False: payload is not verified, so every run is invalid; for capacity benchmarks."""
 
@@ -90,10 +93,17 @@ class EmulatedBackend:
             self._ownership,
             Path(self._ownership.directory) / "logs",
             self._deployment.env,
-            self._deployment.cpu_of,
+            self._deployment.cpus_of,
         )
+        self._awake: Awake | None = None
         self._open = True
         try:
+            if self._options.keep_awake:
+                self._awake = Awake(
+                    f"sentinel-{self._layout.run_id}",
+                    self._deployment.env,
+                    self._ownership.record_child,
+                )
             await self._build()
         except BaseException:
             await self.__aexit__(None, None, None)
@@ -120,6 +130,8 @@ class EmulatedBackend:
         try:
             await self._daemons.stop()
         finally:
+            if self._awake is not None:
+                self._awake.close()
             self._parts.close()
             self._sources.close()
             self._deployment.close()
@@ -171,6 +183,7 @@ class EmulatedBackend:
             "fsu_program": self._parts.program_facts(),
             "iptables": self._deployment.iptables or None,
             "polling_threads": self._deployment.pollers,
+            "awake": self._awake.describe() if self._awake is not None else None,
         }
 
     def commands(self) -> list[str]:
@@ -190,7 +203,8 @@ class EmulatedBackend:
     def pids(self) -> dict[str, int]:
         """The processes of this experiment, by readable name."""
         daemons = {f"node {n}": p.pid for n, p in self._daemons.processes.items()}
-        return {**self._deployment.pids, **daemons, "controller": os.getpid()}
+        awake = self._awake.pids if self._awake is not None else {}
+        return {**self._deployment.pids, **daemons, **awake, "controller": os.getpid()}
 
     def probe_reading(self, link: str, source: str) -> ProbeReading:
         """What the stamps of one wire direction saw since `prepare`."""

@@ -59,8 +59,8 @@ class Daemons:
     ownership: Ownership
     log_directory: Path
     env: Mapping[str, str]
-    cpu_of: Callable[[str], int]
-    """On which CPU a node's daemon runs."""
+    cpus_of: Callable[[str], set[int]]
+    """On which CPUs a node's daemon may run."""
     clients: dict[str, NodeClient] = field(default_factory=dict)
     processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
     _logs: list[IO[bytes]] = field(default_factory=list)
@@ -78,7 +78,7 @@ class Daemons:
             pass_fds=flow_maps or (),
         )
         self.ownership.record_child(process.pid, f"daemon of {node}")
-        os.sched_setaffinity(process.pid, {self.cpu_of(node)})
+        os.sched_setaffinity(process.pid, self.cpus_of(node))
         self.processes[node] = process
         return socket
 

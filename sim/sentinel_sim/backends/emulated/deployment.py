@@ -18,7 +18,7 @@ from sentinel_sim.backends.emulated.offloads import (
 from sentinel_sim.backends.emulated.profiles import node_sysctls
 from sentinel_sim.errors import EmulationError, MissingCapabilityError
 from sentinel_sim.host.ownership import Ownership
-from sentinel_sim.plan.model import LinkPlan, RunSpec
+from sentinel_sim.plan.model import LinkPlan, Role, RunSpec
 from sentinel_sim.wire.build import delayline_program
 from sentinel_sim.wire.delayline_stage import DelayLineStage
 from sentinel_sim.wire.names import WireNames
@@ -133,14 +133,17 @@ class Deployment:
             wire.set_delay(link, spec.seed)
         self.pollers = self.raise_pollers()
 
-    def cpu_of(self, node: str) -> int:
-        """The CPU on which a node sends: nodes take turns over the CPUs.
+    def cpus_of(self, node: str) -> set[int]:
+        """The CPUs on which a node sends: one for a sender, any for the others.
 
-        A veth hands what it carries to the backlog of the CPU that sent it. Were a node's packets
-        sent by two CPUs in turn (by its daemon here, on an acknowledgement there), they would be
-        reordered on the way, as no real link does.
+        A veth hands what it carries to the backlog of the CPU that sent it. Were a sender's
+        packets sent by two CPUs in turn (by its daemon here, on an acknowledgement there), they
+        would be reordered on the way, as no real link does. The others forward from one thread,
+        or send acknowledgements; for lateness it is best that they run wherever there is room.
         """
-        return self._cpus[self.layout.nodes.index(node) % len(self._cpus)]
+        if self.layout.roles[node] is not Role.SENDER:
+            return set(self._cpus)
+        return {self._cpus[self.layout.nodes.index(node) % len(self._cpus)]}
 
     def raise_pollers(self) -> int:
         """Give our interfaces' polling threads real-time priority, and a node's its own CPU.
@@ -156,7 +159,7 @@ class Deployment:
         for pid, interface in threads.items():
             os.sched_setscheduler(pid, os.SCHED_FIFO, os.sched_param(POLLER_PRIORITY))
             if interface in owners:
-                os.sched_setaffinity(pid, {self.cpu_of(owners[interface])})
+                os.sched_setaffinity(pid, self.cpus_of(owners[interface]))
         return len(threads)
 
     def offloads(self) -> dict[str, dict[str, str]]:
