@@ -29,10 +29,7 @@ def _emulated(plan: Plan, wire: str) -> Backend:
     # Imported late: `validate`, `report` and `--help` need neither gRPC nor the kernel parts.
     from sentinel_sim.backends.emulated.backend import EmulatedBackend, EmulationOptions
 
-    # A variable, no flag: it is for guests whose clock counts instructions, not for people.
-    keep_awake = os.environ.get("SENTINEL_KEEP_AWAKE", "1") != "0"
-    options = EmulationOptions(wire_backend=wire, keep_awake=keep_awake)
-    return EmulatedBackend(plan.runs(0)[0], options)
+    return EmulatedBackend(plan.runs(0)[0], EmulationOptions(wire_backend=wire))
 
 
 def _missing_privileges() -> list[str]:

@@ -7,7 +7,7 @@ import os
 import statistics
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -48,13 +48,18 @@ DRAIN_POLL_S = 0.01
 UNLIMITED_BPS = 100_000_000_000
 
 
+def keep_awake_by_default() -> bool:
+    """Unless SENTINEL_KEEP_AWAKE=0: for guests whose clock counts the instructions executed."""
+    return os.environ.get("SENTINEL_KEEP_AWAKE", "1") != "0"
+
+
 @dataclass(frozen=True)
 class EmulationOptions:
     """How to emulate; everything else stands in the run."""
 
     wire_backend: str
     """`netem` or `delayline`."""
-    keep_awake: bool = True
+    keep_awake: bool = field(default_factory=keep_awake_by_default)
     """Keep the CPUs from sleeping; see `wire.awake`."""
     hashed: bool = True
     """False: payload is not verified, so every run is invalid; for capacity benchmarks."""
