@@ -7,7 +7,9 @@ Counts layer 2 bytes as the kernel's qdiscs do: headers of every segment include
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 CONTROL_TOS = 0xC0
 """DSCP CS6 (RFC 4594, network control) marks what belongs into the control band."""
@@ -81,21 +83,33 @@ class RateCounters:
     control_bytes: int
 
 
+class QueueSample(NamedTuple):
+    """One look at the rate stage of one direction."""
+
+    time_ns: int
+    bytes_sent: int
+    backlog_bytes: int
+    sure: bool = True
+    """False: the reading was interrupted, so its time is vague; its backlog still counts."""
+
+
 def drain_rate_bps(
-    samples: list[tuple[int, int, int]], floor_bytes: int, shortest_ns: int
+    samples: Sequence[QueueSample], floor_bytes: int, shortest_ns: int
 ) -> float | None:
     """Bits per second while the queue was backlogged.
 
-    `samples` are (time_ns, bytes_sent, backlog_bytes); two neighbours count as one backlogged
-    stretch when both hold more than `floor_bytes` (choose the bytes of one sampling interval,
-    so that the queue cannot have run empty in between). None if the stretches last less than
-    `shortest_ns` together.
+    A stretch is backlogged while every look in it finds more than `floor_bytes` (choose what is
+    sent between two looks, and the queue cannot have run empty in between); it is measured
+    from its first sure sample to its last. None if the stretches last less than `shortest_ns`
+    together.
     """
     total_bytes = total_ns = 0
-    for before, after in itertools.pairwise(samples):
-        if min(before[2], after[2]) > floor_bytes:
-            total_ns += after[0] - before[0]
-            total_bytes += after[1] - before[1]
-    if total_ns < shortest_ns:
+    stretches = itertools.groupby(samples, lambda sample: sample.backlog_bytes > floor_bytes)
+    for backlogged, stretch in stretches:
+        sure = [sample for sample in stretch if sample.sure]
+        if backlogged and sure:
+            total_ns += sure[-1].time_ns - sure[0].time_ns
+            total_bytes += sure[-1].bytes_sent - sure[0].bytes_sent
+    if total_ns < max(shortest_ns, 1):
         return None
     return total_bytes * 8e9 / total_ns

@@ -14,6 +14,7 @@ from sentinel_bpf.loss import loss_pattern
 
 PACKETS = 100_000 if IN_GUEST else 1_000_000
 TINY_BYTES = 20
+FULL_BYTES = 1400
 FAST_BPS = 20 * MBIT if IN_GUEST else 150 * MBIT
 ROOMY_BYTES = 500_000_000
 """A queue that takes all that a test sends."""
@@ -37,10 +38,15 @@ async def test_the_share_of_dropped_packets_is_the_requested_loss(
 
 
 async def missing(bench: Bench, seed: int, gso: bool, count: int) -> npt.NDArray[np.bool_]:
-    """Which of `count` packets the wire dropped when its loss started from `seed`."""
+    """Which of `count` packets the wire dropped when its loss started from `seed`.
+
+    Full packets: of tiny ones the token bucket lets more through at once than a veth's ring
+    holds, and the kernel, which then tries again (net/sched/sch_generic.c, dev_requeue_skb),
+    puts a segment of a cut packet behind its neighbours.
+    """
     bench.configure(chain(loss=0.02, rate_bps=FAST_BPS, queue_bytes=ROOMY_BYTES, seed=seed))
     with bench.receiver(1 << 30) as receiver, bench.sender() as sender:
-        await bench.send(sender, count, TINY_BYTES, gso=gso)
+        await bench.send(sender, count, FULL_BYTES, gso=gso)
         await bench.drained(count)
         numbers = [arrival.number for arrival in arrivals(receiver)]
     assert numbers == sorted(set(numbers))
@@ -50,7 +56,7 @@ async def missing(bench: Bench, seed: int, gso: bool, count: int) -> npt.NDArray
 
 
 async def test_the_drop_pattern_is_a_function_of_the_seed_alone(bench: Bench) -> None:
-    count = 20_000
+    count = 2_000 if IN_GUEST else 6_000
     first = await missing(bench, 7, True, count)
     assert np.array_equal(first, loss_pattern(7, count, 0.02))
     again = await missing(bench, 7, False, count)  # other timing, other merging: same packets

@@ -28,8 +28,9 @@ def packets_for(seconds: float, rate_bps: int) -> int:
 async def test_a_full_queue_drains_at_the_requested_rate_and_every_packet_is_counted(
     bench: Bench, control_band: bool, gso: bool
 ) -> None:
-    count = packets_for(1.5, RATE_BPS)
-    spec = chain(rate_bps=RATE_BPS, queue_bytes=50_000_000, control_band=control_band)
+    rate_bps = RATE_BPS if gso else RATE_BPS // 4  # well below what Python can send one by one
+    count = packets_for(1.5, rate_bps)
+    spec = chain(rate_bps=rate_bps, queue_bytes=50_000_000, control_band=control_band)
     bench.configure(spec)
     before = bench.unplanned()
     with bench.queue_trace() as trace, bench.receiver(1 << 16), bench.sender() as sender:
@@ -41,9 +42,9 @@ async def test_a_full_queue_drains_at_the_requested_rate_and_every_packet_is_cou
     assert (trace.last.dropped, trace.last.control_bytes) == (0, 0)
     assert probes.packets_in == probes.packets_out == count
     assert bench.unplanned() == before
-    drained_bps = trace.backlogged_bps(RATE_BPS)
+    drained_bps = trace.backlogged_bps(rate_bps)
     assert drained_bps is not None
-    assert abs(drained_bps / RATE_BPS - 1) <= 0.01
+    assert abs(drained_bps / rate_bps - 1) <= 0.01
 
 
 async def test_a_queue_of_one_bdp_drops_what_does_not_fit_and_nothing_else_does(
@@ -87,7 +88,7 @@ async def test_only_marked_probes_overtake_a_full_queue_and_only_in_the_control_
     marked, plain = bench.prober(MarkedProber), bench.prober()
     try:
         with bench.receiver(1 << 16), bench.sender() as sender:
-            await bench.send(sender, count, PAYLOAD_BYTES, gso=False)
+            await bench.send(sender, count, PAYLOAD_BYTES, gso=True)
             both = await asyncio.gather(marked.probe(5, 0.005, 5.0), plain.probe(5, 0.005, 5.0))
             marked_ns, plain_ns = (statistics.median(rtt_ns) for rtt_ns in both)
             await bench.drained(count + 10)
@@ -96,8 +97,9 @@ async def test_only_marked_probes_overtake_a_full_queue_and_only_in_the_control_
         plain.close()
     base_ns = spec.paths[0].rtt_base_ns
     packet_ns = WIRE_PACKET_BYTES * 8 * SECOND // RATE_BPS
-    assert plain_ns > base_ns + 100 * packet_ns
+    assert plain_ns > base_ns + 1000 * packet_ns
     if control_band:
-        assert marked_ns < base_ns + 50 * packet_ns
+        # Behind at most the super-packet that is being sent, and a burst.
+        assert marked_ns < base_ns + 100 * packet_ns
     else:
-        assert marked_ns > base_ns + 100 * packet_ns
+        assert marked_ns > base_ns + 1000 * packet_ns

@@ -5,10 +5,19 @@ from __future__ import annotations
 import os
 from typing import Any
 
+from hypothesis import given
+from hypothesis import strategies as st
+
 from sentinel_sim.backends.emulated.kernel_parts import sample_mask
 from sentinel_sim.backends.emulated.offloads import parse_features
 from sentinel_sim.backends.emulated.sampling import CpuMeter, QueueTrace
-from sentinel_sim.wire.qdisc_stats import rate_counters
+from sentinel_sim.wire.qdisc_stats import (
+    NETLINK_HEADER,
+    NLMSG_DONE,
+    message_types,
+    rate_counters,
+)
+from sentinel_sim.wire.rate import QueueSample
 
 GBIT = 1_000_000_000
 MS = 1_000_000
@@ -66,12 +75,12 @@ def test_offloads_are_read_and_indented_details_are_not_confused_with_them() -> 
 
 
 def test_a_short_backlog_gives_no_drain_rate() -> None:
-    trace = QueueTrace([(0, 0, 10**7), (100 * MS, 12_500_000, 10**7)])
+    trace = QueueTrace([QueueSample(0, 0, 10**7), QueueSample(100 * MS, 12_500_000, 10**7)])
     assert trace.backlogged_bps(GBIT) is None
 
 
 def test_a_long_backlog_gives_the_drain_rate() -> None:
-    trace = QueueTrace([(i * 100 * MS, i * 12_500_000, 10**7) for i in range(8)])
+    trace = QueueTrace([QueueSample(i * 100 * MS, i * 12_500_000, 10**7) for i in range(8)])
     assert trace.backlogged_bps(GBIT) == GBIT
 
 
@@ -90,3 +99,20 @@ def test_slow_links_have_every_packet_stamped() -> None:
     assert sample_mask(100_000_000) == 0
     assert sample_mask(GBIT) == 1
     assert sample_mask(10 * GBIT) == 7
+
+
+def netlink_message(kind: int, body_bytes: int) -> bytes:
+    return NETLINK_HEADER.pack(NETLINK_HEADER.size + body_bytes, kind, 2, 1, 0) + bytes(
+        (body_bytes + 3) & ~3
+    )
+
+
+def test_netlink_messages_are_told_apart_whatever_their_length() -> None:
+    datagram = netlink_message(36, 45) + netlink_message(36, 20) + netlink_message(NLMSG_DONE, 4)
+    assert message_types(datagram) == [36, 36, NLMSG_DONE]
+    assert message_types(b"") == []
+
+
+@given(st.binary(max_size=200))
+def test_any_datagram_is_walked_to_its_end(datagram: bytes) -> None:
+    assert len(message_types(datagram)) <= len(datagram) // NETLINK_HEADER.size

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from sentinel_sim.wire.rate import (
     SUPER_PACKET_BYTES,
+    QueueSample,
     burst_bytes,
     drain_rate_bps,
     htb_lines,
@@ -60,16 +61,31 @@ def test_control_band_chooses_htb_and_its_absence_tbf() -> None:
 def test_drain_rate_counts_only_backlogged_stretches() -> None:
     # 100 ms each: idle, then a queue that drains 12.5 MB per 100 ms, then idle again.
     samples = [
-        (0, 0, 0),
-        (100 * MS, 5_000_000, 9_000_000),
-        (200 * MS, 17_500_000, 9_000_000),
-        (300 * MS, 30_000_000, 9_000_000),
-        (400 * MS, 31_000_000, 0),
+        QueueSample(0, 0, 0),
+        QueueSample(100 * MS, 5_000_000, 9_000_000),
+        QueueSample(200 * MS, 17_500_000, 9_000_000),
+        QueueSample(300 * MS, 30_000_000, 9_000_000),
+        QueueSample(400 * MS, 31_000_000, 0),
     ]
     assert drain_rate_bps(samples, 1_000_000, 200 * MS) == pytest.approx(GBIT)
 
 
 def test_drain_rate_is_unknown_when_hardly_backlogged() -> None:
-    samples = [(0, 0, 9_000_000), (100 * MS, 12_500_000, 9_000_000)]
+    samples = [QueueSample(0, 0, 9_000_000), QueueSample(100 * MS, 12_500_000, 9_000_000)]
     assert drain_rate_bps(samples, 1_000_000, 200 * MS) is None
     assert drain_rate_bps([], 0, 1) is None
+
+
+def full(at_ms: int, megabytes: float, sure: bool = True) -> QueueSample:
+    return QueueSample(at_ms * MS, int(megabytes * 1e6), 9_000_000, sure)
+
+
+def test_a_vague_sample_neither_begins_nor_ends_a_stretch_but_holds_it_together() -> None:
+    samples = [full(90, 0, False), full(100, 0), full(230, 12.5, False), full(300, 25)]
+    samples.append(full(450, 37.5, False))
+    assert drain_rate_bps(samples, 1_000_000, 200 * MS) == pytest.approx(GBIT)
+
+
+def test_a_vague_sample_of_an_empty_queue_breaks_the_stretch() -> None:
+    samples = [full(0, 0), QueueSample(100 * MS, 5_000_000, 0, False), full(200, 10)]
+    assert drain_rate_bps(samples, 1_000_000, 1) is None

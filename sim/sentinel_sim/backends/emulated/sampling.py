@@ -12,7 +12,7 @@ from pathlib import Path
 from sentinel_bpf.netns import run_in_netns
 from sentinel_sim.wire.names import NAMESPACE_DIRECTORY, WireNames
 from sentinel_sim.wire.qdisc_stats import WireQdiscReader
-from sentinel_sim.wire.rate import RateCounters, drain_rate_bps
+from sentinel_sim.wire.rate import QueueSample, RateCounters, drain_rate_bps
 from sentinel_sim.wire.wire import SIDES
 
 SAMPLING_INTERVAL_S = 0.1
@@ -26,7 +26,7 @@ CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
 class QueueTrace:
     """(time_ns, bytes sent, backlog bytes) of one direction's rate stage, and its last state."""
 
-    samples: list[tuple[int, int, int]] = field(default_factory=list)
+    samples: list[QueueSample] = field(default_factory=list)
     last: RateCounters | None = None
 
     def backlogged_bps(self, rate_bps: int) -> float | None:
@@ -74,15 +74,18 @@ class QueueSampler:
             self._sample(link, reader)
 
     def _sample(self, link: str, reader: WireQdiscReader) -> None:
-        before_ns = time.monotonic_ns()
-        counters = reader.read()
-        after_ns = time.monotonic_ns()
-        for side, value in counters.items():
+        reading = reader.read()
+        for side, value in reading.counters.items():
             trace = self.traces[link, side]
             trace.last = value
-            if after_ns - before_ns <= SAMPLE_UNSURE_NS:
-                middle_ns = (before_ns + after_ns) // 2
-                trace.samples.append((middle_ns, value.bytes_sent, value.backlog_bytes))
+            trace.samples.append(
+                QueueSample(
+                    (reading.asked_ns + reading.answered_ns) // 2,
+                    value.bytes_sent,
+                    value.backlog_bytes,
+                    sure=reading.answered_ns - reading.asked_ns <= SAMPLE_UNSURE_NS,
+                )
+            )
 
 
 def process_cpu_s(pid: int) -> float:
