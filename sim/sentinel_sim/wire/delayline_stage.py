@@ -5,6 +5,7 @@ The program holds NFQUEUE packet ids inside the wire's namespace; see delayline/
 
 from __future__ import annotations
 
+import contextlib
 import json
 import select
 import subprocess
@@ -134,7 +135,9 @@ class DelayLineProcess:
         """Close its input, which ends it; kill it when it does not listen."""
         for stream in (self._process.stdin, self._process.stdout, self._process.stderr):
             if stream is not None:
-                stream.close()
+                # A command that a dead line never read cannot be flushed any more.
+                with contextlib.suppress(BrokenPipeError):
+                    stream.close()
         try:
             self._process.wait(timeout=ANSWER_TIMEOUT_S)
         except subprocess.TimeoutExpired:
@@ -192,6 +195,11 @@ class DelayLineStage:
             in_namespace(self._names.namespace, "cat", "/proc/net/netfilter/nfnetlink_queue")
         )
         by_number = parse_queue_drops(text)
+        if not by_number.keys() >= set(QUEUE_NUMBERS.values()):
+            raise EmulationError(
+                f"wire {self._names.index}: nobody listens to its queues any more; the delay line"
+                f" (pid {self.process.pid}) has died"
+            )
         return {
             source: {
                 "delayline_queue_full": by_number[number].queue_full,

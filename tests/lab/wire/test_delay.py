@@ -15,6 +15,7 @@ from tests.lab.wire.conftest import DELAYLINE
 from tests.lab.wire.plans import MBIT, MS, chain
 
 from sentinel_sim.backends.emulated.backend import EmulatedBackend, EmulationOptions
+from sentinel_sim.errors import EmulationError
 from sentinel_sim.wire.delayline_stage import DelayLineStage
 
 RATE_BPS = (5 if IN_GUEST else 50) * MBIT
@@ -86,6 +87,10 @@ async def test_a_dead_delay_line_lets_nothing_pass(backend: str) -> None:
             os.kill(process.pid, signal.SIGKILL)
             process.wait()
             assert await prober.probe(3, 0.01, 0.5) == []
+            with pytest.raises(EmulationError, match="has died"):
+                stage.drops()
+            with pytest.raises(EmulationError, match=r"has died|does not answer"):
+                stage.held_packets()
         finally:
             prober.close()
     finally:
