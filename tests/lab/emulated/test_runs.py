@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -10,7 +11,10 @@ import pytest
 from tests.lab.emulated.runs import MBIT, bulk, measure, measure_all
 
 from sentinel_sim.backends.base import RunMeasurement
+from sentinel_sim.backends.emulated.backend import EmulatedBackend, EmulationOptions
 from sentinel_sim.experiment import metrics
+from sentinel_sim.host.commands import run_command
+from sentinel_sim.host.doctor import wire_backend
 from sentinel_sim.plan.model import Arm, FlowPlan, RunSpec, WorkloadKind
 
 pytestmark = pytest.mark.lab
@@ -123,8 +127,12 @@ def test_many_flows_and_sized_transfers_arrive_whole() -> None:
 
 
 def test_loss_is_what_was_asked_for_and_accounted() -> None:
-    plain = bulk(Arm.TUNED, seconds=2.0)
-    lossy = replace(plain, links=tuple(replace(x, loss=0.01) for x in plain.links))
+    plain = bulk(Arm.TUNED, delay_ms=2)
+    lossy = replace(
+        plain,
+        links=tuple(replace(x, loss=0.01) for x in plain.links),
+        flows=(FlowPlan(1, 0, 0, 1_500_000, None),),
+    )
     (measured,) = measure(lossy)
     check_payload(measured)
     check_conservation(measured)
@@ -135,8 +143,29 @@ def test_loss_is_what_was_asked_for_and_accounted() -> None:
     assert sum(measured.flows[0].retransmitted_bytes.values()) > 0
 
 
-def test_without_xdp_no_node_sees_a_flow() -> None:
-    (measured,) = measure(replace(bulk(Arm.TUNED, seconds=0.5), xdp=False))
+def attached_programs(backend: EmulatedBackend) -> set[str]:
+    """Node interfaces that have an XDP program, by what the kernel says."""
+    found = set()
+    for node in backend.layout.nodes:
+        words = ("ip", "-n", backend.layout.namespace(node), "-j", "link", "show")
+        links = json.loads(run_command(words).stdout)
+        found |= {link["ifname"] for link in links if "xdp" in link}
+    return found
+
+
+def test_without_xdp_no_program_is_attached_and_no_node_sees_a_flow() -> None:
+    with_xdp = bulk(Arm.TUNED, seconds=0.5)
+    without = replace(with_xdp, xdp=False)
+
+    async def work() -> RunMeasurement:
+        async with EmulatedBackend(with_xdp, EmulationOptions(wire_backend())) as backend:
+            await backend.prepare(with_xdp)
+            assert len(attached_programs(backend)) == 4
+            measured = await backend.run(without, lambda phase, done: None)
+            assert attached_programs(backend) == set()
+            return measured
+
+    measured = asyncio.run(work())
     check_payload(measured)
     assert all(report["flows"] == [] for report in measured.fsu.values())
 

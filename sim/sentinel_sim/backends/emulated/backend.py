@@ -142,8 +142,9 @@ class EmulatedBackend:
             self._deployment.close()
 
     async def _calibrate(self) -> None:
-        """Find what each wire costs beyond the delay it is asked for, idle and unshaped."""
-        self._parts.configure(self._first)
+        """Find what each wire costs beyond the delay asked for: idle, unshaped, without loss."""
+        links = tuple(replace(link, loss=0.0) for link in self._first.links)
+        self._parts.configure(replace(self._first, links=links))
         for link in self._layout.links:
             wire = self._deployment.wires[link.name]
             probe_link = replace(link, delay_one_way_ns=CALIBRATION_DELAY_NS, jitter_ns=0)
