@@ -35,10 +35,11 @@ def netem_line(interface: str, link: LinkPlan, delay_ns: int) -> str:
     ]
     if link.jitter_ns:
         words.append(microseconds(link.jitter_ns))
-        if not link.reorder:
-            # A rate far above the link's makes netem queue in order: tc-netem(8), `rate`
-            # schedules each packet behind the last one instead of sorting by time.
-            words.append(f"rate {link.rate_bps * 1000}bit")
+    # A rate far above the link's makes netem queue in order: tc-netem(8), `rate` schedules each
+    # packet behind the last one instead of sorting by time. It has to be named in any case: a
+    # netem that is there keeps what a change does not mention.
+    ordering_bps = link.rate_bps * 1000 if link.jitter_ns and not link.reorder else 0
+    words.append(f"rate {ordering_bps}bit")
     return " ".join(words)
 
 

@@ -35,7 +35,7 @@ def test_jitter_keeps_the_order_unless_asked() -> None:
     ordered = netem_line("x", replace(LINK, jitter_ns=MS), 100 * MS)
     free = netem_line("x", replace(LINK, jitter_ns=MS, reorder=True), 100 * MS)
     assert "delay 100000.000us 1000.000us rate " in ordered
-    assert free.endswith("delay 100000.000us 1000.000us")
+    assert free.endswith("delay 100000.000us 1000.000us rate 0bit")
 
 
 def test_constant_delay_is_said_to_the_nanosecond() -> None:
