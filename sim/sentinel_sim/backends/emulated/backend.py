@@ -304,7 +304,8 @@ class EmulatedBackend:
         names = {link: wire.names for link, wire in self._deployment.wires.items()}
         start_ns = time.monotonic_ns()
         meter = CpuMeter(self.pids())
-        probing = asyncio.ensure_future(self._probe_loaded(prober, spec, loaded))
+        ended = asyncio.Event()
+        probing = asyncio.ensure_future(self._probe_loaded(prober, spec, loaded, ended))
 
         def on_bytes(sender: str, count: int) -> None:
             del sender, count
@@ -316,6 +317,7 @@ class EmulatedBackend:
                 end_ns = time.monotonic_ns()
                 reports = await traffic.collect()
             finally:
+                ended.set()
                 probing.cancel()
                 await asyncio.gather(probing, return_exceptions=True)
             cpu = meter.read()
@@ -323,10 +325,12 @@ class EmulatedBackend:
             await self._drain()
         return _Load(start_ns, end_ns, reports, cpu, sampler)
 
-    async def _probe_loaded(self, prober: Prober, spec: RunSpec, into: list[int]) -> None:
-        """One probe at a time until cancelled; the queue of the links is part of the answer."""
+    async def _probe_loaded(
+        self, prober: Prober, spec: RunSpec, into: list[int], ended: asyncio.Event
+    ) -> None:
+        """One probe at a time until the traffic has ended; the queue of the links is part of the answer."""
         patience_s = 1.0 + 8 * spec.paths[0].rtt_base_ns / 1e9
-        while True:
+        while not ended.is_set():
             into += await prober.probe(1, 0.0, patience_s)
             await asyncio.sleep(LOADED_INTERVAL_S)
 

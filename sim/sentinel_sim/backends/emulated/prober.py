@@ -111,7 +111,9 @@ class Prober:
                 if sequence + 1 < count:
                     await asyncio.sleep(interval_s)
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(answered.wait(), patience_s)
+                # Not wait_for(): until Python 3.12 it can swallow a cancellation.
+                async with asyncio.timeout(patience_s):
+                    await answered.wait()
         finally:
             loop.remove_reader(self._socket)
             self._sent_ns.clear()
