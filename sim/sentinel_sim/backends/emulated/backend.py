@@ -328,7 +328,7 @@ class EmulatedBackend:
     async def _probe_loaded(
         self, prober: Prober, spec: RunSpec, into: list[int], ended: asyncio.Event
     ) -> None:
-        """One probe at a time until the traffic has ended; the queue of the links is part of the answer."""
+        """One probe at a time until the traffic has ended; the links' queues are part of it."""
         patience_s = 1.0 + 8 * spec.paths[0].rtt_base_ns / 1e9
         while not ended.is_set():
             into += await prober.probe(1, 0.0, patience_s)
