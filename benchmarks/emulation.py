@@ -26,7 +26,8 @@ from rich.console import Console
 from rich.table import Table
 
 from sentinel_sim.backends.base import RunMeasurement
-from sentinel_sim.backends.emulated.backend import EmulatedBackend, EmulationOptions
+from sentinel_sim.backends.emulated.backend import EmulatedBackend
+from sentinel_sim.backends.emulated.options import EmulationOptions
 from sentinel_sim.backends.emulated.sampling import CpuMeter
 from sentinel_sim.experiment import metrics
 from sentinel_sim.host.doctor import wire_backend

@@ -27,7 +27,8 @@ ENVIRONMENT_PREFIX = "SENTINEL_"
 
 def _emulated(plan: Plan, wire: str) -> Backend:
     # Imported late: `validate`, `report` and `--help` need neither gRPC nor the kernel parts.
-    from sentinel_sim.backends.emulated.backend import EmulatedBackend, EmulationOptions
+    from sentinel_sim.backends.emulated.backend import EmulatedBackend
+    from sentinel_sim.backends.emulated.options import EmulationOptions
 
     return EmulatedBackend(plan.runs(0)[0], EmulationOptions(wire_backend=wire))
 

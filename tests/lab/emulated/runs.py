@@ -9,7 +9,8 @@ from dataclasses import replace
 from tests.unit.emulated.specs import link, path, spec
 
 from sentinel_sim.backends.base import RunMeasurement
-from sentinel_sim.backends.emulated.backend import EmulatedBackend, EmulationOptions
+from sentinel_sim.backends.emulated.backend import EmulatedBackend
+from sentinel_sim.backends.emulated.options import EmulationOptions
 from sentinel_sim.host.doctor import wire_backend
 from sentinel_sim.plan.model import Arm, FlowPlan, RunSpec
 

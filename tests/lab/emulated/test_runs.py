@@ -11,7 +11,8 @@ import pytest
 from tests.lab.emulated.runs import MBIT, bulk, measure, measure_all
 
 from sentinel_sim.backends.base import RunMeasurement
-from sentinel_sim.backends.emulated.backend import EmulatedBackend, EmulationOptions
+from sentinel_sim.backends.emulated.backend import EmulatedBackend
+from sentinel_sim.backends.emulated.options import EmulationOptions
 from sentinel_sim.experiment import metrics
 from sentinel_sim.host.commands import run_command
 from sentinel_sim.host.doctor import wire_backend

@@ -12,7 +12,8 @@ from tests.lab.emulated.runs import MBIT, bulk
 from sentinel_node.daemon.client import NodeClient
 from sentinel_proto.v1 import node_control_pb2 as pb
 from sentinel_sim.backends.emulated import traffic
-from sentinel_sim.backends.emulated.backend import EmulatedBackend, EmulationOptions
+from sentinel_sim.backends.emulated.backend import EmulatedBackend
+from sentinel_sim.backends.emulated.options import EmulationOptions
 from sentinel_sim.host.doctor import wire_backend
 from sentinel_sim.plan.model import Arm, RunSpec
 

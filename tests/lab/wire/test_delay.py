@@ -14,7 +14,8 @@ from tests.lab.wire.bench import IN_GUEST, Bench, arrivals
 from tests.lab.wire.conftest import DELAYLINE
 from tests.lab.wire.plans import MBIT, MS, chain
 
-from sentinel_sim.backends.emulated.backend import EmulatedBackend, EmulationOptions
+from sentinel_sim.backends.emulated.backend import EmulatedBackend
+from sentinel_sim.backends.emulated.options import EmulationOptions
 from sentinel_sim.errors import EmulationError
 from sentinel_sim.wire.delayline_stage import DelayLineStage
 

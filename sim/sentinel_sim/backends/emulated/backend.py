@@ -7,7 +7,7 @@ import os
 import statistics
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ from sentinel_sim.backends.emulated.daemons import Daemons
 from sentinel_sim.backends.emulated.deployment import Deployment
 from sentinel_sim.backends.emulated.kernel_parts import KernelParts, KernelSources
 from sentinel_sim.backends.emulated.layout import Layout
+from sentinel_sim.backends.emulated.options import EmulationOptions
 from sentinel_sim.backends.emulated.prober import Prober
 from sentinel_sim.backends.emulated.sampling import CpuMeter, QueueSampler
 from sentinel_sim.backends.emulated.traffic import Reports, Traffic
@@ -46,23 +47,6 @@ CORRECTION_LIMIT_NS = 200_000
 DRAIN_TIMEOUT_S = 30.0
 DRAIN_POLL_S = 0.01
 UNLIMITED_BPS = 100_000_000_000
-
-
-def keep_awake_by_default() -> bool:
-    """Unless SENTINEL_KEEP_AWAKE=0: for guests whose clock counts the instructions executed."""
-    return os.environ.get("SENTINEL_KEEP_AWAKE", "1") != "0"
-
-
-@dataclass(frozen=True)
-class EmulationOptions:
-    """How to emulate; everything else stands in the run."""
-
-    wire_backend: str
-    """`netem` or `delayline`."""
-    keep_awake: bool = field(default_factory=keep_awake_by_default)
-    """Keep the CPUs from sleeping; see `wire.awake`."""
-    hashed: bool = True
-    """False: payload is not verified, so every run is invalid; for capacity benchmarks."""
 
 
 @dataclass(frozen=True)
@@ -191,10 +175,6 @@ class EmulatedBackend:
             "polling_threads": self._deployment.pollers,
             "awake": self._awake.describe() if self._awake is not None else None,
         }
-
-    def commands(self) -> list[str]:
-        """Every outside command so far, in order, replayable."""
-        return list(self._deployment.shell.history)
 
     @property
     def layout(self) -> Layout:
