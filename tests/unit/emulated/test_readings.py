@@ -80,8 +80,14 @@ def test_a_short_backlog_gives_no_drain_rate() -> None:
 
 
 def test_a_long_backlog_gives_the_drain_rate() -> None:
-    trace = QueueTrace([QueueSample(i * 100 * MS, i * 12_500_000, 10**7) for i in range(8)])
+    trace = QueueTrace([QueueSample(i * 100 * MS, i * 12_500_000, 2 * 10**7) for i in range(8)])
     assert trace.backlogged_bps(GBIT) == GBIT
+
+
+def test_a_queue_that_may_have_run_empty_in_between_gives_no_drain_rate() -> None:
+    # 10 MB are gone in 80 ms at 1 Gbit/s, and the next reading comes after 100 ms.
+    trace = QueueTrace([QueueSample(i * 100 * MS, i * 11_000_000, 10**7) for i in range(8)])
+    assert trace.backlogged_bps(GBIT) is None
 
 
 def test_cpu_shares_are_of_named_processes_and_sum_up() -> None:

@@ -31,7 +31,7 @@ class QueueTrace:
 
     def backlogged_bps(self, rate_bps: int) -> float | None:
         """Drain rate while the queue cannot have been empty; None if that never lasted."""
-        floor_bytes = int(rate_bps * SAMPLING_INTERVAL_S / 8 / 10)
+        floor_bytes = int(rate_bps * SAMPLING_INTERVAL_S / 8)
         return drain_rate_bps(self.samples, floor_bytes, SHORTEST_BACKLOG_NS)
 
 
