@@ -19,7 +19,7 @@
 
 #include "processor.h"
 
-#define WAKE_INTERVAL_NS 1000000
+#define WAKE_INTERVAL_NS 2000000
 #define STALL_NS 500000		/* a wake-up that late is a stall: a tenth of that is usual */
 #define BIN_NS 10000
 #define BINS 5000		/* 50 ms; the last holds everything later */
