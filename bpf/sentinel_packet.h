@@ -10,6 +10,7 @@
 #define SENTINEL_PACKET_H
 
 #include "sentinel_abi.h"
+#include "sentinel_tcp.h"
 
 #define SENTINEL_VLAN_TAGS_MAX 2
 /* Longer chains do not occur outside attacks; each step costs instructions on every path. */
@@ -75,25 +76,23 @@ struct sentinel_ports {
 	__be16 rest;
 };
 
-enum sentinel_kind {
-	SENTINEL_KIND_FAIL,
-	SENTINEL_KIND_NOT_IP,
-	SENTINEL_KIND_FRAGMENT,
-	SENTINEL_KIND_IPV4,
-	SENTINEL_KIND_IPV6,
-};
-
 /* A frame on its way through the parser; `at` is the first byte not read yet. */
 struct sentinel_cursor {
 	void *at;
 	void *end;
 };
 
-/* What the parser leaves behind for the flow key. */
+/* What the parser leaves behind: for the flow key, and for the stages behind it. */
 struct sentinel_ends {
 	__be16 source_port;
 	__be16 target_port;
 	__u32 tags_protocol;
+	const struct sentinel_ipv4 *ip4; /* one of the two */
+	const struct sentinel_ipv6 *ip6;
+	__u32 protocol;	  /* of what `cursor` stands on */
+	__u64 length;	  /* bytes of it, by the IP header; not beyond the frame */
+	__u32 is_tcp;
+	struct sentinel_tcp tcp;
 };
 
 static __always_inline __u64 sentinel_left(const struct sentinel_cursor *cursor)
@@ -130,30 +129,17 @@ static __always_inline __u32 sentinel_parse_eth(struct sentinel_cursor *cursor, 
 	return ethertype ? ethertype : 1;
 }
 
-/* TCP's header length lies between 20 bytes and what the IP header says is there. */
-static __always_inline int sentinel_tcp_is_sound(struct sentinel_cursor *cursor, __u64 length)
-{
-	__u8 *offset = (__u8 *)cursor->at + 12;
-	__u64 header;
-
-	if ((void *)(offset + 8) > cursor->end)
-		return 0;
-	header = (*offset >> 4) * 4;
-	return header >= 20 && header <= length;
-}
-
 /*
- * The ports of a transport header of which `length` bytes are said to be there (and are: checked
- * against the frame before). Returns 0 if it is malformed.
+ * The ports of the transport header at `cursor`. Returns 0 if it is malformed.
  */
-static __always_inline int sentinel_parse_ports(struct sentinel_cursor *cursor, __u32 protocol,
-						__u64 length, struct sentinel_ends *ends)
+static __always_inline int sentinel_parse_ports(struct sentinel_cursor *cursor,
+						struct sentinel_ends *ends)
 {
 	struct sentinel_ports *ports = cursor->at;
+	__u32 protocol = ends->protocol;
+	__u64 length = ends->length;
 	__u32 udp_length;
 
-	ends->source_port = 0;
-	ends->target_port = 0;
 	ends->tags_protocol |= protocol;
 	if (protocol != SENTINEL_PROTO_TCP && protocol != SENTINEL_PROTO_UDP &&
 	    protocol != SENTINEL_PROTO_SCTP && protocol != SENTINEL_PROTO_DCCP &&
@@ -161,8 +147,11 @@ static __always_inline int sentinel_parse_ports(struct sentinel_cursor *cursor, 
 		return 1;
 	if (length < sizeof(*ports) || (void *)(ports + 1) > cursor->end)
 		return 0;
-	if (protocol == SENTINEL_PROTO_TCP && !sentinel_tcp_is_sound(cursor, length))
-		return 0;
+	if (protocol == SENTINEL_PROTO_TCP) {
+		if (!sentinel_read_tcp(cursor->at, cursor->end, length, &ends->tcp))
+			return 0;
+		ends->is_tcp = 1;
+	}
 	if (protocol == SENTINEL_PROTO_UDP) {
 		udp_length = sentinel_host16(ports->udp_length);
 		if (udp_length < sizeof(*ports) || udp_length > length)
@@ -173,27 +162,26 @@ static __always_inline int sentinel_parse_ports(struct sentinel_cursor *cursor, 
 	return 1;
 }
 
-/* `cursor` stands on the IPv4 header, which `*header` receives. */
-static __always_inline enum sentinel_kind sentinel_parse_ipv4(struct sentinel_cursor *cursor,
-							      struct sentinel_ends *ends,
-							      struct sentinel_ipv4 **header)
+/* `cursor` stands on the IPv4 header. */
+static __always_inline enum sentinel_counter sentinel_parse_ipv4(struct sentinel_cursor *cursor,
+								 struct sentinel_ends *ends)
 {
 	struct sentinel_ipv4 *ip = cursor->at;
 	__u64 header_bytes, total;
 
 	if ((void *)(ip + 1) > cursor->end || ip->version_length >> 4 != 4)
-		return SENTINEL_KIND_FAIL;
+		return SENTINEL_PARSE_FAIL;
 	header_bytes = (ip->version_length & 0xf) * 4;
 	total = sentinel_host16(ip->total_length);
 	if (header_bytes < sizeof(*ip) || total < header_bytes || total > sentinel_left(cursor))
-		return SENTINEL_KIND_FAIL;
+		return SENTINEL_PARSE_FAIL;
 	if (ip->fragment & SENTINEL_BE16(0x3fff)) /* offset, or more fragments to come */
-		return SENTINEL_KIND_FRAGMENT;
-	*header = ip;
+		return SENTINEL_FRAGMENTS;
+	ends->ip4 = ip;
+	ends->protocol = ip->protocol;
+	ends->length = total - header_bytes;
 	cursor->at = (char *)cursor->at + header_bytes;
-	if (!sentinel_parse_ports(cursor, ip->protocol, total - header_bytes, ends))
-		return SENTINEL_KIND_FAIL;
-	return SENTINEL_KIND_IPV4;
+	return SENTINEL_FLOW4;
 }
 
 static __always_inline int sentinel_is_extension(__u32 protocol)
@@ -230,10 +218,9 @@ static __always_inline __u64 sentinel_extension(struct sentinel_cursor *cursor, 
 	return bytes <= left ? bytes : 0;
 }
 
-/* `cursor` stands on the IPv6 header, which `*header` receives. */
-static __always_inline enum sentinel_kind sentinel_parse_ipv6(struct sentinel_cursor *cursor,
-							      struct sentinel_ends *ends,
-							      struct sentinel_ipv6 **header)
+/* `cursor` stands on the IPv6 header. */
+static __always_inline enum sentinel_counter sentinel_parse_ipv6(struct sentinel_cursor *cursor,
+								 struct sentinel_ends *ends)
 {
 	struct sentinel_ipv6 *ip = cursor->at;
 	__u64 left, bytes;
@@ -241,11 +228,11 @@ static __always_inline enum sentinel_kind sentinel_parse_ipv6(struct sentinel_cu
 	int fragment = 0;
 
 	if ((void *)(ip + 1) > cursor->end || (ip->version_class_label & 0xf0) != 0x60)
-		return SENTINEL_KIND_FAIL;
+		return SENTINEL_PARSE_FAIL;
 	cursor->at = ip + 1;
 	left = sentinel_host16(ip->payload_length);
 	if (left > sentinel_left(cursor))
-		return SENTINEL_KIND_FAIL;
+		return SENTINEL_PARSE_FAIL;
 	protocol = ip->next_header;
 #pragma unroll
 	for (int i = 0; i < SENTINEL_EXTENSIONS_MAX; i++) {
@@ -253,18 +240,36 @@ static __always_inline enum sentinel_kind sentinel_parse_ipv6(struct sentinel_cu
 			break;
 		bytes = sentinel_extension(cursor, left, &protocol, &fragment);
 		if (!bytes)
-			return SENTINEL_KIND_FAIL;
+			return SENTINEL_PARSE_FAIL;
 		if (fragment)
-			return SENTINEL_KIND_FRAGMENT;
+			return SENTINEL_FRAGMENTS;
 		left -= bytes;
 		cursor->at = (char *)cursor->at + bytes;
 	}
 	if (sentinel_is_extension(protocol))
-		return SENTINEL_KIND_FAIL;
-	*header = ip;
-	if (!sentinel_parse_ports(cursor, protocol, left, ends))
-		return SENTINEL_KIND_FAIL;
-	return SENTINEL_KIND_IPV6;
+		return SENTINEL_PARSE_FAIL;
+	ends->ip6 = ip;
+	ends->protocol = protocol;
+	ends->length = left;
+	return SENTINEL_FLOW6;
+}
+
+/* All of a frame: FLOW4 or FLOW6 if it belongs to a flow, else why it does not. */
+static __always_inline enum sentinel_counter sentinel_parse(struct sentinel_cursor *cursor,
+							    struct sentinel_ends *ends)
+{
+	__u32 ethertype = sentinel_parse_eth(cursor, &ends->tags_protocol);
+	enum sentinel_counter outcome;
+
+	if (ethertype == SENTINEL_ETHERTYPE_IPV4)
+		outcome = sentinel_parse_ipv4(cursor, ends);
+	else if (ethertype == SENTINEL_ETHERTYPE_IPV6)
+		outcome = sentinel_parse_ipv6(cursor, ends);
+	else
+		return ethertype ? SENTINEL_NOT_IP : SENTINEL_PARSE_FAIL;
+	if (outcome != SENTINEL_FLOW4 && outcome != SENTINEL_FLOW6)
+		return outcome;
+	return sentinel_parse_ports(cursor, ends) ? outcome : SENTINEL_PARSE_FAIL;
 }
 
 /* Fills `key`; returns 1 for the backward direction (from the high end to the low one). */

@@ -138,6 +138,10 @@ class ProgramSet:
         """The descriptor of a map. Raises BpfError for one that no loaded program uses."""
         return self._get(self._maps, "map", name)
 
+    def map_names(self) -> list[str]:
+        """The maps its programs use, in alphabetical order."""
+        return sorted(self._maps)
+
     def stats(self) -> list[ProgramStats]:
         """What the kernel says of each program."""
         return [program_stats(fd) for fd in self._programs.values()]
@@ -237,18 +241,21 @@ class CompiledSource:
         names: Iterable[str] | None = None,
         *,
         max_entries: Mapping[str, int] | None = None,
+        share: Mapping[str, int] | None = None,
     ) -> ProgramSet:
         """Load programs (`names`, else all) with fresh maps that they share among themselves.
 
-        `max_entries` overrides the sizes of maps, by name. Raises VerifierError if the kernel
+        `max_entries` overrides the sizes of maps, by name; `share` gives descriptors of maps to
+        use instead of fresh ones (they stay the caller's). Safe to call from several threads at
+        once: the verifier of one program runs beside that of another. Raises VerifierError if the kernel
         refuses a program, BpfError for an unknown name; nothing stays open then.
         """
         chosen = [self._program(name) for name in (self._programs if names is None else names)]
         wanted = {name for program in chosen for _, name in program.relocations}
-        sizes = dict(max_entries or {})
-        if unknown := sizes.keys() - wanted:
+        sizes, given = dict(max_entries or {}), dict(share or {})
+        if unknown := (sizes.keys() | given.keys()) - wanted:
             raise BpfError(
-                f"{self.path.name}: no map {', '.join(sorted(unknown))} to give a size; "
+                f"{self.path.name}: no map {', '.join(sorted(unknown))} to give or size; "
                 f"there are: {', '.join(sorted(wanted))}"
             )
         programs: dict[str, int] = {}
@@ -256,7 +263,11 @@ class CompiledSource:
         made = ProgramSet(programs, maps)
         try:
             for name in sorted(wanted):
-                maps[name] = self._create_map(name, sizes.get(name))
+                maps[name] = (
+                    os.dup(given[name])
+                    if name in given
+                    else self._create_map(name, sizes.get(name))
+                )
             for program in chosen:
                 targets = {index: maps[name] for index, name in program.relocations}
                 code = patch_map_references(program.instructions, targets)
