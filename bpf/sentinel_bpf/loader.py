@@ -26,6 +26,7 @@ from sentinel_bpf.headers import require_headers
 LICENSE = "Dual BSD/GPL"
 FLOW_SOURCE = Path(__file__).with_name("flow_math.c")
 WIRE_SOURCE = Path(__file__).with_name("wire.c")
+DRIVE_SOURCE = Path(__file__).with_name("fsu_drive.c")
 
 _LOAD_MAP = 0x18  # BPF_LD | BPF_DW | BPF_IMM: a 64-bit constant in two instructions
 _PSEUDO_MAP_FD = 1  # its source register says: the constant is a map descriptor
@@ -247,8 +248,8 @@ class CompiledSource:
 
         `max_entries` overrides the sizes of maps, by name; `share` gives descriptors of maps to
         use instead of fresh ones (they stay the caller's). Safe to call from several threads at
-        once: the verifier of one program runs beside that of another. Raises VerifierError if the kernel
-        refuses a program, BpfError for an unknown name; nothing stays open then.
+        once: the verifier of one program runs beside that of another. Raises VerifierError if the
+        kernel refuses a program, BpfError for an unknown name; nothing stays open then.
         """
         chosen = [self._program(name) for name in (self._programs if names is None else names)]
         wanted = {name for program in chosen for _, name in program.relocations}
@@ -363,5 +364,18 @@ def compile_wire(cflags: Sequence[str] = ()) -> CompiledSource:
             "wire_loss": ProgramType.XDP,
             "wire_enter": ProgramType.TC,
             "wire_leave": ProgramType.TC,
+        },
+    )
+
+
+def compile_drive(cflags: Sequence[str] = ()) -> CompiledSource:
+    """Test-run drivers `drive_flows`, `drive_replay` and `drive_bare`; see drive.py."""
+    return CompiledSource.compile(
+        DRIVE_SOURCE,
+        cflags,
+        programs={
+            "drive_flows": ProgramType.XDP,
+            "drive_replay": ProgramType.XDP,
+            "drive_bare": ProgramType.XDP,
         },
     )
