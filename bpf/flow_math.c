@@ -323,7 +323,7 @@ static __always_inline void observe(struct sentinel_flow *flow, int backward,
 	if (is_birth(half, packet)) {
 		if (half->packets_total)
 			add_one(SENTINEL_REBORN);
-		sentinel_begin(&view, packet->bytes, packet->now,
+		sentinel_start_half(&view, packet->bytes, packet->now,
 			       packet->ctx->ingress_ifindex);
 	}
 	new_tick = sentinel_is_new_tick(half, packet->now);

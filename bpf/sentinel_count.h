@@ -18,7 +18,7 @@ static __always_inline __u32 sentinel_mean(__u64 total, __u64 packets, __u64 bef
 }
 
 /* The half as of its first packet, which is not counted yet. What it knew before is forgotten. */
-static __always_inline void sentinel_begin(const struct sentinel_rtt_view *view, __u64 bytes,
+static __always_inline void sentinel_start_half(const struct sentinel_rtt_view *view, __u64 bytes,
 					   __u64 now_ns, __u32 ifindex)
 {
 	struct sentinel_flow_half *half = view->half;

@@ -59,7 +59,7 @@ class HalfState:
     exchange: Exchange = field(default_factory=Exchange)
 
     def begin(self, packet_bytes: int, now_ns: int, ifindex: int) -> None:
-        """sentinel_begin(): forget all but the births and the generations of the probes."""
+        """sentinel_start_half(): forget all but the births and the generations of the probes."""
         births = (self.births + 1) & MASK32
         if self.packets_total:
             for name in _PLAIN:
