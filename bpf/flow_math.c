@@ -54,6 +54,7 @@ BPF_ARRAY(fsu_heartbeat, struct sentinel_heartbeat, 1);
 BPF_ARRAY(fsu_config, struct sentinel_config, 1);
 BPF_PERCPU_ARRAY(fsu_flood, struct sentinel_flood, 1);
 BPF_ARRAY(fsu_new_flow, struct sentinel_flow, 1);
+BPF_PERCPU_ARRAY(fsu_scratch, struct sentinel_ends, 1);
 #ifndef SENTINEL_WITHOUT_PREDICT
 BPF_ARRAY(fsu_models, struct sentinel_models, 1);
 #endif
@@ -84,6 +85,7 @@ SENTINEL_MAP(BPF_MAP_TYPE_ARRAY, __u32, struct sentinel_heartbeat, fsu_heartbeat
 SENTINEL_MAP(BPF_MAP_TYPE_ARRAY, __u32, struct sentinel_config, fsu_config, 1);
 SENTINEL_MAP(BPF_MAP_TYPE_PERCPU_ARRAY, __u32, struct sentinel_flood, fsu_flood, 1);
 SENTINEL_MAP(BPF_MAP_TYPE_ARRAY, __u32, struct sentinel_flow, fsu_new_flow, 1);
+SENTINEL_MAP(BPF_MAP_TYPE_PERCPU_ARRAY, __u32, struct sentinel_ends, fsu_scratch, 1);
 #ifndef SENTINEL_WITHOUT_PREDICT
 SENTINEL_MAP(BPF_MAP_TYPE_ARRAY, __u32, struct sentinel_models, fsu_models, 1);
 #endif
@@ -156,6 +158,17 @@ static __always_inline struct sentinel_flood *find_flood(void)
 	return fsu_flood.lookup(&zero);
 #else
 	return bpf_map_lookup_elem(&fsu_flood, &zero);
+#endif
+}
+
+static __always_inline struct sentinel_ends *find_scratch(void)
+{
+	__u32 zero = 0;
+
+#ifdef BCC_SEC
+	return fsu_scratch.lookup(&zero);
+#else
+	return bpf_map_lookup_elem(&fsu_scratch, &zero);
 #endif
 }
 
@@ -266,7 +279,7 @@ static __always_inline int is_bypassed(__u64 now)
 
 /* What is known of a packet when its flow has been found. */
 struct packet {
-	const struct sentinel_ends *ends;
+	struct sentinel_ends *ends;
 	struct xdp_md *ctx;
 	__u64 bytes;
 	__u64 now;
@@ -307,15 +320,34 @@ static __always_inline void publish(struct sentinel_flow_half *half)
 #endif
 }
 
-/* All that is done with a packet of a known flow: the stages, in order. */
-static __always_inline void observe(struct sentinel_flow *flow, int backward,
-				    const struct packet *packet)
+/* The RTT stage, for TCP only. 1: the RTT has changed. */
+static __always_inline int measure_rtt(const struct sentinel_rtt_view *view,
+				       const struct packet *packet, int new_tick)
 {
-	struct sentinel_flow_half *half = backward ? &flow->backward : &flow->forward;
+	int changed = 0;
+
+#ifndef SENTINEL_WITHOUT_RTT
+	if (!packet->ends->is_tcp)
+		return 0;
+	changed = sentinel_rtt(view, &packet->ends->tcp, packet->now);
+	if (new_tick)
+		sentinel_rtt_expire(view, packet->now);
+#endif
+	return changed;
+}
+
+/*
+ * All that is done with a packet of a known flow: the stages, in order. The direction is an offset
+ * that the verifier knows the bounds of, not a branch: one way instead of two.
+ */
+static __always_inline void observe(struct sentinel_flow *flow, const struct packet *packet)
+{
+	__u64 backward = packet->ends->backward & 1;
+	struct sentinel_flow_half *half = SENTINEL_OPAQUE(&flow->forward + backward);
 	const struct sentinel_rtt_view view = {
 		.half = half,
-		.own = backward ? &flow->exchange[1] : &flow->exchange[0],
-		.other = backward ? &flow->exchange[0] : &flow->exchange[1],
+		.own = SENTINEL_OPAQUE(&flow->exchange[0] + backward),
+		.other = SENTINEL_OPAQUE(&flow->exchange[0] + (backward ^ 1)),
 	};
 	int changed = 0;
 	int new_tick;
@@ -324,18 +356,12 @@ static __always_inline void observe(struct sentinel_flow *flow, int backward,
 		if (half->packets_total)
 			add_one(SENTINEL_REBORN);
 		sentinel_start_half(&view, packet->bytes, packet->now,
-			       packet->ctx->ingress_ifindex);
+				    packet->ctx->ingress_ifindex);
 	}
 	new_tick = sentinel_is_new_tick(half, packet->now);
 	sentinel_count(half, packet->bytes, packet->now);
-#ifndef SENTINEL_WITHOUT_RTT
-	if (packet->ends->is_tcp) {
-		changed = sentinel_rtt(&view, &packet->ends->tcp, packet->now);
-		if (new_tick)
-			sentinel_rtt_expire(&view, packet->now);
-	}
-#endif
 	predict(&half->predict, packet->now, (__u32)packet->bytes);
+	changed = measure_rtt(&view, packet, new_tick);
 #ifndef SENTINEL_WITHOUT_RATE
 	if (new_tick)
 		changed |= sentinel_close_interval(half, packet->now);
@@ -344,22 +370,16 @@ static __always_inline void observe(struct sentinel_flow *flow, int backward,
 		publish(half);
 }
 
-/* The flow of a packet whose ports have been read; NULL: `*outcome` says why there is none. */
-static __always_inline struct sentinel_flow *find_flow(const struct sentinel_ends *ends,
-						       __u64 now, int *backward,
+/* The flow of a packet of FLOW4 or FLOW6; NULL: `*outcome` then says why there is none. */
+static __always_inline struct sentinel_flow *find_flow(struct sentinel_ends *ends, __u64 now,
 						       enum sentinel_counter *outcome)
 {
-	if (ends->ip4) {
-		struct sentinel_flow4_key key = {};
-
-		*backward = sentinel_key4(&key, ends->ip4, ends);
-		return find_flow4(&key, now, outcome);
-	} else {
-		struct sentinel_flow6_key key = {};
-
-		*backward = sentinel_key6(&key, ends->ip6, ends);
-		return find_flow6(&key, now, outcome);
+	if (*outcome == SENTINEL_FLOW4) {
+		sentinel_key4(ends);
+		return find_flow4(&ends->key.key4, now, outcome);
 	}
+	sentinel_key6(ends);
+	return find_flow6(&ends->key.key6, now, outcome);
 }
 
 static __always_inline enum sentinel_counter handle(struct xdp_md *ctx)
@@ -368,25 +388,23 @@ static __always_inline enum sentinel_counter handle(struct xdp_md *ctx)
 		.at = (void *)(long)ctx->data,
 		.end = (void *)(long)ctx->data_end,
 	};
-	struct sentinel_ends ends = {};
 	struct packet packet = {
-		.ends = &ends,
+		.ends = find_scratch(),
 		.ctx = ctx,
 		.bytes = sentinel_left(&cursor),
 		.now = now_ns(),
 	};
 	enum sentinel_counter outcome;
 	struct sentinel_flow *flow;
-	int backward;
 
-	if (is_bypassed(packet.now))
+	if (!packet.ends || is_bypassed(packet.now))
 		return SENTINEL_BYPASSED;
-	outcome = sentinel_parse(&cursor, &ends);
+	outcome = sentinel_parse(&cursor, packet.ends);
 	if (outcome != SENTINEL_FLOW4 && outcome != SENTINEL_FLOW6)
 		return outcome;
-	flow = find_flow(&ends, packet.now, &backward, &outcome);
+	flow = find_flow(packet.ends, packet.now, &outcome);
 	if (flow)
-		observe(flow, backward, &packet);
+		observe(flow, &packet);
 	return outcome;
 }
 

@@ -112,22 +112,22 @@ int drive_bare(struct xdp_md *ctx)
 {
 	__u64 now_ns = bpf_ktime_get_ns();
 	struct segment *segment = (void *)(long)ctx->data;
-	struct sentinel_flow4_key key = {};
 	struct sentinel_ends ends = {};
 	struct sentinel_flow_half *half;
 	struct sentinel_flow *flow;
-	int backward;
 
 	if ((void *)(segment + 1) > (void *)(long)ctx->data_end)
 		return XDP_ABORTED;
 	ends.source_port = segment->tcp.source;
 	ends.target_port = segment->tcp.target;
 	ends.tags_protocol = segment->ip.protocol;
-	backward = sentinel_key4(&key, &segment->ip, &ends);
-	flow = find_bare(&key);
+	*(__be32 *)ends.source = segment->ip.source;
+	*(__be32 *)ends.target = segment->ip.target;
+	sentinel_key4(&ends);
+	flow = find_bare(&ends.key.key4);
 	if (!flow)
 		return XDP_ABORTED;
-	half = backward ? &flow->backward : &flow->forward;
-	SENTINEL_DRIVE_TOUCH(flow, half, backward, now_ns);
+	half = ends.backward ? &flow->backward : &flow->forward;
+	SENTINEL_DRIVE_TOUCH(flow, half, now_ns);
 	return XDP_PASS;
 }

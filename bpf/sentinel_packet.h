@@ -82,16 +82,26 @@ struct sentinel_cursor {
 	void *end;
 };
 
-/* What the parser leaves behind: for the flow key, and for the stages behind it. */
+/*
+ * What the parser leaves behind. It lives in a map, not on the stack: what the verifier reads back
+ * from a map it knows nothing of, so that the many ways through the parser become one state behind
+ * it. On the stack each of them would be followed to the end of the program, beyond the million
+ * steps it allows.
+ */
 struct sentinel_ends {
+	union {
+		struct sentinel_flow4_key key4;
+		struct sentinel_flow6_key key6;
+	} key;
+	__be64 source[2]; /* address; an IPv4 one is in the first half of the first word */
+	__be64 target[2];
 	__be16 source_port;
 	__be16 target_port;
 	__u32 tags_protocol;
-	const struct sentinel_ipv4 *ip4; /* one of the two */
-	const struct sentinel_ipv6 *ip6;
-	__u32 protocol;	  /* of what `cursor` stands on */
-	__u64 length;	  /* bytes of it, by the IP header; not beyond the frame */
+	__u32 protocol; /* of what `cursor` stands on */
+	__u32 length;	/* bytes of it, by the IP header; not beyond the frame */
 	__u32 is_tcp;
+	__u32 backward; /* from the high end to the low one */
 	struct sentinel_tcp tcp;
 };
 
@@ -140,6 +150,9 @@ static __always_inline int sentinel_parse_ports(struct sentinel_cursor *cursor,
 	__u64 length = ends->length;
 	__u32 udp_length;
 
+	ends->is_tcp = 0;
+	ends->source_port = 0;
+	ends->target_port = 0;
 	ends->tags_protocol |= protocol;
 	if (protocol != SENTINEL_PROTO_TCP && protocol != SENTINEL_PROTO_UDP &&
 	    protocol != SENTINEL_PROTO_SCTP && protocol != SENTINEL_PROTO_DCCP &&
@@ -177,9 +190,10 @@ static __always_inline enum sentinel_counter sentinel_parse_ipv4(struct sentinel
 		return SENTINEL_PARSE_FAIL;
 	if (ip->fragment & SENTINEL_BE16(0x3fff)) /* offset, or more fragments to come */
 		return SENTINEL_FRAGMENTS;
-	ends->ip4 = ip;
+	*(__be32 *)ends->source = ip->source;
+	*(__be32 *)ends->target = ip->target;
 	ends->protocol = ip->protocol;
-	ends->length = total - header_bytes;
+	ends->length = (__u32)(total - header_bytes);
 	cursor->at = (char *)cursor->at + header_bytes;
 	return SENTINEL_FLOW4;
 }
@@ -248,9 +262,12 @@ static __always_inline enum sentinel_counter sentinel_parse_ipv6(struct sentinel
 	}
 	if (sentinel_is_extension(protocol))
 		return SENTINEL_PARSE_FAIL;
-	ends->ip6 = ip;
+	ends->source[0] = ip->source[0];
+	ends->source[1] = ip->source[1];
+	ends->target[0] = ip->target[0];
+	ends->target[1] = ip->target[1];
 	ends->protocol = protocol;
-	ends->length = left;
+	ends->length = (__u32)left;
 	return SENTINEL_FLOW6;
 }
 
@@ -272,50 +289,47 @@ static __always_inline enum sentinel_counter sentinel_parse(struct sentinel_curs
 	return sentinel_parse_ports(cursor, ends) ? outcome : SENTINEL_PARSE_FAIL;
 }
 
-/* Fills `key`; returns 1 for the backward direction (from the high end to the low one). */
-static __always_inline int sentinel_key4(struct sentinel_flow4_key *key,
-					 const struct sentinel_ipv4 *ip,
-					 const struct sentinel_ends *ends)
+/* The key of an IPv4 flow, and the direction. */
+static __always_inline void sentinel_key4(struct sentinel_ends *ends)
 {
-	__u64 source = ((__u64)sentinel_host32(ip->source) << 16) |
-		       sentinel_host16(ends->source_port);
-	__u64 target = ((__u64)sentinel_host32(ip->target) << 16) |
-		       sentinel_host16(ends->target_port);
+	__be32 from = *(__be32 *)ends->source;
+	__be32 to = *(__be32 *)ends->target;
+	__u64 source = ((__u64)sentinel_host32(from) << 16) | sentinel_host16(ends->source_port);
+	__u64 target = ((__u64)sentinel_host32(to) << 16) | sentinel_host16(ends->target_port);
+	struct sentinel_flow4_key *key = &ends->key.key4;
 	int backward = source > target;
 
-	key->low_address = backward ? ip->target : ip->source;
-	key->high_address = backward ? ip->source : ip->target;
+	key->low_address = backward ? to : from;
+	key->high_address = backward ? from : to;
 	key->low_port = backward ? ends->target_port : ends->source_port;
 	key->high_port = backward ? ends->source_port : ends->target_port;
 	key->tags_protocol = ends->tags_protocol;
-	return backward;
+	ends->backward = backward;
 }
 
-static __always_inline int sentinel_is_backward6(const struct sentinel_ipv6 *ip,
-						 const struct sentinel_ends *ends)
+static __always_inline int sentinel_is_backward6(const struct sentinel_ends *ends)
 {
-	if (ip->source[0] != ip->target[0])
-		return sentinel_host64(ip->source[0]) > sentinel_host64(ip->target[0]);
-	if (ip->source[1] != ip->target[1])
-		return sentinel_host64(ip->source[1]) > sentinel_host64(ip->target[1]);
+	if (ends->source[0] != ends->target[0])
+		return sentinel_host64(ends->source[0]) > sentinel_host64(ends->target[0]);
+	if (ends->source[1] != ends->target[1])
+		return sentinel_host64(ends->source[1]) > sentinel_host64(ends->target[1]);
 	return sentinel_host16(ends->source_port) > sentinel_host16(ends->target_port);
 }
 
 /* As sentinel_key4. */
-static __always_inline int sentinel_key6(struct sentinel_flow6_key *key,
-					 const struct sentinel_ipv6 *ip,
-					 const struct sentinel_ends *ends)
+static __always_inline void sentinel_key6(struct sentinel_ends *ends)
 {
-	int backward = sentinel_is_backward6(ip, ends);
+	struct sentinel_flow6_key *key = &ends->key.key6;
+	int backward = sentinel_is_backward6(ends);
 
-	key->low_address[0] = backward ? ip->target[0] : ip->source[0];
-	key->low_address[1] = backward ? ip->target[1] : ip->source[1];
-	key->high_address[0] = backward ? ip->source[0] : ip->target[0];
-	key->high_address[1] = backward ? ip->source[1] : ip->target[1];
+	key->low_address[0] = backward ? ends->target[0] : ends->source[0];
+	key->low_address[1] = backward ? ends->target[1] : ends->source[1];
+	key->high_address[0] = backward ? ends->source[0] : ends->target[0];
+	key->high_address[1] = backward ? ends->source[1] : ends->target[1];
 	key->low_port = backward ? ends->target_port : ends->source_port;
 	key->high_port = backward ? ends->source_port : ends->target_port;
 	key->tags_protocol = ends->tags_protocol;
-	return backward;
+	ends->backward = backward;
 }
 
 #endif
