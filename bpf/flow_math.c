@@ -305,7 +305,12 @@ static __always_inline int is_birth(const struct sentinel_flow_half *half,
 static __always_inline void predict(struct sentinel_predict *state, __u64 now, __u32 bytes)
 {
 #ifndef SENTINEL_WITHOUT_PREDICT
-	sentinel_predict_packet(state, sentinel_active_model(find_models()), now, bytes);
+	struct sentinel_models *models = find_models();
+
+	if (models)
+		sentinel_predict_packet(
+			state, SENTINEL_OPAQUE(&models->slot[0] + (models->active & 1)), now,
+			bytes);
 #endif
 }
 
@@ -385,13 +390,13 @@ static __always_inline struct sentinel_flow *find_flow(struct sentinel_ends *end
 static __always_inline enum sentinel_counter handle(struct xdp_md *ctx)
 {
 	struct sentinel_cursor cursor = {
-		.at = (void *)(long)ctx->data,
+		.data = (void *)(long)ctx->data,
 		.end = (void *)(long)ctx->data_end,
 	};
 	struct packet packet = {
 		.ends = find_scratch(),
 		.ctx = ctx,
-		.bytes = sentinel_left(&cursor),
+		.bytes = sentinel_frame_bytes(&cursor),
 		.now = now_ns(),
 	};
 	enum sentinel_counter outcome;

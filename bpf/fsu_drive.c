@@ -71,8 +71,10 @@ int drive_replay(struct xdp_md *ctx)
 	__u32 zero = 0;
 	struct sentinel_drive *state = drive_state.lookup(&zero);
 	__u64 *clock = fsu_test_clock.lookup(&zero);
+	__u64 length = (__u64)((char *)(long)ctx->data_end - (char *)(long)ctx->data);
 	struct sentinel_drive_frame *frame;
-	__u32 index, stored;
+	__u64 stored;
+	__u32 index;
 
 	if (!state || !clock)
 		return XDP_ABORTED;
@@ -82,12 +84,10 @@ int drive_replay(struct xdp_md *ctx)
 		return XDP_ABORTED;
 	state->packets += 1;
 	*clock = frame->now_ns;
-	if (bpf_xdp_adjust_tail(ctx, (int)(frame->length - (__u32)(ctx->data_end - ctx->data))))
+	if (bpf_xdp_adjust_tail(ctx, (int)(frame->length - SENTINEL_OPAQUE(length))))
 		return XDP_ABORTED;
-	stored = frame->stored;
-	if (stored < 1 || stored > SENTINEL_DRIVE_STORED_MAX)
-		return XDP_ABORTED;
-	if (bpf_xdp_store_bytes(ctx, 0, frame->data, stored))
+	stored = SENTINEL_OPAQUE((__u64)frame->stored_last) & (SENTINEL_DRIVE_STORED_MAX - 1);
+	if (bpf_xdp_store_bytes(ctx, 0, frame->data, stored + 1))
 		return XDP_ABORTED;
 	drive_target.call(ctx, 0);
 	return XDP_ABORTED;

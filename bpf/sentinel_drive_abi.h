@@ -29,7 +29,7 @@ _Static_assert(sizeof(struct sentinel_drive) == 24, "keep drive.py in step");
 struct sentinel_drive_frame {
 	__u64 now_ns;
 	__u32 length; /* of the frame, 14 to 3,520 bytes */
-	__u32 stored; /* of it in `data`, at most its length */
+	__u32 stored_last; /* index of the last byte that is in `data` */
 	__u8 data[SENTINEL_DRIVE_STORED_MAX];
 };
 _Static_assert(sizeof(struct sentinel_drive_frame) == 272, "keep drive.py in step");

@@ -21,6 +21,7 @@
 #define SENTINEL_TCP_OPTION_NOP 1
 #define SENTINEL_TCP_OPTION_TIMESTAMPS 8
 #define SENTINEL_TCP_TIMESTAMPS_BYTES 10
+#define SENTINEL_TCP_OPTION_MASK 63
 #define SENTINEL_TCP_ALIGNED_TIMESTAMPS 0x0101080aU
 
 struct sentinel_tcp_header {
@@ -50,6 +51,7 @@ struct sentinel_tcp {
 	__u32 has_timestamps;
 	__u32 ts_value;
 	__u32 ts_echo;
+	__u32 option; /* the search's place among the options, bytes */
 };
 
 /* A big-endian number at any address. */
@@ -58,36 +60,45 @@ static __always_inline __u32 sentinel_read32(const __u8 *at)
 	return (__u32)at[0] << 24 | (__u32)at[1] << 16 | (__u32)at[2] << 8 | at[3];
 }
 
-/* Options in any order; `length` of them, the first at `options`. */
+/* One option at `options` + tcp->option. 1: look at the next one. */
+static __always_inline int sentinel_next_option(const __u8 *options, __u64 length, const void *end,
+						struct sentinel_tcp *tcp)
+{
+	__u64 offset = tcp->option & SENTINEL_TCP_OPTION_MASK;
+	const __u8 *option = SENTINEL_OPAQUE(options + offset);
+
+	if (offset >= length || (const void *)(option + 2) > end)
+		return 0;
+	if (option[0] == SENTINEL_TCP_OPTION_NOP) {
+		tcp->option = (__u32)offset + 1;
+		return 1;
+	}
+	if (option[0] == SENTINEL_TCP_OPTION_END || option[1] < 2)
+		return 0;
+	if (option[0] != SENTINEL_TCP_OPTION_TIMESTAMPS) {
+		tcp->option = (__u32)offset + option[1];
+		return tcp->option < length;
+	}
+	if (option[1] != SENTINEL_TCP_TIMESTAMPS_BYTES ||
+	    offset + SENTINEL_TCP_TIMESTAMPS_BYTES > length ||
+	    (const void *)(option + SENTINEL_TCP_TIMESTAMPS_BYTES) > end)
+		return 0;
+	tcp->has_timestamps = 1;
+	tcp->ts_value = sentinel_read32(option + 2);
+	tcp->ts_echo = sentinel_read32(option + 6);
+	return 0;
+}
+
+/* Options in any order; `length` bytes of them, the first at `options`. */
 static __always_inline void sentinel_search_timestamps(const __u8 *options, __u64 length,
 						       const void *end, struct sentinel_tcp *tcp)
 {
-	__u64 offset = 0;
-
-#pragma clang loop unroll(disable)
+	tcp->option = 0;
+	SENTINEL_KEEP_LOOP
 	for (int i = 0; i < SENTINEL_TCP_OPTIONS_MAX; i++) {
-		const __u8 *option = options + (offset & 63);
-
-		if (offset >= length || (const void *)(option + 2) > end ||
-		    option[0] == SENTINEL_TCP_OPTION_END)
+		SENTINEL_BARRIER();
+		if (!sentinel_next_option(options, length, end, tcp))
 			return;
-		if (option[0] == SENTINEL_TCP_OPTION_NOP) {
-			offset += 1;
-			continue;
-		}
-		if (option[0] == SENTINEL_TCP_OPTION_TIMESTAMPS) {
-			if (option[1] != SENTINEL_TCP_TIMESTAMPS_BYTES ||
-			    offset + SENTINEL_TCP_TIMESTAMPS_BYTES > length ||
-			    (const void *)(option + SENTINEL_TCP_TIMESTAMPS_BYTES) > end)
-				return;
-			tcp->has_timestamps = 1;
-			tcp->ts_value = sentinel_read32(option + 2);
-			tcp->ts_echo = sentinel_read32(option + 6);
-			return;
-		}
-		if (option[1] < 2)
-			return;
-		offset += option[1];
 	}
 }
 

@@ -40,7 +40,7 @@ class DriveFrame(ctypes.Structure):
     _fields_ = (
         ("now_ns", _U64),
         ("length", _U32),
-        ("stored", _U32),
+        ("stored_last", _U32),
         ("data", ctypes.c_ubyte * STORED_MAX),
     )
 
@@ -140,5 +140,5 @@ def _packed(frame: TimedFrame) -> bytes:
         )
     whole = min(frame.length, STORED_MAX)
     data = frame.data[:stored].ljust(whole, b"\0")
-    head = struct.pack("<QII", frame.now_ns, frame.length, whole)
+    head = struct.pack("<QII", frame.now_ns, frame.length, whole - 1)
     return head + data.ljust(STORED_MAX, b"\0")
