@@ -108,12 +108,31 @@ static __always_inline struct sentinel_flow *find_bare(struct sentinel_flow4_key
 	return drive_bare_flows.lookup(key);
 }
 
+/*
+ * What the FSU reads and writes of a known TCP flow: two lines for every packet; where packets
+ * of a flow are further apart than a tick (1.05 ms) and an interval of the predictor, all lines of
+ * the half (-DSENTINEL_DRIVE_SPARSE).
+ */
+static __always_inline void touch(struct sentinel_flow *flow, struct sentinel_flow_half *half,
+				  __u64 now_ns)
+{
+	flow->exchange[0].stamp += 1;
+	half->last_timestamp = now_ns;
+	half->packets_total += 1;
+#ifdef SENTINEL_DRIVE_SPARSE
+	half->predict.history[0] += 1;
+	half->predict.leader_error_sum += 1;
+	half->probe_sent_ns = now_ns;
+	half->throughput_bps += 1;
+	half->started_ns += 1;
+#endif
+}
+
 int drive_bare(struct xdp_md *ctx)
 {
 	__u64 now_ns = bpf_ktime_get_ns();
 	struct segment *segment = (void *)(long)ctx->data;
 	struct sentinel_ends ends = {};
-	struct sentinel_flow_half *half;
 	struct sentinel_flow *flow;
 
 	if ((void *)(segment + 1) > (void *)(long)ctx->data_end)
@@ -127,7 +146,6 @@ int drive_bare(struct xdp_md *ctx)
 	flow = find_bare(&ends.key.key4);
 	if (!flow)
 		return XDP_ABORTED;
-	half = ends.backward ? &flow->backward : &flow->forward;
-	SENTINEL_DRIVE_TOUCH(flow, half, now_ns);
+	touch(flow, ends.backward ? &flow->backward : &flow->forward, now_ns);
 	return XDP_PASS;
 }

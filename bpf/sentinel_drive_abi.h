@@ -34,12 +34,4 @@ struct sentinel_drive_frame {
 };
 _Static_assert(sizeof(struct sentinel_drive_frame) == 272, "keep drive.py in step");
 
-/* The lines the FSU touches for a packet of a known TCP flow, each read and written. */
-#define SENTINEL_DRIVE_TOUCH(flow, half, now)                                                      \
-	do {                                                                                       \
-		(flow)->exchange[0].stamp += 1;                                                    \
-		(half)->last_timestamp = (now);                                                    \
-		(half)->packets_total += 1;                                                        \
-	} while (0)
-
 #endif

@@ -185,6 +185,7 @@ static __always_inline int sentinel_seq_probe(const struct sentinel_rtt_view *vi
 	struct sentinel_flow_half *half = view->half;
 	__u32 end = tcp->sequence + tcp->occupies;
 	__u64 before = view->own->probe;
+	int known = (before & SENTINEL_PROBE_KNOWN) != 0;
 	__u64 probe = before;
 	__u64 rtt_ns = 0;
 
@@ -196,15 +197,15 @@ static __always_inline int sentinel_seq_probe(const struct sentinel_rtt_view *vi
 			sentinel_sample(half, rtt_ns, now_ns);
 	}
 	if (tcp->occupies) {
-		if (probe & SENTINEL_PROBE_KNOWN && sentinel_is_after(half->seq_high, tcp->sequence)) {
+		if (known && sentinel_is_after(half->seq_high, tcp->sequence)) {
 			half->retransmissions += 1;
 			probe &= ~SENTINEL_PROBE_WAITS;
 		} else if (!(probe & SENTINEL_PROBE_WAITS) &&
-			   (probe & SENTINEL_PROBE_KNOWN || tcp->flags & SENTINEL_TCP_SYN)) {
+			   (known || tcp->flags & SENTINEL_TCP_SYN)) {
 			half->probe_sent_ns = now_ns;
 			probe = sentinel_ask(probe, end);
 		}
-		if (!(probe & SENTINEL_PROBE_KNOWN) || sentinel_is_after(end, half->seq_high))
+		if (!known || sentinel_is_after(end, half->seq_high))
 			half->seq_high = end;
 		probe |= SENTINEL_PROBE_KNOWN;
 	}
