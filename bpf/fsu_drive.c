@@ -29,13 +29,17 @@ struct segment {
 	struct sentinel_tcp_timestamps timestamps;
 } __attribute__((packed));
 
-/* Data from the client, three of four; otherwise an acknowledgement of all of it. */
-static __always_inline void write_segment(struct segment *segment, __u64 packets, __u64 flow,
+/*
+ * Data from the client, three of four; otherwise an acknowledgement of what was sent `lag` packets
+ * ago: that is the round-trip time. Timestamps tick each 1,024 packets.
+ */
+static __always_inline void write_segment(struct segment *segment,
+					  const struct sentinel_drive *state, __u64 flow,
 					  int is_data)
 {
 	__be16 port = SENTINEL_BE16(SENTINEL_DRIVE_FIRST_PORT + flow);
-	__u32 sequence = (__u32)(packets * SENTINEL_DRIVE_PAYLOAD);
-	__be32 ticks = SENTINEL_BE32((__u32)(packets >> SENTINEL_DRIVE_TICK_SHIFT));
+	__u64 seen = state->packets - state->lag;
+	__u32 sequence = (__u32)((is_data ? state->packets : seen) * SENTINEL_DRIVE_PAYLOAD);
 
 	segment->ip.source = is_data ? SENTINEL_DRIVE_CLIENT : SENTINEL_DRIVE_SERVER;
 	segment->ip.target = is_data ? SENTINEL_DRIVE_SERVER : SENTINEL_DRIVE_CLIENT;
@@ -45,8 +49,9 @@ static __always_inline void write_segment(struct segment *segment, __u64 packets
 	segment->tcp.target = is_data ? SENTINEL_BE16(SENTINEL_DRIVE_PORT) : port;
 	segment->tcp.sequence = is_data ? SENTINEL_BE32(sequence) : 0;
 	segment->tcp.acknowledgement = is_data ? 0 : SENTINEL_BE32(sequence);
-	segment->timestamps.value = ticks;
-	segment->timestamps.echo = ticks;
+	segment->timestamps.value =
+		SENTINEL_BE32((__u32)(state->packets >> SENTINEL_DRIVE_TICK_SHIFT));
+	segment->timestamps.echo = SENTINEL_BE32((__u32)(seen >> SENTINEL_DRIVE_TICK_SHIFT));
 }
 
 int drive_flows(struct xdp_md *ctx)
@@ -60,7 +65,7 @@ int drive_flows(struct xdp_md *ctx)
 	/* Knuth's linear congruential generator (MMIX); its upper bits are the good ones. */
 	state->random = state->random * 6364136223846793005ULL + 1442695040888963407ULL;
 	state->packets += 1;
-	write_segment(segment, state->packets, ((state->random >> 32) * state->flows) >> 32,
+	write_segment(segment, state, ((state->random >> 32) * state->flows) >> 32,
 		      (state->random >> 24 & 3) != 0);
 	drive_target.call(ctx, 0);
 	return XDP_ABORTED;
