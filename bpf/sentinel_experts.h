@@ -216,17 +216,31 @@ static __always_inline void sentinel_begin(struct sentinel_predict *s, __u32 byt
 	s->lms_weight[0] = 1 << SENTINEL_LMS_SHIFT;
 }
 
+static __always_inline void sentinel_network_inputs(const struct sentinel_predict *s,
+						    __u32 input[SENTINEL_NETWORK_INPUTS])
+{
+	int i;
+
+	SENTINEL_UNROLL
+	for (i = 0; i < SENTINEL_PREDICT_LAGS; i++)
+		input[i] = s->history[i];
+	input[SENTINEL_PREDICT_LAGS] = s->fast_mean;
+	input[SENTINEL_PREDICT_LAGS + 1] = s->slow_mean;
+	input[SENTINEL_PREDICT_LAGS + 2] = sentinel_holt_bytes(s);
+	input[SENTINEL_PREDICT_LAGS + 3] = s->lms_bytes;
+}
+
 static __always_inline void sentinel_network_predict(struct sentinel_predict *s,
 						     const struct sentinel_model *model)
 {
-	__u32 input[SENTINEL_NETWORK_INPUTS] = {
-		s->history[0], s->history[1], s->history[2], s->history[3],
-		s->fast_mean, s->slow_mean, sentinel_holt_bytes(s), s->lms_bytes,
-	};
+	__u32 input[SENTINEL_NETWORK_INPUTS];
 
-	s->network_bytes = s->history[0];
-	if (model && model->version)
-		s->network_bytes = sentinel_network(model, input);
+	if (!model || !model->version) {
+		s->network_bytes = s->history[0];
+		return;
+	}
+	sentinel_network_inputs(s, input);
+	s->network_bytes = sentinel_network(model, input);
 }
 
 /* The leader for the next interval, and what it predicts. */
@@ -282,7 +296,16 @@ static __always_inline void sentinel_close(struct sentinel_predict *s,
 	sentinel_choose(s);
 }
 
-/* Close `count` >= 1 intervals: one of `bytes`, the others empty. */
+/* `count` empty intervals of a flow that was silent for SENTINEL_PREDICT_AWAKE_EMPTY before. */
+static __always_inline void sentinel_sleep(struct sentinel_predict *s, __u64 count)
+{
+	s->intervals += (__u32)count;
+	s->asleep = 1;
+	s->predicted_bytes = 0;
+	s->burst_class = SENTINEL_BURST_STEADY;
+}
+
+/* Close `count` >= 1 intervals: one of `bytes` > 0, the others empty. */
 static __always_inline void sentinel_close_all(struct sentinel_predict *s,
 					       const struct sentinel_model *model, __u32 bytes,
 					       __u64 count)
@@ -291,15 +314,12 @@ static __always_inline void sentinel_close_all(struct sentinel_predict *s,
 
 	SENTINEL_KEEP_LOOP
 	for (i = 0; i <= SENTINEL_PREDICT_AWAKE_EMPTY; i++) {
-		SENTINEL_BARRIER();
 		if (i >= count)
 			return;
+		SENTINEL_BARRIER();
 		sentinel_close(s, model, i ? 0 : bytes);
 	}
-	s->intervals += (__u32)(count - i);
-	s->asleep = 1;
-	s->predicted_bytes = 0;
-	s->burst_class = SENTINEL_BURST_STEADY;
+	sentinel_sleep(s, count - i);
 }
 
 #endif

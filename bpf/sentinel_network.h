@@ -20,6 +20,9 @@
 
 #define SENTINEL_NETWORK_ROUND (1LL << (SENTINEL_NETWORK_OUTPUT_SHIFT - 1))
 
+/* One product after the other: bcc's compiler would make vectors of them, and spill those. */
+#define SENTINEL_ONE_BY_ONE(value) __asm__ volatile("" : "+r"(value))
+
 static __always_inline __u32 sentinel_saturate_bytes(__s64 value)
 {
 	if (value < 0)
@@ -36,8 +39,10 @@ static __always_inline __s64 sentinel_hidden(const struct sentinel_model *model,
 	int i;
 
 	SENTINEL_UNROLL
-	for (i = 0; i < SENTINEL_NETWORK_INPUTS; i++)
+	for (i = 0; i < SENTINEL_NETWORK_INPUTS; i++) {
 		sum += (__u64)model->hidden_weight[unit][i] * input[i];
+		SENTINEL_ONE_BY_ONE(sum);
+	}
 	value = (__s64)(sum - zero);
 	if (value < 0)
 		return 0;
@@ -56,6 +61,7 @@ static __always_inline __u32 sentinel_network(const struct sentinel_model *model
 	for (i = 0; i < SENTINEL_NETWORK_INPUTS; i++) {
 		zero += (__u64)input[i] * SENTINEL_NETWORK_WEIGHT_ZERO;
 		output += (__s64)model->direct_weight[i] * (__s64)input[i];
+		SENTINEL_ONE_BY_ONE(output);
 	}
 	SENTINEL_UNROLL
 	for (i = 0; i < SENTINEL_NETWORK_HIDDEN; i++) {

@@ -47,7 +47,9 @@
 static __always_inline const struct sentinel_model *
 sentinel_active_model(const struct sentinel_models *models)
 {
-	return models ? &models->slot[models->active & 1] : 0;
+	if (!models)
+		return 0;
+	return models->active ? &models->slot[1] : &models->slot[0];
 }
 
 static __always_inline __u32 sentinel_interval_shift(const struct sentinel_model *model)
