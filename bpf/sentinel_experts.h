@@ -15,11 +15,13 @@
  *   last value (w = 1, 0, 0, 0).
  * - The network (sentinel_network.h). Trained for the absolute error, it predicts the median.
  *
- * Each expert's absolute error is averaged with exponential discount, 1/16 an interval. The
+ * Each expert's absolute error is averaged with exponential discount, 1/32 an interval. The
  * expert with the least discounted error leads: follow the leader with discounted losses, the
  * limit of the discounted Hedge (Freund and Schapire 1997) at a high learning rate, which needs
  * no exponential function. A challenger leads once it is better by 1/16: without a margin,
- * experts that are equally good take turns, and each turn costs.
+ * experts that are equally good take turns, and each turn costs. While the bank as a whole has
+ * done worse than last value by more than 1/32, last value leads: this bounds what the choice can
+ * lose on flows that change faster than errors can be averaged.
  *
  * Why absolute error: MASE (Hyndman and Koehler 2006) is the mean absolute error over that of last
  * value. What minimises it is the median of what may come, which is zero for rare bursts.
@@ -41,8 +43,9 @@
 #define SENTINEL_LMS_SHIFT 12
 #define SENTINEL_LMS_STEP 16
 #define SENTINEL_LMS_WEIGHT_MAX 8192
-#define SENTINEL_ERROR_SHIFT 4
+#define SENTINEL_ERROR_SHIFT 5
 #define SENTINEL_MARGIN_SHIFT 4
+#define SENTINEL_GUARD_SHIFT 5
 #define SENTINEL_SUM_MAX 0x7fffffffU
 
 static __always_inline __u32 sentinel_distance(__u32 a, __u32 b)
@@ -265,7 +268,11 @@ static __always_inline void sentinel_choose(struct sentinel_predict *s)
 			best = i;
 		}
 	}
-	if (least + (least >> SENTINEL_MARGIN_SHIFT) < current) {
+	if (s->leader_error_sum > s->error_sum[0] + (s->error_sum[0] >> SENTINEL_GUARD_SHIFT)) {
+		s->leader = SENTINEL_EXPERT_LAST;
+		current = s->recent_error[0];
+		kept = s->history[0];
+	} else if (least + (least >> SENTINEL_MARGIN_SHIFT) < current) {
 		s->leader = best;
 		current = least;
 		kept = bytes;

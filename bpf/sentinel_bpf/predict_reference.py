@@ -23,8 +23,9 @@ HOLT_DAMP_SHIFT = 3
 LMS_SHIFT = 12
 LMS_STEP = 16
 LMS_WEIGHT_MAX = 8192
-ERROR_SHIFT = 4
+ERROR_SHIFT = 5
 MARGIN_SHIFT = 4
+GUARD_SHIFT = 5
 SUM_MAX = 0x7FFFFFFF
 SIZE_MAX = 0xFFFF
 GAP_MEAN_SHIFT = 3
@@ -292,7 +293,10 @@ class PredictState:
         predicted = self.expert_bytes
         best = min(range(len(Expert)), key=lambda index: self.recent_error[index])
         least = self.recent_error[best]
-        if least + (least >> MARGIN_SHIFT) < self.recent_error[self.leader]:
+        allowed = self.error_sum[0] + (self.error_sum[0] >> GUARD_SHIFT)
+        if self.leader_error_sum > allowed:
+            self.leader = Expert.LAST
+        elif least + (least >> MARGIN_SHIFT) < self.recent_error[self.leader]:
             self.leader = best
         self.predicted_bytes = predicted[self.leader]
         expected = saturate(self.predicted_bytes + self.recent_error[self.leader])
