@@ -6,8 +6,9 @@ Read with Scapy, which is a development dependency: nothing that runs needs it.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Protocol, cast
 
 import numpy as np
 
@@ -17,24 +18,50 @@ from sentinel_bpf.training.traffic import Packets
 Key = tuple[str, str, int, int, int]
 
 
-def _frames(path: Path) -> Iterator[tuple[int, int, Any]]:
+class _Layer(Protocol):
+    """What is read of Scapy's IP, IPv6, TCP and UDP."""
+
+    src: str
+    dst: str
+    version: int
+    proto: int
+    nh: int
+    sport: int
+    dport: int
+
+
+class _Frame(Protocol):
+    """What is used of a frame that Scapy dissected."""
+
+    time: Decimal
+    wirelen: int | None
+
+    def getlayer(self, name: str) -> _Layer | None: ...
+
+    def __len__(self) -> int: ...
+
+
+def _frames(path: Path) -> Iterator[tuple[int, int, _Frame]]:
     """(time in ns, original length, dissected frame) of each frame."""
     try:
         from scapy.error import Scapy_Exception
         from scapy.layers import inet, inet6, l2  # noqa: F401  (they register their protocols)
         from scapy.utils import PcapReader
     except ImportError as error:
-        raise BpfUnavailableError("reading captures needs the Python package scapy",
-                                  cure="pip install 'sentinel-sim[dev]' or pip install scapy") from error
+        raise BpfUnavailableError(
+            "reading captures needs the Python package scapy",
+            cure="pip install 'sentinel-sim[dev]' or pip install scapy",
+        ) from error
     try:
         with PcapReader(str(path)) as reader:
-            for frame in reader:
+            for packet in reader:
+                frame = cast(_Frame, packet)
                 yield int(frame.time * 1_000_000_000), int(frame.wirelen or len(frame)), frame
     except (OSError, Scapy_Exception) as error:
         raise BpfError(f"{path}: not readable as a capture: {error}") from error
 
 
-def _key(frame: Any) -> Key | None:
+def _key(frame: _Frame) -> Key | None:
     """Source, target, protocol and ports; None for what is not IP."""
     ip = frame.getlayer("IP") or frame.getlayer("IPv6")
     if ip is None:

@@ -59,7 +59,7 @@ class Weights:
         return cls(hidden, output, direct)
 
 
-def _loss(weights: Weights, samples: Samples, *, fixed_hidden: bool) -> tuple[float, Floats]:
+def loss(weights: Weights, samples: Samples, *, fixed_hidden: bool) -> tuple[float, Floats]:
     """Mean smoothed MASE, and its gradient."""
     raw = samples.inputs @ weights.hidden.T
     units = np.maximum(raw, 0)
@@ -77,11 +77,16 @@ def _loss(weights: Weights, samples: Samples, *, fixed_hidden: bool) -> tuple[fl
 
 def _minimise(start: Weights, samples: Samples, iterations: int, *, fixed_hidden: bool) -> Weights:
     def objective(values: Floats) -> tuple[float, Floats]:
-        return _loss(Weights.unflat(values), samples, fixed_hidden=fixed_hidden)
+        return loss(Weights.unflat(values), samples, fixed_hidden=fixed_hidden)
 
     call: Callable[[Floats], tuple[float, Floats]] = objective
-    found = minimize(call, start.flat(), jac=True, method="L-BFGS-B",
-                     options={"maxiter": iterations, "maxfun": 2 * iterations})
+    found = minimize(
+        call,
+        start.flat(),
+        jac=True,
+        method="L-BFGS-B",
+        options={"maxiter": iterations, "maxfun": 2 * iterations},
+    )
     return Weights.unflat(np.asarray(found.x))
 
 
@@ -102,8 +107,9 @@ def quantise(weights: Weights, samples: Samples, interval_shift: int) -> Network
     """The network in integers; the output's weights are fitted again to the rounded units."""
     peak = np.maximum(np.abs(weights.hidden).max(axis=1), 1e-9)
     whole = np.rint(weights.hidden / peak[:, None] * 127).astype(int)
-    rounded = Weights(whole / 2**abi.NETWORK_HIDDEN_SHIFT, weights.output * peak / HIDDEN_MAX,
-                      weights.direct)
+    rounded = Weights(
+        whole / 2**abi.NETWORK_HIDDEN_SHIFT, weights.output * peak / HIDDEN_MAX, weights.direct
+    )
     refined = _minimise(rounded, samples, 200, fixed_hidden=True)
     output, direct = (_whole(part) for part in (refined.output, refined.direct))
     return Network(tuple(tuple(row) for row in whole.tolist()), output, direct, interval_shift)

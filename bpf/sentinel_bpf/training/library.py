@@ -40,12 +40,14 @@ def compile_library(folder: Path, extra: Sequence[str] = ()) -> Path:
     """Build the shared library in `folder`. Raises BpfUnavailableError without a C compiler."""
     compiler = shutil.which("cc")
     if compiler is None:
-        raise BpfUnavailableError("no C compiler to build the predictor with",
-                                  cure="apt-get install -y gcc libc6-dev")
+        raise BpfUnavailableError(
+            "no C compiler to build the predictor with", cure="apt-get install -y gcc libc6-dev"
+        )
     target = folder / "libpredict.so"
     words = [compiler, "-O2", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC", *extra]
-    done = subprocess.run([*words, "-o", str(target), str(SOURCE)],
-                          capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [*words, "-o", str(target), str(SOURCE)], capture_output=True, text=True, check=False
+    )
     if done.returncode:
         raise BpfError(f"{SOURCE.name}: {compiler} refused it: {done.stderr.strip()}")
     return target
@@ -66,15 +68,20 @@ def _model_pointer(model: abi.Model | None) -> object:
     return None if model is None else ctypes.byref(model)
 
 
-def run_packets(packets: Packets, model: abi.Model | None,
-                state: abi.Predict | None = None) -> abi.Predict:
+def run_packets(
+    packets: Packets, model: abi.Model | None, state: abi.Predict | None = None
+) -> abi.Predict:
     """The state after all packets of a flow; goes on from `state`, in place, if given."""
     state = abi.Predict() if state is None else state
     times = np.ascontiguousarray(packets.times_ns, np.uint64)
     sizes = np.ascontiguousarray(packets.sizes, np.uint32)
     _library().predict_packets(
-        ctypes.byref(state), _model_pointer(model), times.ctypes.data_as(ctypes.c_void_p),
-        sizes.ctypes.data_as(ctypes.c_void_p), ctypes.c_uint64(len(times)))
+        ctypes.byref(state),
+        _model_pointer(model),
+        times.ctypes.data_as(ctypes.c_void_p),
+        sizes.ctypes.data_as(ctypes.c_void_p),
+        ctypes.c_uint64(len(times)),
+    )
     return state
 
 
@@ -87,9 +94,13 @@ def run_intervals(series: Intervals, model: abi.Model | None) -> Trace:
     predicted = np.empty((len(data), PREDICTORS), np.uint32)
     inputs = np.empty((len(data), abi.NETWORK_INPUTS), np.uint32)
     _library().predict_intervals(
-        ctypes.byref(state), _model_pointer(model), data.ctypes.data_as(ctypes.c_void_p),
-        ctypes.c_uint64(len(data)), predicted.ctypes.data_as(ctypes.c_void_p),
-        inputs.ctypes.data_as(ctypes.c_void_p))
+        ctypes.byref(state),
+        _model_pointer(model),
+        data.ctypes.data_as(ctypes.c_void_p),
+        ctypes.c_uint64(len(data)),
+        predicted.ctypes.data_as(ctypes.c_void_p),
+        inputs.ctypes.data_as(ctypes.c_void_p),
+    )
     return Trace(predicted.astype(np.int64), inputs.astype(np.int64), state)
 
 

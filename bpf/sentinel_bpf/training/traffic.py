@@ -47,7 +47,9 @@ def _burst(start_s: float, count: int, rate_pps: float) -> npt.NDArray[np.float6
     return start_s + np.arange(count) / rate_pps
 
 
-def _finish(times_s: npt.NDArray[np.float64], sizes: npt.NDArray[np.float64]) -> tuple[Times, Sizes]:
+def _finish(
+    times_s: npt.NDArray[np.float64], sizes: npt.NDArray[np.float64]
+) -> tuple[Times, Sizes]:
     order = np.argsort(times_s, kind="stable")[:PACKETS_MAX]
     times_ns = np.asarray(times_s[order] * SECOND_NS, np.int64)
     return times_ns, np.clip(sizes[order], 54, 65535).astype(np.int64)
@@ -69,6 +71,14 @@ def cbr(rng: Generator) -> tuple[Times, Sizes]:
     jitter = rng.choice([0.0, 0.01, 0.05])
     times = (np.arange(count) + rng.normal(0, jitter, count)) / rate_pps
     return _full(times - times.min(), float(rng.integers(80, 1514)))
+
+
+def cbr_exact(rng: Generator) -> tuple[Times, Sizes]:
+    """Constant bit rate whose gap divides the interval: last value is exact."""
+    gap_ns = 1 << int(rng.integers(16, 25))
+    count = min(PACKETS_MAX, int(rng.uniform(10, 60) * SECOND_NS / gap_ns))
+    size = int(rng.integers(80, 1514))
+    return np.arange(count, dtype=np.int64) * gap_ns, np.full(count, size, np.int64)
 
 
 def poisson(rng: Generator) -> tuple[Times, Sizes]:
@@ -178,6 +188,7 @@ def request_response(rng: Generator) -> tuple[Times, Sizes]:
 
 KINDS: dict[str, Callable[[Generator], tuple[Times, Sizes]]] = {
     "cbr": cbr,
+    "cbr-exact": cbr_exact,
     "poisson": poisson,
     "pareto-on-off": pareto_on_off,
     "video-frames": video,

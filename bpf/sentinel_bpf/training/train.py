@@ -31,20 +31,29 @@ def code_commit() -> str:
     """
     words = ["git", "-C", str(BPF_FOLDER)]
     try:
-        log = subprocess.run([*words, "log", "-1", "--format=%H", "--", ".",
-                              ":!sentinel_bpf/predict_weights.json"],
-                             capture_output=True, text=True, check=True)
-        status = subprocess.run([*words, "status", "--porcelain", "--", ".",
-                                 ":!sentinel_bpf/predict_weights.json"],
-                                capture_output=True, text=True, check=True)
+        log = subprocess.run(
+            [*words, "log", "-1", "--format=%H", "--", ".", ":!sentinel_bpf/predict_weights.json"],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        status = subprocess.run(
+            [*words, "status", "--porcelain", "--", ".", ":!sentinel_bpf/predict_weights.json"],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
     except (OSError, subprocess.CalledProcessError) as error:
-        raise BpfError(f"{BPF_FOLDER}: not a git checkout; weights say which commit made "
-                       f"them: git clone the repository and run `make train` in it") from error
+        raise BpfError(
+            f"{BPF_FOLDER}: not a git checkout; weights say which commit made "
+            f"them: git clone the repository and run `make train` in it"
+        ) from error
     return log.stdout.strip() + ("-dirty" if status.stdout.strip() else "")
 
 
-def train(*, seed: int, flows: int, starts: int, iterations: int,
-          shift: int = abi.SHIFT_DEFAULT) -> tuple[Network, dict[str, Any]]:
+def train(
+    *, seed: int, flows: int, starts: int, iterations: int, shift: int = abi.SHIFT_DEFAULT
+) -> tuple[Network, dict[str, Any]]:
     """The best network of several random starts, and how it was found."""
     samples = collect("train", seed=seed, flows=flows, shift=shift)
     validation = collect("validate", seed=seed, flows=max(1, flows // 2), shift=shift)
@@ -75,8 +84,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--flows", type=int, default=80, help="of each kind")
     parser.add_argument("--starts", type=int, default=3, help="random starting points")
     parser.add_argument("--iterations", type=int, default=300, help="of L-BFGS for each start")
-    parser.add_argument("--interval-shift", type=int, default=abi.SHIFT_DEFAULT,
-                        help="an interval lasts 2^shift ns")
+    parser.add_argument(
+        "--interval-shift", type=int, default=abi.SHIFT_DEFAULT, help="an interval lasts 2^shift ns"
+    )
     parser.add_argument("--version", type=int, help="default: that of the file before, plus one")
     parser.add_argument("--out", type=Path, default=SHIPPED)
     options = parser.parse_args(arguments)
@@ -85,8 +95,13 @@ def main(arguments: list[str] | None = None) -> int:
         version = options.version
         if version is None:
             version = load(options.out).version + 1 if options.out.exists() else 1
-        network, provenance = train(seed=options.seed, flows=options.flows, starts=options.starts,
-                                    iterations=options.iterations, shift=options.interval_shift)
+        network, provenance = train(
+            seed=options.seed,
+            flows=options.flows,
+            starts=options.starts,
+            iterations=options.iterations,
+            shift=options.interval_shift,
+        )
         model = TrainedModel(network, version, provenance | {"commit": commit})
         options.out.write_text(model.to_json() + "\n", encoding="utf-8")
     except BpfError as error:
