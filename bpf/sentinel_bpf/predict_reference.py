@@ -23,9 +23,10 @@ HOLT_DAMP_SHIFT = 3
 LMS_SHIFT = 12
 LMS_STEP = 16
 LMS_WEIGHT_MAX = 8192
-ERROR_SHIFT = 5
+ERROR_SHIFT = 6
 MARGIN_SHIFT = 4
 GUARD_SHIFT = 5
+TRUST_SHIFT = 3
 SUM_MAX = 0x7FFFFFFF
 SIZE_MAX = 0xFFFF
 GAP_MEAN_SHIFT = 3
@@ -291,11 +292,12 @@ class PredictState:
 
     def _choose(self) -> None:
         predicted = self.expert_bytes
+        last, network = self.error_sum[Expert.LAST], self.error_sum[Expert.NETWORK]
         best = min(range(len(Expert)), key=lambda index: self.recent_error[index])
         least = self.recent_error[best]
-        allowed = self.error_sum[0] + (self.error_sum[0] >> GUARD_SHIFT)
-        if self.leader_error_sum > allowed:
-            self.leader = Expert.LAST
+        if self.leader_error_sum > last + (last >> GUARD_SHIFT):
+            trusted = network + (network >> TRUST_SHIFT) < last
+            self.leader = Expert.NETWORK if trusted else Expert.LAST
         elif least + (least >> MARGIN_SHIFT) < self.recent_error[self.leader]:
             self.leader = best
         self.predicted_bytes = predicted[self.leader]
