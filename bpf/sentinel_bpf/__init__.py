@@ -8,6 +8,8 @@
     wire       seeded loss and independent stamps of a wire (wire.c)
     loss       the loss pattern in Python
     reference  the flow arithmetic in Python, bit for bit
+    predict_abi, predict_reference   the predictor's state and arithmetic (sentinel_predict.h)
+    training   how the predictor's network is trained, judged and loaded (no part of what runs)
     test_run   BPF_PROG_TEST_RUN, with frames made by `frames`
     abi        ctypes mirror of the C headers
     syscalls   bpf(2), with its structures in `uapi`

@@ -146,6 +146,7 @@ class PredictState:
         elapsed_ns = (now_ns - self.interval_start_ns) & MASK64
         if elapsed_ns >= 2**63 or elapsed_ns < self.last_offset_ns:
             elapsed_ns = self.last_offset_ns
+        now_ns = (self.interval_start_ns + elapsed_ns) & MASK64
         self._observe_packet(elapsed_ns - self.last_offset_ns, size, now_ns)
         total = self.interval_bytes
         shift = network.interval_shift if network else abi.SHIFT_DEFAULT

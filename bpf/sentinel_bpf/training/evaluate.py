@@ -186,8 +186,46 @@ def verdict(name: str, summary: Summary) -> str:
     )
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """The command line; returns 0, 1 on an error, 5 if --require and a target is missed."""
+@dataclass(frozen=True)
+class Report:
+    """Everything the command prints."""
+
+    interval_shift: int
+    model_version: int
+    traces: list[Figures]
+    summary: dict[str, Summary]
+    """By group: generated, captures, all."""
+
+    def text(self) -> str:
+        """For people; `--json` has the same."""
+        head = f"interval 2^{self.interval_shift} ns, model version {self.model_version}"
+        verdicts = [verdict(name, summary) for name, summary in self.summary.items()]
+        return "\n".join([head, table(self.traces), "", *verdicts])
+
+
+def evaluate(options: argparse.Namespace) -> Report:
+    """Do what the command line asks for. Raises BpfError."""
+    trained = weights.load(options.weights)
+    shift = options.interval_shift or trained.network.interval_shift
+    model = weights.to_model(replace(trained.network, interval_shift=shift), trained.version)
+    groups = {}
+    if options.flows:
+        groups["generated"] = generated(model, seed=options.seed, flows=options.flows)
+    if options.captures:
+        groups["captures"] = [
+            figures(path.stem, read_flows(path), model, pooled=True) for path in options.captures
+        ]
+    everything = [trace for group in groups.values() for trace in group]
+    judged = groups | {"all": everything} if len(groups) != 1 else groups
+    return Report(
+        interval_shift=shift,
+        model_version=trained.version,
+        traces=everything,
+        summary={name: summarise(group) for name, group in judged.items()},
+    )
+
+
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m sentinel_bpf.training.evaluate")
     parser.add_argument("captures", nargs="*", type=Path, help="pcap or pcapng files")
     parser.add_argument("--weights", type=Path, default=weights.SHIPPED)
@@ -196,45 +234,21 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--interval-shift", type=int, help="instead of the weights' own")
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--require", action="store_true", help="exit 5 if a target is missed")
-    options = parser.parse_args(arguments)
+    return parser
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command line; returns 0, 1 on an error, 5 if --require and a target is missed."""
+    options = _parser().parse_args(arguments)
     try:
-        trained = weights.load(options.weights)
-        shift = options.interval_shift or trained.network.interval_shift
-        network = replace(trained.network, interval_shift=shift)
-        model = weights.to_model(network, trained.version)
-        groups = {}
-        if options.flows:
-            groups["generated"] = generated(model, seed=options.seed, flows=options.flows)
-        if options.captures:
-            groups["captures"] = [
-                figures(path.stem, read_flows(path), model, pooled=True)
-                for path in options.captures
-            ]
-        everything = [trace for group in groups.values() for trace in group]
-        summaries = {name: summarise(group) for name, group in groups.items()}
-        summaries["all"] = summarise(everything)
+        report = evaluate(options)
     except BpfError as error:
         sys.stderr.write(f"{error}\n")
         return 1
-    if options.json:
-        sys.stdout.write(
-            json.dumps(
-                {
-                    "interval_shift": shift,
-                    "model_version": trained.version,
-                    "traces": [asdict(trace) for trace in everything],
-                    "summary": {name: asdict(summary) for name, summary in summaries.items()},
-                },
-                indent=1,
-            )
-            + "\n"
-        )
-    else:
-        sys.stdout.write(f"interval 2^{shift} ns, model version {trained.version}\n")
-        sys.stdout.write(table(everything) + "\n\n")
-        for name, summary in summaries.items():
-            sys.stdout.write(verdict(name, summary) + "\n")
-    return 5 if options.require and not summaries["all"].met else 0
+    sys.stdout.write(json.dumps(asdict(report), indent=1) if options.json else report.text())
+    sys.stdout.write("\n")
+    missed = not all(summary.met for summary in report.summary.values())
+    return 5 if options.require and missed else 0
 
 
 if __name__ == "__main__":
