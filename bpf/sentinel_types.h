@@ -49,6 +49,17 @@ typedef __u32 __wsum;
 /* Between stages: what the next one needs is loaded again, not kept on BPF's 512 bytes of stack. */
 #define SENTINEL_BARRIER() __asm__ volatile("" ::: "memory")
 
+/*
+ * A pointer whose making the compiler forgets: fields are then constant offsets from it. Otherwise
+ * it computes the address of each field early, and the stack is full of them.
+ */
+#define SENTINEL_OPAQUE(pointer)                                                                   \
+	({                                                                                         \
+		__typeof__(pointer) opaque_ = (pointer);                                           \
+		__asm__ volatile("" : "+r"(opaque_));                                              \
+		opaque_;                                                                           \
+	})
+
 #if __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
 #error "sentinel is built and tested for little-endian hosts only (x86-64, arm64)"
 #endif
