@@ -17,7 +17,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from sentinel_bpf import test_run
+from sentinel_bpf import model, test_run
 from sentinel_bpf.cost import cost_above, flow_lanes, interleave, one_frame_lane
 from sentinel_bpf.errors import BpfError
 from sentinel_bpf.loader import CompiledSource, ProgramSet, compile_drive, compile_flow_math
@@ -46,7 +46,10 @@ def _load(stack: ExitStack) -> tuple[CompiledSource, dict[str, int]]:
         programs[name] = bare.prog_fd("drive_bare")
     for name, flags in VARIANTS.items():
         source = stack.enter_context(compile_flow_math(flags))
-        programs[name] = _instance(stack, source).prog_fd(PROGRAM)
+        instance = _instance(stack, source)
+        if "without predict" != name != "count only":
+            model.install_shipped(instance.map_fd(model.MAP))
+        programs[name] = instance.prog_fd(PROGRAM)
     return drive, programs
 
 

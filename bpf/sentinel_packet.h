@@ -134,7 +134,7 @@ static __always_inline __u32 sentinel_parse_eth(const struct sentinel_cursor *cu
 		return 0;
 	ethertype = sentinel_host16(eth->ethertype);
 	ends->offset = sizeof(*eth);
-#pragma unroll
+	SENTINEL_UNROLL
 	for (int i = 0; i < SENTINEL_VLAN_TAGS_MAX; i++, vlan++) {
 		if (ethertype != SENTINEL_ETHERTYPE_VLAN && ethertype != SENTINEL_ETHERTYPE_QINQ)
 			break;

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from fractions import Fraction
 
 import pytest
 
@@ -358,7 +359,10 @@ def test_steady_traffic_gets_its_bdp(bench: Bench) -> None:
     up, _ = bench.halves()
     assert up.throughput_bps == up.throughput_window_bps == 100_000_000
     assert up.bdp_bytes == 100_000_000 // 8 * up.rtt_us // 1_000_000
-    assert up.optimal_buffer_size in (up.bdp_bytes * 6 // 5, up.bdp_bytes * 6 // 5 + 1)
+    [flow] = bench.reference.flows.values()
+    factor = Fraction(flow.directions[0].predict.pattern_factor_q16, 65536)
+    assert 1 <= factor <= Fraction(3, 2)
+    assert up.optimal_buffer_size == up.bdp_bytes * Fraction(6, 5) * factor
 
 
 @pytest.mark.parametrize(
