@@ -27,6 +27,7 @@ STAGES = ("GUARD", "RATE", "RTT", "PREDICT", "BDP")
 WITHOUT = {f"without {stage.lower()}": (f"-DSENTINEL_WITHOUT_{stage}",) for stage in STAGES}
 VARIANTS = {
     "fsu": (),
+    "without network": (),
     **WITHOUT,
     "count only": tuple(f"-DSENTINEL_WITHOUT_{stage}" for stage in STAGES),
 }
@@ -47,7 +48,7 @@ def _load(stack: ExitStack) -> tuple[CompiledSource, dict[str, int]]:
     for name, flags in VARIANTS.items():
         source = stack.enter_context(compile_flow_math(flags))
         instance = _instance(stack, source)
-        if "without predict" != name != "count only":
+        if name not in ("without network", "without predict", "count only"):
             model.install_shipped(instance.map_fd(model.MAP))
         programs[name] = instance.prog_fd(PROGRAM)
     return drive, programs

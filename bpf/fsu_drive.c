@@ -66,7 +66,7 @@ int drive_flows(struct xdp_md *ctx)
 	state->random = state->random * 6364136223846793005ULL + 1442695040888963407ULL;
 	state->packets += 1;
 	write_segment(segment, state, ((state->random >> 32) * state->flows) >> 32,
-		      (state->random >> 24 & 3) != 0);
+		      (state->packets & 3) != 0);
 	drive_target.call(ctx, 0);
 	return XDP_ABORTED;
 }

@@ -58,14 +58,18 @@ static __always_inline __u32 sentinel_interval_shift(const struct sentinel_model
 					 SENTINEL_PREDICT_SHIFT_DEFAULT;
 }
 
+/* Both limits by masks: see sentinel_sign(). */
 static __always_inline __u32 sentinel_median(__u32 median, __u32 value)
 {
-	__u32 limit = (median >> SENTINEL_MEDIAN_SHIFT) + 1;
-	__u32 away = sentinel_distance(median, value);
+	__s64 limit = (median >> SENTINEL_MEDIAN_SHIFT) + 1;
+	__s64 step = (__s64)value - (__s64)median;
+	__s64 below;
 
-	if (away > limit)
-		away = limit;
-	return value > median ? median + away : median - away;
+	below = sentinel_sign(step - limit);
+	step = limit + ((step - limit) & below);
+	below = sentinel_sign(step + limit);
+	step = step - ((step + limit) & below);
+	return (__u32)(median + step);
 }
 
 static __always_inline __u32 sentinel_predicted_gap_ns(const struct sentinel_predict *s)
