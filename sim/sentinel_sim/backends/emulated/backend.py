@@ -76,7 +76,7 @@ class EmulatedBackend:
         self._ownership = Ownership.create()
         self._layout = Layout.of(self._ownership.run_id, self._first)
         self._deployment = Deployment(self._layout, self._ownership, self._options.wire_backend)
-        self._parts = KernelParts(self._layout, self._sources)
+        self._parts = KernelParts(self._layout, self._sources, self._ownership)
         self._daemons = Daemons(
             self._layout,
             self._ownership,
@@ -102,14 +102,13 @@ class EmulatedBackend:
     async def _build(self) -> None:
         deployment = self._deployment
         deployment.build()
-        self._parts.load()
+        self._parts.load(len(self._first.flows))
         descriptors = {node: self._parts.flow_maps(node) for node in self._layout.nodes}
         try:
             await self._daemons.start(deployment.net, descriptors)
         finally:
-            for maps in descriptors.values():
-                for fd in maps:
-                    os.close(fd)
+            for fd in (fd for one in descriptors.values() for maps in one for fd in maps.descriptors):
+                os.close(fd)
         await self._calibrate()
 
     async def __aexit__(self, *exc: object) -> None:
