@@ -83,6 +83,7 @@ class EmulatedBackend:
             Path(self._ownership.directory) / "logs",
             self._deployment.env,
             self._deployment.cpus_of,
+            self._deployment.node_directory,
         )
         self._processors: Processors | None = None
         self._open = True

@@ -13,6 +13,7 @@ from typing import IO, NamedTuple
 
 from sentinel_node.daemon.client import NodeClient
 from sentinel_node.errors import NodeUnavailableError
+from sentinel_sim.backends.emulated.confinement import DAEMON_PRIVILEGES
 from sentinel_sim.backends.emulated.layout import Layout
 from sentinel_sim.backends.emulated.net import MininetNetwork
 from sentinel_sim.errors import EmulationError
@@ -65,18 +66,19 @@ class Daemons:
     env: Mapping[str, str]
     cpus_of: Callable[[str], set[int]]
     """On which CPUs a node's daemon may run."""
+    directory_of: Callable[[str], Path]
+    """The node's own directory, the only one of the run that its processes see."""
     clients: dict[str, NodeClient] = field(default_factory=dict)
     processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
     _logs: list[IO[bytes]] = field(default_factory=list)
 
     def _start(self, net: MininetNetwork, node: str, flow_maps: Sequence[FlowMaps]) -> Path:
-        socket = Path(self.ownership.directory) / f"{node}.sock"
-        self.ownership.record_file(socket)
+        socket = self.directory_of(node) / "control.sock"
         log = (self.log_directory / f"{node}.log").open("ab")
         self._logs.append(log)
         process = net.popen(
             self.layout.namespace(node),
-            daemon_arguments(self.layout, node, socket, flow_maps),
+            (*DAEMON_PRIVILEGES, *daemon_arguments(self.layout, node, socket, flow_maps)),
             env=self.env,
             output=log,
             pass_fds=[fd for maps in flow_maps for fd in maps.descriptors],

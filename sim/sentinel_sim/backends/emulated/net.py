@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import IO, Any
 
+from sentinel_sim.backends.emulated.confinement import OWN_USER_NAMESPACE
 from sentinel_sim.errors import EmulationError, MissingCapabilityError
 
 
@@ -21,6 +22,19 @@ class LinkEnd:
     node: str
     interface: str
     mac: str
+
+
+def _confined(node_class: type[Any]) -> type[Any]:
+    """Mininet's node, its shell started in a user namespace of its own."""
+
+    class ConfinedNode(node_class):  # type: ignore[misc]  # mininet has no types
+        def _popen(self, cmd: list[str], **params: Any) -> subprocess.Popen[bytes]:  # noqa: ANN401
+            # The shell is the first process of a node; the others enter its namespaces.
+            words = [*OWN_USER_NAMESPACE, *cmd] if self.shell is None else cmd
+            process: subprocess.Popen[bytes] = super()._popen(words, **params)
+            return process
+
+    return ConfinedNode
 
 
 class MininetNetwork:
@@ -38,11 +52,16 @@ class MininetNetwork:
         Mininet.inited = True  # or it would set host-wide limits (mininet/util.py: fixLimits)
         self._net: Any = Mininet(topo=None, build=False, controller=None)
         self._node_class = Node
+        self._confined_class = _confined(Node)
         self._nodes: dict[str, Any] = {}
 
-    def add_node(self, name: str) -> int:
-        """Make a node in a network namespace of its own. Returns the pid that holds it."""
-        node = self._net.addHost(name, cls=self._node_class, ip=None, inNamespace=True)
+    def add_node(self, name: str, *, confined: bool = False) -> int:
+        """Make a node in a network namespace of its own. Returns the pid that holds it.
+
+        `confined`: the namespace belongs to a user namespace of its own (see confinement.py).
+        """
+        kind = self._confined_class if confined else self._node_class
+        node = self._net.addHost(name, cls=kind, ip=None, inNamespace=True)
         self._nodes[name] = node
         return int(node.pid)
 
