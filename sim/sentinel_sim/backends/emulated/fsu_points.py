@@ -23,6 +23,7 @@ from pathlib import Path
 
 from sentinel_bpf import abi, bpffs, unit
 from sentinel_bpf.bpffs import PinDirectory
+from sentinel_bpf.heartbeat import Heart
 from sentinel_bpf.loader import CompiledSource, ProgramSet, ProgramStats
 from sentinel_bpf.maps import reopen_readonly
 from sentinel_bpf.unit import UnitEnd, UnitRecord
@@ -33,6 +34,9 @@ from sentinel_sim.wire.names import NAMESPACE_DIRECTORY
 from sentinel_sim.wire.wire import SIDES
 
 INNER, OUTER = "inner", "outer"
+FLOWS6_MAX = 256
+SHARED_MAPS = ("fsu_heartbeat", "fsu_config", "fsu_new_flow")
+"""One for all FSUs of a run: one beat, one setting, one empty flow that nobody writes."""
 RECORDS = "fsu"
 """Directory of the records, in the run's own."""
 
@@ -83,6 +87,8 @@ class FsuPoints:
     def __init__(self, layout: Layout, ownership: Ownership) -> None:
         self._points = tuple(points_of(layout))
         self._ownership = ownership
+        self._common: ProgramSet | None = None
+        self._heart: Heart | None = None
         self._programs: dict[str, ProgramSet] = {}
         self._pins: dict[str, PinDirectory] = {}
         self.attached = False
@@ -93,13 +99,16 @@ class FsuPoints:
         The verifier takes most of the time, and runs on all CPUs at once.
         """
         root = make_pin_root(self._ownership)
-        sizes = {"flow_metrics_map": flows_max}
+        # IPv6 is off in the nodes; a map of its size would only cost memory.
+        sizes = {"flow_metrics_map": flows_max, "flow_metrics6": FLOWS6_MAX}
+        self._common = compiled.instantiate(max_entries=dict.fromkeys(sizes, 1))
+        shared = {name: self._common.map_fd(name) for name in SHARED_MAPS}
 
-        def instantiate(_point: FsuPoint) -> ProgramSet:
-            return compiled.instantiate(max_entries=sizes)
+        def instantiate() -> ProgramSet:
+            return compiled.instantiate(max_entries=sizes, share=shared)
 
         with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
-            loading = [pool.submit(instantiate, point) for point in self._points]
+            loading = [pool.submit(instantiate) for _ in self._points]
         # Every set that was loaded is kept before an error is raised: close() then finds it.
         errors = [future.exception() for future in loading]
         for point, future, error in zip(self._points, loading, errors, strict=True):
@@ -117,6 +126,8 @@ class FsuPoints:
         if self.attached:
             return
         self.attached = True
+        if self._common is not None:
+            self._heart = Heart(self._common.map_fd("fsu_heartbeat"))
         records = self._ownership.directory / RECORDS
         self._ownership.record_directory(records)
         now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
@@ -145,6 +156,9 @@ class FsuPoints:
         if not self.attached:
             return
         self.attached = False
+        if self._heart is not None:
+            self._heart.close()
+            self._heart = None
         for point in self._points:
             (self._ownership.directory / RECORDS / f"{point.unit}.json").unlink(missing_ok=True)
             for end, _, _ in point.interfaces:
@@ -169,11 +183,25 @@ class FsuPoints:
         loaded = next(iter(self._programs.values()), None)
         return None if loaded is None else loaded.stats()[0]
 
+    def heartbeat(self) -> dict[str, float] | None:
+        """How regularly we beat so far; None while detached."""
+        if self._heart is None:
+            return None
+        schedule = self._heart.schedule
+        return {
+            "interval_s": schedule.interval_ns / 1e9,
+            "timeout_s": schedule.timeout_ns / 1e9,
+            "gap_max_s": schedule.gap_max_ns / 1e9,
+            "lapses": schedule.lapses,
+        }
+
     def close(self) -> None:
         """Detach and unload. Harmless a second time."""
         with ExitStack() as stack:
             for programs in self._programs.values():
                 stack.callback(programs.close)
+            if self._common is not None:
+                stack.callback(self._common.close)
             for pins in self._pins.values():
                 stack.callback(pins.remove)
             stack.callback(self.detach)

@@ -19,7 +19,8 @@ from sentinel_sim.plan.model import RunSpec
 from sentinel_sim.wire.names import NAMESPACE_DIRECTORY, WireNames, other
 from sentinel_sim.wire.wire import SIDES
 
-FLOWS_MAX_DEFAULT = 16384
+FLOWS_MAX_DEFAULT = 4096
+"""Of each link end; 0.9 KB a flow, allocated at once."""
 FLOWS_HEADROOM = 4
 """An LRU map should hold four times the flows expected."""
 
@@ -156,6 +157,7 @@ class KernelParts:
             "verified_instructions": facts.verified_instructions,
             "translated_instructions": facts.translated_instructions,
             "jited_bytes": facts.jited_bytes,
+            "heartbeat": self._fsu.heartbeat(),
         }
 
     def close(self) -> None:

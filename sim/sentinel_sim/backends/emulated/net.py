@@ -37,11 +37,34 @@ def _confined(node_class: type[Any]) -> type[Any]:
     return ConfinedNode
 
 
+def _outside_link(link_class: type[Any]) -> type[Any]:
+    """Mininet's link, its veth pair made from outside: a confined node cannot reach its peer."""
+
+    class OutsideLink(link_class):  # type: ignore[misc]  # mininet has no types
+        @classmethod
+        def makeIntfPair(  # noqa: N802 - mininet calls it so
+            cls, name1: str, name2: str, mac1: str, mac2: str, node1: Any, node2: Any, **_: object  # noqa: ANN401
+        ) -> None:
+            ends = ((name1, mac1, node1), (name2, mac2, node2))
+            one, other = (
+                ("name", name, "netns", str(node.pid), "address", mac) for name, mac, node in ends
+            )
+            subprocess.run(
+                ("ip", "link", "add", *one, "type", "veth", "peer", *other),
+                check=True,
+                capture_output=True,
+                text=True,
+            )
+
+    return OutsideLink
+
+
 class MininetNetwork:
     """Nodes as network namespaces, links as veth pairs."""
 
     def __init__(self) -> None:
         try:
+            from mininet.link import Link
             from mininet.net import Mininet
             from mininet.node import Node
         except ImportError as error:
@@ -52,6 +75,7 @@ class MininetNetwork:
         Mininet.inited = True  # or it would set host-wide limits (mininet/util.py: fixLimits)
         self._net: Any = Mininet(topo=None, build=False, controller=None)
         self._node_class = Node
+        self._link_class = _outside_link(Link)
         self._confined_class = _confined(Node)
         self._nodes: dict[str, Any] = {}
 
@@ -71,13 +95,17 @@ class MininetNetwork:
             self._net.addLink(
                 self._nodes[end_a.node],
                 self._nodes[end_b.node],
+                cls=self._link_class,
                 intfName1=end_a.interface,
                 intfName2=end_b.interface,
                 addr1=end_a.mac,
                 addr2=end_b.mac,
             )
-        except Exception as error:
-            raise EmulationError(f"link {end_a.interface} -- {end_b.interface}: {error}") from error
+        except subprocess.CalledProcessError as error:
+            reason = str(error.stderr).strip()
+            raise EmulationError(
+                f"link {end_a.interface} -- {end_b.interface}: {reason}"
+            ) from error
 
     def popen(
         self,
