@@ -60,6 +60,16 @@ def _prediction(state: abi.Predict) -> Prediction:
     )
 
 
+def interval_shift_of(models: bytes) -> int:
+    """Predictions are for intervals of 2**shift ns; `models` is the value of fsu_models.
+
+    struct sentinel_models: u32 active, pad; slots of 104 bytes: u32 version, u8 interval_shift.
+    """
+    active = int.from_bytes(models[:4], "little") & 1
+    start = 8 + active * (len(models) - 8) // 2
+    return models[start + 4] or INTERVAL_SHIFT_DEFAULT
+
+
 def parse_entry(key: bytes, value: bytes) -> FlowEntry:
     """One entry of flow_metrics_map or flow_metrics6."""
     flow = abi.Flow.from_buffer_copy(value)

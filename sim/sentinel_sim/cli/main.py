@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from sentinel_sim.cli import fsu_verbs
 from sentinel_sim.cli import inspect as looking
 from sentinel_sim.cli import output
 from sentinel_sim.cli import run as running
@@ -43,6 +44,9 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
+
+
+app.add_typer(fsu_verbs.app, name="fsu")
 
 
 class Metric(StrEnum):

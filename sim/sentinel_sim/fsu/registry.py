@@ -14,12 +14,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from sentinel_bpf import abi, attach, bpffs, heartbeat, unit
+from sentinel_bpf import abi, attach, bpffs, heart, unit
 from sentinel_bpf.attach import XdpMode
 from sentinel_bpf.bpffs import PinDirectory
 from sentinel_bpf.errors import BpfError, BpfUnavailableError
 from sentinel_bpf.flow_map import read_counters
-from sentinel_bpf.heartbeat import HeartbeatReading
+from sentinel_bpf.heart import HeartbeatReading
 from sentinel_bpf.loader import CompiledSource, program_stats
 from sentinel_bpf.unit import EndReport, MapFacts, UnitRecord
 from sentinel_sim.errors import FsuUsageError
@@ -291,7 +291,7 @@ def read_status(record: UnitRecord) -> UnitStatus:
         with pins.opened("fsu_counters", read_only=True) as fd:
             counters = read_counters(fd)
         with pins.opened("fsu_heartbeat", read_only=True) as fd:
-            beat = heartbeat.read_heartbeat(fd)
+            beat = heart.read_heartbeat(fd)
         with pins.opened(unit.PROGRAM_PIN) as fd:
             verified = program_stats(fd).verified_instructions
         return UnitStatus(

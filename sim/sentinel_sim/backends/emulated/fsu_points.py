@@ -23,7 +23,7 @@ from pathlib import Path
 
 from sentinel_bpf import abi, bpffs, unit
 from sentinel_bpf.bpffs import PinDirectory
-from sentinel_bpf.heartbeat import Heart
+from sentinel_bpf.heart import Heart
 from sentinel_bpf.loader import CompiledSource, ProgramSet, ProgramStats
 from sentinel_bpf.maps import reopen_readonly
 from sentinel_bpf.unit import UnitEnd, UnitRecord
