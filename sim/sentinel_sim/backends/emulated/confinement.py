@@ -54,7 +54,7 @@ def private_mounts(pid: int, *, visible: Path) -> tuple[str, ...]:
         lines.append(f"mount -t tmpfs -o size=64k,mode=0755 none {shlex.quote(str(directory))}")
     lines += [
         f"mkdir -p {keep}",
-        f"mount --bind /proc/self/fd/3 {keep}",
+        f"mount --no-canonicalize --bind /proc/self/fd/3 {keep}",
         *(f"mount -o remount,ro,bind {shlex.quote(str(directory))}" for directory in HIDDEN),
     ]
     return ("nsenter", f"--mount=/proc/{pid}/ns/mnt", "--", "sh", "-c", "\n".join(lines))
