@@ -13,7 +13,7 @@ import socket
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pyroute2 import IPRoute
 from pyroute2.netlink.exceptions import NetlinkError
@@ -42,7 +42,8 @@ _XDP_REASONS = {
     errno.EOPNOTSUPP: ("its driver has no native XDP", "use a veth, or mode generic"),
 }
 _TAKEN = frozenset({errno.EBUSY, errno.EEXIST})
-_MODES = {1: "native", 2: "generic", 3: "offloaded", 4: "several modes"}
+_MODES = {"xdp": "native", "xdpgeneric": "generic", "xdpoffload": "offloaded"}
+"""pyroute2's words for enum { XDP_ATTACHED_DRV ... }."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,17 +60,17 @@ def xdp_program(ifname: str, netns: Path | str | None = None) -> XdpProgram | No
     """What is attached to `ifname` now. Raises BpfError for an unknown interface."""
     where = _where(ifname, netns)
 
-    def inside() -> dict[str, int]:
+    def inside() -> dict[str, Any]:
         with closing(IPRoute()) as netlink:
             [link] = netlink.get_links(_ifindex(ifname, where))
         found = link.get_attr("IFLA_XDP")
         return {} if found is None else dict(found["attrs"])
 
     found = run_in_netns(netns, inside)
-    mode = int(found.get("IFLA_XDP_ATTACHED", 0))
+    mode = found.get("IFLA_XDP_ATTACHED")
     if not mode:
         return None
-    program_id = int(found.get("IFLA_XDP_PROG_ID", 0))
+    program_id = int(found.get("IFLA_XDP_PROG_ID") or 0)
     return XdpProgram(program_id, _program_name(program_id), _MODES.get(mode, str(mode)))
 
 

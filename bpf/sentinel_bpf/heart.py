@@ -1,8 +1,4 @@
-"""The user-space side of the FSU's heartbeat: somebody beats, or packets are passed untouched.
-
-The program compares the latest beat with a timeout that user space wrote beside it. Too old a beat
-means that nobody reads or maintains the FSU any more: it then lets packets pass unseen and counts
-them as bypassed (fail open). A timeout of 0 means that nobody is expected to beat.
+"""Whoever keeps the FSU beats its heart (heartbeat.py): when, from where, and was it regular.
 
 `BeatSchedule` decides when (no clock, no thread); `Heart` beats from a thread of its own, so that a
 busy event loop is not taken for a dead one.
@@ -15,13 +11,13 @@ import threading
 import time
 from dataclasses import dataclass
 
-from sentinel_bpf import abi, maps
+from sentinel_bpf import abi, heartbeat, maps
 from sentinel_bpf.errors import BpfError
 
 NS_PER_S = 1_000_000_000
 INTERVAL_NS = 200_000_000
-TIMEOUT_NS = 1_500_000_000
-"""Seven beats may be missed: a garbage collection or a busy CPU is no death. Below 2 s in all."""
+TIMEOUT_NS = heartbeat.TIMEOUT_NS
+"""Four beats may be missed: a garbage collection is no death. Below 2 s in all."""
 
 _FIRST = maps.index_key(0)
 
@@ -82,11 +78,6 @@ class HeartbeatReading:
         return age_ns is not None and age_ns > self.timeout_ns
 
 
-def write_beat(fd: int, now_ns: int, timeout_ns: int) -> None:
-    """Beat once; `timeout_ns` 0 switches the watch off."""
-    maps.update(fd, _FIRST, bytes(abi.Heartbeat(now_ns, timeout_ns)))
-
-
 def read_heartbeat(fd: int) -> HeartbeatReading:
     """The latest beat of the map fsu_heartbeat behind `fd`. Raises BpfError."""
     raw = maps.lookup(fd, _FIRST)
@@ -109,7 +100,7 @@ class Heart:
         self._stop = threading.Event()
         self._error: BpfError | None = None
         try:
-            write_beat(self._fd, now_ns, timeout_ns)
+            heartbeat.beat(self._fd, timeout_ns=timeout_ns, now_ns=now_ns)
         except BpfError:
             os.close(self._fd)
             raise
@@ -124,7 +115,9 @@ class Heart:
             now_ns = time.monotonic_ns()
             if self.schedule.on_timer(now_ns):
                 try:
-                    write_beat(self._fd, now_ns, self.schedule.timeout_ns)
+                    heartbeat.beat(
+                        self._fd, timeout_ns=self.schedule.timeout_ns, now_ns=now_ns
+                    )
                 except BpfError as error:
                     self._error = error  # the FSU fails open by itself; `close` tells
                     return
@@ -143,6 +136,6 @@ class Heart:
             if self._error is not None:
                 raise self._error
             if expect_no_more:
-                write_beat(self._fd, time.monotonic_ns(), 0)
+                heartbeat.release(self._fd)
         finally:
             os.close(self._fd)

@@ -7,7 +7,6 @@ say what the kernel does not. FSUs of running experiments are shown, and left al
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,6 +24,7 @@ from sentinel_bpf.unit import EndReport, MapFacts, UnitRecord
 from sentinel_sim.errors import FsuUsageError
 from sentinel_sim.host import namespaces
 from sentinel_sim.host.ownership import host_lock
+from sentinel_sim.host.processes import own_lineage
 from sentinel_sim.host.release import RUN_ROOT
 
 OWNER = "fsu attach"
@@ -257,16 +257,22 @@ def _unit_directories(root: Path) -> Iterator[Path]:
 
 def _refuse_private_mounts() -> None:
     """Pins in a mount namespace that ends with this command would end with it, unseen."""
-    try:
-        same = os.path.samefile("/proc/self/ns/mnt", "/proc/1/ns/mnt")  # noqa: PTH121
-    except OSError:
-        return  # pid 1 may not be looked at: then it is not known, and nothing is claimed
-    if not same:
+    own = _mount_namespace(Path("/proc/self"))
+    # Those who started us live longer; some hosts hide pid 1 even from root.
+    others = {_mount_namespace(Path(f"/proc/{pid}")) for pid in (*own_lineage(), 1)}
+    if others - {own, None}:
         raise FsuUsageError(
             "this command has mounts of its own, as under `ip netns exec`: what is pinned here"
             " would be gone when it ends",
             cure="name the namespace instead: sentinel-sim fsu attach IFACE --netns NAME",
         )
+
+
+def _mount_namespace(process: Path) -> int | None:
+    try:
+        return (process / "ns/mnt").stat().st_ino
+    except OSError:
+        return None
 
 
 def _place(ifname: str, netns: Path | None) -> str:

@@ -131,7 +131,7 @@ def test_a_foreign_program_is_named_and_left_alone(pair: tuple[str, str], tmp_pa
     source, built = tmp_path / "alien.c", tmp_path / "alien.o"
     source.write_text(
         '__attribute__((section("xdp"), used)) int alien_program(void *ctx) { return 2; }\n'
-        'char license[] __attribute__((section("license"), used)) = "GPL";\n'
+        'char kind[] __attribute__((section("license"), used)) = "GPL";\n'
     )
     subprocess.run(
         ["clang", "-O2", "-g", "-target", "bpf", "-c", str(source), "-o", str(built)], check=True
@@ -231,7 +231,7 @@ def test_the_heart_of_a_killed_command_stops_and_packets_pass_as_bypassed(
         assert status_of("v0")["heartbeat"]["stale"] is False
         beating.send_signal(signal.SIGKILL)
         beating.wait()
-        # Traffic never stops; at 100 packets/s, 300 of them end after the timeout of 1.5 s.
+        # Traffic never stops; at 100 packets/s, 300 of them end after the timeout of 1 s.
         ping(left, RIGHT, count=300)
     finally:
         beating.kill()

@@ -106,7 +106,8 @@ def test_sorting_is_largest_first_with_unknown_values_last_in_both_orders() -> N
 
 @given(
     st.lists(
-        st.tuples(st.integers(0, 9), st.none() | st.integers(1, 9), st.text("abc", max_size=2))
+        st.tuples(st.integers(0, 9), st.none() | st.integers(1, 9), st.text("abc", max_size=2)),
+        unique_by=lambda value: value[2],
     ),
     st.sampled_from(SortKey),
     st.booleans(),

@@ -186,6 +186,10 @@ class EmulatedBackend:
         """The connections to the node daemons."""
         return self._daemons.clients
 
+    def node_pid(self, node: str) -> int:
+        """The shell that holds a node's namespaces."""
+        return self._deployment.node_pids[node]
+
     def pids(self) -> dict[str, int]:
         """The processes of this experiment, by readable name."""
         daemons = {f"node {n}": p.pid for n, p in self._daemons.processes.items()}
