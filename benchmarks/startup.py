@@ -1,4 +1,6 @@
-"""How long a large topology takes to stand, by stage: `sudo .venv/bin/python benchmarks/startup.py`.
+"""How long a large topology takes to stand, by stage.
+
+    sudo .venv/bin/python benchmarks/startup.py [--nodes 20]
 
 A chain of 20 nodes with an FSU at both ends of every link. Prints seconds for each stage, how often
 bcc compiled, and whether every FSU is attached. Target: 15 s in all.
@@ -23,7 +25,7 @@ from sentinel_sim.backends.emulated.backend import EmulatedBackend
 from sentinel_sim.backends.emulated.daemons import Daemons
 from sentinel_sim.backends.emulated.deployment import Deployment
 from sentinel_sim.backends.emulated.fsu_points import FsuPoints
-from sentinel_sim.backends.emulated.kernel_parts import KernelParts, KernelSources
+from sentinel_sim.backends.emulated.kernel_parts import KernelParts
 from sentinel_sim.backends.emulated.options import EmulationOptions
 from sentinel_sim.host.doctor import wire_backend
 from sentinel_sim.host.release import RUN_ROOT

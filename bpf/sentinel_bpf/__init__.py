@@ -3,6 +3,10 @@
     headers    kernel headers for bcc: find and link them
     loader     compile a source once, instantiate it with maps of its own; the only user of bcc
     attach     XDP by bpf_link, tc by clsact, in any network namespace
+    bpffs      pins: links, programs and maps that need no process
+    unit       an FSU at work: attached at one or both ends, pinned, recorded
+    heart      beats the FSU's heart, and says how regularly
+    snapshot   flows with their predictions
     maps       read and write maps by descriptor; needs neither bcc nor, for reading, privilege
     flow_map   flows and counters of the FSU (flow_math.c)
     wire       seeded loss and independent stamps of a wire (wire.c)

@@ -1,8 +1,9 @@
 """Attach loaded programs to interfaces, in any network namespace, and take them off again.
 
 XDP goes through a bpf_link: nobody can replace or remove it over netlink. It lasts as long as its
-descriptor, so it is gone when this process is, unless it is pinned (bpffs.py). tc goes through clsact filters, which kernels before 6.6 have
-no links for: they stay until `close` or until the interface goes.
+descriptor, so it is gone when this process is, unless it is pinned (bpffs.py). tc goes through
+clsact filters, which kernels before 6.6 have no links for: they stay until `close` or until the
+interface goes.
 """
 
 from __future__ import annotations
@@ -105,9 +106,7 @@ def _taken_by(ifname: str, netns: Path | str | None) -> str:
     return f"another XDP program is attached there: {found.name or '?'}, id {found.program_id}"
 
 
-def _xdp_error(
-    error: OSError, ifname: str, netns: Path | str | None, mode: str
-) -> BpfError:
+def _xdp_error(error: OSError, ifname: str, netns: Path | str | None, mode: str) -> BpfError:
     where = _where(ifname, netns)
     if error.errno == errno.EPERM:
         return BpfUnavailableError(f"{where}: attaching XDP is not permitted", cure="run as root")
@@ -146,9 +145,7 @@ def swap_program(link_fd: int, prog_fd: int, where: str) -> None:
     try:
         syscalls.link_update(link_fd, prog_fd)
     except OSError as error:
-        reason = (
-            "the interface is gone" if error.errno == errno.ENOLINK else str(error.strerror)
-        )
+        reason = "the interface is gone" if error.errno == errno.ENOLINK else str(error.strerror)
         raise BpfError(f"{where}: cannot swap the XDP program: {reason}") from error
 
 

@@ -115,9 +115,7 @@ class Heart:
             now_ns = time.monotonic_ns()
             if self.schedule.on_timer(now_ns):
                 try:
-                    heartbeat.beat(
-                        self._fd, timeout_ns=self.schedule.timeout_ns, now_ns=now_ns
-                    )
+                    heartbeat.beat(self._fd, timeout_ns=self.schedule.timeout_ns, now_ns=now_ns)
                 except BpfError as error:
                     self._error = error  # the FSU fails open by itself; `close` tells
                     return

@@ -144,8 +144,12 @@ def _status_json(status: UnitStatus, now_ns: int) -> dict[str, Any]:
     return {
         **status.record.to_json(),
         "ends": [
-            {**dataclasses.asdict(report.end), "state": report.state,
-             "link_id": report.link_id, "program_id": report.program_id}
+            {
+                **dataclasses.asdict(report.end),
+                "state": report.state,
+                "link_id": report.link_id,
+                "program_id": report.program_id,
+            }
             for report in status.ends
         ],
         "maps": [dataclasses.asdict(fact) for fact in status.maps],
@@ -246,9 +250,7 @@ def _flow_json(entry: source.FlowEntry) -> dict[str, Any]:
     return fields
 
 
-def top(
-    choice: Choice, view: View, *, interval_s: float, once: bool, call: Invocation
-) -> int:
+def top(choice: Choice, view: View, *, interval_s: float, once: bool, call: Invocation) -> int:
     """The table once, or again and again until somebody ends it."""
     with _translated(call):
         records = _chosen(choice, call)
@@ -286,5 +288,3 @@ def _show_once(records: list[UnitRecord], view: View, call: Invocation) -> int:
             console.width = table.WIDE
         console.print(table.flow_table(rows, view.sort))
     return EXIT_OK
-
-

@@ -1,4 +1,4 @@
-"""The live screen of `fsu top`: draws readings, waits for keys. What is shown is decided elsewhere."""
+"""The live screen of `fsu top`: draws readings, waits for keys. It decides nothing."""
 
 from __future__ import annotations
 
@@ -37,7 +37,9 @@ def render(reading: Reading, view: View, lines: int | None) -> Group:
         "q ends, < > sort, r reverse, a active",
     ]
     problems = [Text(problem, style="red") for problem in reading.problems]
-    return Group(Text("  |  ".join(words)), *problems, Text(), flow_table(rows, view.sort, limit=limit))
+    return Group(
+        Text("  |  ".join(words)), *problems, Text(), flow_table(rows, view.sort, limit=limit)
+    )
 
 
 def run_screen(read: Callable[[], Reading], view: View, interval_s: float) -> None:
@@ -57,7 +59,11 @@ def run_screen(read: Callable[[], Reading], view: View, interval_s: float) -> No
 
 
 def _live(
-    console: Console, read: Callable[[], Reading], view: View, interval_s: float, keyboard: int | None
+    console: Console,
+    read: Callable[[], Reading],
+    view: View,
+    interval_s: float,
+    keyboard: int | None,
 ) -> None:
     with Live(console=console, screen=True, auto_refresh=False) as live:
         while True:
@@ -75,7 +81,11 @@ def _live(
 
 
 def _batch(
-    console: Console, read: Callable[[], Reading], view: View, interval_s: float, keyboard: int | None
+    console: Console,
+    read: Callable[[], Reading],
+    view: View,
+    interval_s: float,
+    keyboard: int | None,
 ) -> None:
     while True:
         console.print(render(read(), view, None))

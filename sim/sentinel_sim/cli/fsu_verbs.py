@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -61,7 +60,9 @@ Netns = Annotated[
 ]
 RunId = Annotated[
     str | None,
-    typer.Option("--run", envvar="SENTINEL_RUN", metavar="ID", help="Only of this running experiment."),
+    typer.Option(
+        "--run", envvar="SENTINEL_RUN", metavar="ID", help="Only of this running experiment."
+    ),
 ]
 Node = Annotated[
     str | None,
@@ -234,7 +235,9 @@ def top(
     node: Node = None,
     sort: Annotated[
         SortKey,
-        typer.Option("--sort", "-s", envvar="SENTINEL_SORT", help="Largest first; age: latest first."),
+        typer.Option(
+            "--sort", "-s", envvar="SENTINEL_SORT", help="Largest first; age: latest first."
+        ),
     ] = SortKey.RATE,
     reverse: Annotated[
         bool, typer.Option("--reverse", "-r", envvar="SENTINEL_REVERSE", help="Turn it round.")
@@ -251,17 +254,32 @@ def top(
     ] = None,
     interval: Annotated[
         float,
-        typer.Option("--interval", "-d", envvar="SENTINEL_INTERVAL", metavar="S", min=0.1, max=3600.0,
-                     help="Seconds between two readings."),
+        typer.Option(
+            "--interval",
+            "-d",
+            envvar="SENTINEL_INTERVAL",
+            metavar="S",
+            min=0.1,
+            max=3600.0,
+            help="Seconds between two readings.",
+        ),
     ] = 1.0,
     limit: Annotated[
         int | None,
-        typer.Option("--limit", "-n", envvar="SENTINEL_LIMIT", metavar="N", min=1,
-                     help="At most N lines. Default: what fits; all with --once."),
+        typer.Option(
+            "--limit",
+            "-n",
+            envvar="SENTINEL_LIMIT",
+            metavar="N",
+            min=1,
+            help="At most N lines. Default: what fits; all with --once.",
+        ),
     ] = None,
     once: Annotated[
         bool,
-        typer.Option("--once", "-1", envvar="SENTINEL_ONCE", help="Show it once and end: for scripts."),
+        typer.Option(
+            "--once", "-1", envvar="SENTINEL_ONCE", help="Show it once and end: for scripts."
+        ),
     ] = False,
     as_json: Json = False,
 ) -> None:

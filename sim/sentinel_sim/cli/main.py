@@ -9,9 +9,8 @@ from typing import Annotated
 
 import typer
 
-from sentinel_sim.cli import fsu_verbs
+from sentinel_sim.cli import fsu_verbs, output
 from sentinel_sim.cli import inspect as looking
-from sentinel_sim.cli import output
 from sentinel_sim.cli import run as running
 from sentinel_sim.cli import run_options as given
 from sentinel_sim.cli.group import Invocation, Verbs

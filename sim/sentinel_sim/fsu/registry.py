@@ -63,9 +63,7 @@ class CleanedUnit:
 class Registry:
     """All FSUs of this host that are ours. Needs root for everything."""
 
-    def __init__(
-        self, run_root: Path = RUN_ROOT, *, bpffs_directory: Path | None = None
-    ) -> None:
+    def __init__(self, run_root: Path = RUN_ROOT, *, bpffs_directory: Path | None = None) -> None:
         """`bpffs_directory`: a bpffs to use, instead of looking for the host's."""
         self._run_root = run_root
         self._records = run_root / TOOL
@@ -86,7 +84,9 @@ class Registry:
             self._host_pins().mkdir(mode=0o700, parents=True, exist_ok=True)
             return self._host_pins()
         if self._given_bpffs is not None:
-            raise FsuUsageError(f"{host}: no bpffs is mounted there", cure=f"mount -t bpf bpf {host}")
+            raise FsuUsageError(
+                f"{host}: no bpffs is mounted there", cure=f"mount -t bpf bpf {host}"
+            )
         _refuse_private_mounts()
         bpffs.mount_bpffs(self._own_mount)
         return self._own_mount
@@ -156,7 +156,7 @@ class Registry:
             raise FsuUsageError(
                 f"{place}: another XDP program is attached there: {found.name or 'unnamed'}, id"
                 f" {found.program_id}, {found.mode}; nothing was changed",
-                cure=f"bpftool prog show id {found.program_id}   # then detach it with its own tool",
+                cure=f"bpftool prog show id {found.program_id}",
             )
 
     def attach(
@@ -300,9 +300,7 @@ def read_status(record: UnitRecord) -> UnitStatus:
             beat = heart.read_heartbeat(fd)
         with pins.opened(unit.PROGRAM_PIN) as fd:
             verified = program_stats(fd).verified_instructions
-        return UnitStatus(
-            record, ends, tuple(unit.map_facts(pins)), counters, beat, verified
-        )
+        return UnitStatus(record, ends, tuple(unit.map_facts(pins)), counters, beat, verified)
     except BpfUnavailableError:
         raise
     except BpfError as error:

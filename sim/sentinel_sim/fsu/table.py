@@ -66,7 +66,9 @@ def flow_table(rows: Sequence[FlowRow], key: SortKey, *, limit: int | None = Non
         mark = "*" if column_key is key else ""
         table.add_column(name + mark, justify="right" if side == "right" else "left", no_wrap=True)
     for row in rows[:limit]:
-        table.add_row(*(Text(cell, style="dim" if not row.rate_bps else "") for cell in _cells(row)))
+        table.add_row(
+            *(Text(cell, style="dim" if not row.rate_bps else "") for cell in _cells(row))
+        )
     return table
 
 

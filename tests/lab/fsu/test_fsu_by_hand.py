@@ -48,8 +48,21 @@ def pair() -> Iterator[tuple[str, str]]:
         ip("netns", "add", name)
     try:
         left, right = names
-        ip("link", "add", "name", "v0", "netns", left, "type", "veth",
-           "peer", "name", "v0", "netns", right)
+        ip(
+            "link",
+            "add",
+            "name",
+            "v0",
+            "netns",
+            left,
+            "type",
+            "veth",
+            "peer",
+            "name",
+            "v0",
+            "netns",
+            right,
+        )
         for name, address in ((left, LEFT), (right, RIGHT)):
             ip("-n", name, "addr", "add", f"{address}/24", "dev", "v0")
             ip("-n", name, "link", "set", "v0", "up")

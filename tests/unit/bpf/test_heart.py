@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -38,7 +40,7 @@ def test_whatever_the_timer_does_every_gap_beyond_the_timeout_is_counted(steps: 
         now += step
         if beats.on_timer(now):
             beaten.append(now)
-    gaps = [later - earlier for earlier, later in zip(beaten, beaten[1:], strict=False)]
+    gaps = [later - earlier for earlier, later in itertools.pairwise(beaten)]
     assert all(gap >= beats.interval_ns for gap in gaps)
     assert beats.lapses == sum(gap > beats.timeout_ns for gap in gaps)
     assert beats.gap_max_ns == max(gaps, default=0)

@@ -108,7 +108,9 @@ class EmulatedBackend:
         try:
             await self._daemons.start(deployment.net, descriptors)
         finally:
-            for fd in (fd for one in descriptors.values() for maps in one for fd in maps.descriptors):
+            for fd in (
+                fd for one in descriptors.values() for maps in one for fd in maps.descriptors
+            ):
                 os.close(fd)
         await self._calibrate()
 

@@ -88,13 +88,13 @@ class Daemons:
         self.processes[node] = process
         return socket
 
-    async def start(
-        self, net: MininetNetwork, flow_maps: Mapping[str, Sequence[FlowMaps]]
-    ) -> None:
+    async def start(self, net: MininetNetwork, flow_maps: Mapping[str, Sequence[FlowMaps]]) -> None:
         """Start all daemons at once and wait until each answers."""
         self.ownership.record_directory(self.log_directory)
         self.log_directory.mkdir(parents=True, exist_ok=True)
-        sockets = {node: self._start(net, node, flow_maps.get(node, ())) for node in self.layout.nodes}
+        sockets = {
+            node: self._start(net, node, flow_maps.get(node, ())) for node in self.layout.nodes
+        }
         for node, socket in sockets.items():
             self.clients[node] = await self._connect(node, socket)
 

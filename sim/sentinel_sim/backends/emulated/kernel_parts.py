@@ -1,4 +1,4 @@
-"""The kernel programs of a deployment: the FSUs at the links' ends, loss and stamps in the wires."""
+"""The kernel programs of a deployment: FSUs at link ends, loss and stamps in the wires."""
 
 from __future__ import annotations
 

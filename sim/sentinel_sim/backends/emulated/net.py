@@ -42,8 +42,15 @@ def _outside_link(link_class: type[Any]) -> type[Any]:
 
     class OutsideLink(link_class):  # type: ignore[misc]  # mininet has no types
         @classmethod
-        def makeIntfPair(  # noqa: N802 - mininet calls it so
-            cls, name1: str, name2: str, mac1: str, mac2: str, node1: Any, node2: Any, **_: object  # noqa: ANN401
+        def makeIntfPair(
+            cls,
+            name1: str,
+            name2: str,
+            mac1: str,
+            mac2: str,
+            node1: Any,  # noqa: ANN401
+            node2: Any,  # noqa: ANN401
+            **_: object,
         ) -> None:
             ends = ((name1, mac1, node1), (name2, mac2, node2))
             one, other = (
