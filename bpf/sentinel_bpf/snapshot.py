@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from sentinel_bpf import abi, maps
 from sentinel_bpf.flow_map import FlowRecord, parse_flow
+from sentinel_bpf.predict_abi import Predict
 
 EXPERTS = ("last", "fast", "slow", "holt", "lms", "network")
 """enum sentinel_expert, in order."""
@@ -46,7 +47,7 @@ def _name(names: tuple[str, ...], index: int) -> str:
     return names[index] if index < len(names) else f"#{index}"
 
 
-def _prediction(state: abi.Predict) -> Prediction:
+def _prediction(state: Predict) -> Prediction:
     scored = int(state.intervals) - 1
     last_error, error = int(state.error_sum[0]), int(state.leader_error_sum)
     return Prediction(

@@ -17,6 +17,7 @@ from sentinel_bpf.bpffs import PinDirectory
 from sentinel_bpf.errors import BpfError, BpfUnavailableError
 from sentinel_bpf.heart import Heart
 from sentinel_bpf.loader import compile_flow_math
+from sentinel_bpf.snapshot import FlowEntry
 from sentinel_bpf.unit import UnitRecord, mode_of
 from sentinel_sim.cli import output
 from sentinel_sim.cli.fsu_screen import run_screen
@@ -243,7 +244,7 @@ def dump(choice: Choice, call: Invocation) -> int:
     return EXIT_OK
 
 
-def _flow_json(entry: source.FlowEntry) -> dict[str, Any]:
+def _flow_json(entry: FlowEntry) -> dict[str, Any]:
     fields = dataclasses.asdict(entry.record)
     for name in ("forward", "backward"):
         fields[name]["prediction"] = dataclasses.asdict(getattr(entry, name))
