@@ -17,7 +17,7 @@ from sentinel_bpf.bpffs import PinDirectory
 from sentinel_bpf.flow_map import read_counters
 from sentinel_bpf.unit import UnitRecord, end_report, read_records
 from sentinel_sim.backends.emulated.backend import EmulatedBackend
-from sentinel_sim.backends.emulated.confinement import node_root
+from sentinel_sim.backends.emulated.confinement import NODE_ROOT_PRIVILEGES, node_root
 from sentinel_sim.backends.emulated.options import EmulationOptions
 from sentinel_sim.host.commands import CommandResult, run_command
 from sentinel_sim.host.doctor import wire_backend
@@ -33,6 +33,26 @@ with socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as sock:
     sock.bind((sys.argv[1], 0))
     for _ in range(int(sys.argv[2])):
         sock.send(b"\\xff" * 12 + b"\\x88\\xb5" + bytes(60))
+"""
+
+# A veth pair in the namespace of the interface's peer, which is named by its netnsid (rtnetlink(7):
+# IFLA_TARGET_NETNSID is 46). Says "made", or the error the kernel answers.
+LINK_BY_NETNSID = """
+import errno, socket, struct, sys
+from pyroute2 import IPRoute
+with IPRoute() as netlink:
+    (link,) = netlink.get_links(ifname=sys.argv[1])
+    there = link.get_attr("IFLA_LINK_NETNSID")
+def attribute(kind, payload):
+    size = 4 + len(payload)
+    return struct.pack("HH", size, kind) + payload + bytes(-size % 4)
+body = struct.pack("BxHiII", 0, 0, 0, 0, 0) + attribute(3, b"around\\0")
+body += attribute(46, struct.pack("i", there)) + attribute(18, attribute(1, b"veth\\0"))
+with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 0) as sock:
+    # RTM_NEWLINK; request, acknowledge, exclusively create
+    sock.send(struct.pack("IHHII", 16 + len(body), 16, 0x605, 1, 0) + body)
+    (code,) = struct.unpack_from("i", sock.recv(4096), 16)
+print(errno.errorcode[-code] if code else "made")
 """
 
 
@@ -117,24 +137,13 @@ def test_it_cannot_lay_a_link_around_the_wire(prison: Prison) -> None:
     around = ("ip", "link", "add", "name", "around", "type", "veth", "peer", "name", "a1")
     assert not prison.as_root(*around, "netns", str(os.getpid())).ok
     assert not prison.as_root("nsenter", f"--net={outer.netns}", "true").ok
-    move = """
-import sys
-from pyroute2 import IPRoute
-from pyroute2.netlink.exceptions import NetlinkError
-with IPRoute() as netlink:
-    (link,) = netlink.get_links(ifname=sys.argv[1])
-    there = link.get_attr("IFLA_LINK_NETNSID")
-    try:
-        netlink.link("add", ifname="around", kind="veth", peer={"ifname": "a1"},
-                     net_ns_fd=None, target_netnsid=there)
-    except NetlinkError as error:
-        sys.exit(error.code)
-"""
-    done = prison.as_root(sys.executable, "-c", move, prison.interface)
-    assert not done.ok
-    words = ("ip", "-n", Path(outer.netns or "").name, "-j", "link", "show")
-    names = {link["ifname"] for link in json.loads(run_command(words).stdout)}
-    assert not names & {"around", "a1"}
+    by_number = (sys.executable, "-c", LINK_BY_NETNSID, prison.interface)
+    wire = Path(outer.netns or "").name
+    assert prison.as_root(*by_number).stdout.strip() == "EPERM"
+    # That attempt is a real one: with CAP_NET_ADMIN over the host's user namespace it succeeds.
+    node = ("nsenter", "--target", str(prison.backend.node_pid("n0")), "--net", "--")
+    assert run_command((*node, *NODE_ROOT_PRIVILEGES, *by_number)).stdout.strip() == "made"
+    assert run_command(("ip", "-n", wire, "link", "del", "around")).ok
 
 
 def test_raw_frames_are_counted_by_the_outer_end(prison: Prison) -> None:
