@@ -6,12 +6,10 @@ from dataclasses import dataclass
 
 from sentinel_bpf import abi, maps
 from sentinel_bpf.flow_map import FlowRecord, parse_flow
-from sentinel_bpf.predict_abi import Predict
+from sentinel_bpf.predict_abi import Burst, Expert, Models, Predict
 
-EXPERTS = ("last", "fast", "slow", "holt", "lms", "network")
-"""enum sentinel_expert, in order."""
-BURSTS = ("steady", "varying", "bursty", "peak")
-"""enum sentinel_burst, in order."""
+EXPERTS = tuple(expert.name.lower() for expert in Expert)
+BURSTS = tuple(burst.name.lower() for burst in Burst)
 INTERVAL_SHIFT_DEFAULT = 25
 
 
@@ -62,13 +60,9 @@ def _prediction(state: Predict) -> Prediction:
 
 
 def interval_shift_of(models: bytes) -> int:
-    """Predictions are for intervals of 2**shift ns; `models` is the value of fsu_models.
-
-    struct sentinel_models: u32 active, pad; slots of 104 bytes: u32 version, u8 interval_shift.
-    """
-    active = int.from_bytes(models[:4], "little") & 1
-    start = 8 + active * (len(models) - 8) // 2
-    return models[start + 4] or INTERVAL_SHIFT_DEFAULT
+    """Predictions are for intervals of 2**shift ns; `models` is the value of fsu_models."""
+    found = Models.from_buffer_copy(models)
+    return int(found.slot[found.active & 1].interval_shift) or INTERVAL_SHIFT_DEFAULT
 
 
 def parse_entry(key: bytes, value: bytes) -> FlowEntry:

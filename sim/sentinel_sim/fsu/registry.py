@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from sentinel_bpf import abi, attach, bpffs, heart, unit
+from sentinel_bpf import abi, attach, bpffs, heart, model, unit
 from sentinel_bpf.attach import XdpMode
 from sentinel_bpf.bpffs import PinDirectory
 from sentinel_bpf.errors import BpfError, BpfUnavailableError
@@ -181,6 +181,7 @@ class Registry:
             pins.remove()  # of an interface that had the number before this one
             with compiled.instantiate(max_entries={"flow_metrics_map": flows_max}) as programs:
                 try:
+                    model.install_shipped(programs.map_fd("fsu_models"))
                     unit.pin_unit(programs, pins)
                     end = unit.attach_end(programs, pins, "interface", ifname, netns, mode)
                 except BpfError:

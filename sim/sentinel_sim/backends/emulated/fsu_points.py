@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from sentinel_bpf import abi, bpffs, unit
+from sentinel_bpf import abi, bpffs, model, unit
 from sentinel_bpf.bpffs import PinDirectory
 from sentinel_bpf.heart import Heart
 from sentinel_bpf.loader import CompiledSource, ProgramSet, ProgramStats
@@ -35,8 +35,8 @@ from sentinel_sim.wire.wire import SIDES
 
 INNER, OUTER = "inner", "outer"
 FLOWS6_MAX = 256
-SHARED_MAPS = ("fsu_heartbeat", "fsu_config", "fsu_new_flow")
-"""One for all FSUs of a run: one beat, one setting, one empty flow that nobody writes."""
+SHARED_MAPS = ("fsu_heartbeat", "fsu_config", "fsu_new_flow", "fsu_models")
+"""One for all FSUs of a run: beat, settings, the empty flow that nobody writes, the network."""
 RECORDS = "fsu"
 """Directory of the records, in the run's own."""
 
@@ -102,6 +102,7 @@ class FsuPoints:
         # IPv6 is off in the nodes; a map of its size would only cost memory.
         sizes = {"flow_metrics_map": flows_max, "flow_metrics6": FLOWS6_MAX}
         self._common = compiled.instantiate(max_entries=dict.fromkeys(sizes, 1))
+        model.install_shipped(self._common.map_fd("fsu_models"))
         shared = {name: self._common.map_fd(name) for name in SHARED_MAPS}
 
         def instantiate() -> ProgramSet:
