@@ -110,7 +110,7 @@ def test_attach_watch_and_detach(pair: tuple[str, str]) -> None:
     assert state["heartbeat"]["expected"] is False
     assert {fact["name"] for fact in state["maps"]} >= {"flow_metrics_map", "flow_metrics6"}
 
-    top = json.loads(fsu("top", "--once", "--json", "--filter", "icmp").stdout)
+    top = json.loads(fsu("top", "--once", "--json", "--filter", LEFT).stdout)
     (row,) = top["rows"]
     assert (row["source"], row["target"], row["packets_total"]) == (LEFT, RIGHT, 5)
     words = fsu("top", "v0", "--once").stdout
