@@ -34,24 +34,27 @@ BPF_PERCPU_ARRAY(wire_leave_state, struct wire_end_state, 1);
 BPF_PERCPU_ARRAY(wire_transit_state, struct wire_transit_state, 1);
 BPF_PERCPU_ARRAY(wire_transits, __u64, WIRE_TRANSITS_MAX);
 
-static __always_inline int is_counted_frame(struct sentinel_cursor *cursor)
+static __always_inline int is_counted_frame(struct xdp_md *ctx)
 {
-	__u32 tags = 0;
-	__u32 ethertype = sentinel_parse_eth(cursor, &tags);
+	void *end = (void *)(long)ctx->data_end;
+	__u32 ethertype = 0;
+	void *network = wire_network_layer((void *)(long)ctx->data, end, &ethertype);
 
+	if (!network)
+		return 0;
 	if (ethertype == SENTINEL_ETHERTYPE_IPV4) {
-		struct sentinel_ipv4 *ip = cursor->at;
+		struct sentinel_ipv4 *ip = network;
 
-		return (void *)(ip + 1) <= cursor->end && !wire_is_local4(ip);
+		return (void *)(ip + 1) <= end && !wire_is_local4(ip);
 	}
 	if (ethertype == SENTINEL_ETHERTYPE_IPV6) {
-		struct sentinel_ipv6 *ip = cursor->at;
+		struct sentinel_ipv6 *ip = network;
 		__u8 *next = (__u8 *)(ip + 1);
 		__u32 icmp_type = 0;
 
-		if ((void *)next > cursor->end)
+		if ((void *)next > end)
 			return 0;
-		if ((void *)(next + 1) <= cursor->end)
+		if ((void *)(next + 1) <= end)
 			icmp_type = *next;
 		return !wire_is_local6(ip, icmp_type);
 	}
@@ -60,16 +63,12 @@ static __always_inline int is_counted_frame(struct sentinel_cursor *cursor)
 
 int wire_loss(struct xdp_md *ctx)
 {
-	struct sentinel_cursor cursor = {
-		.at = (void *)(long)ctx->data,
-		.end = (void *)(long)ctx->data_end,
-	};
 	__u32 zero = 0;
 	struct wire_loss_config *config;
 	struct wire_loss_state *state;
 	__u64 number;
 
-	if (!is_counted_frame(&cursor))
+	if (!is_counted_frame(ctx))
 		return XDP_PASS;
 	config = wire_loss_config.lookup(&zero);
 	state = wire_loss_state.lookup(&zero);

@@ -20,6 +20,27 @@ static __always_inline __u64 wire_hash(__u64 seed, __u64 counter)
 	return z ^ (z >> 31);
 }
 
+/* What follows Ethernet and up to two VLAN tags, and its ethertype in host order; NULL: cut short. */
+static __always_inline void *wire_network_layer(void *data, void *end, __u32 *ethertype)
+{
+	struct sentinel_eth *eth = data;
+	struct sentinel_vlan *vlan = (void *)(eth + 1);
+
+	if ((void *)(eth + 1) > end)
+		return 0;
+	*ethertype = sentinel_host16(eth->ethertype);
+#pragma unroll
+	for (int i = 0; i < SENTINEL_VLAN_TAGS_MAX; i++) {
+		if (*ethertype != SENTINEL_ETHERTYPE_VLAN && *ethertype != SENTINEL_ETHERTYPE_QINQ)
+			break;
+		if ((void *)(vlan + 1) > end)
+			return 0;
+		*ethertype = sentinel_host16(vlan->ethertype);
+		vlan++;
+	}
+	return vlan;
+}
+
 /* IPv4 to 224.0.0.0/24 never leaves a link (RFC 5771): IGMP, mDNS and the like. */
 static __always_inline int wire_is_local4(const struct sentinel_ipv4 *ip)
 {

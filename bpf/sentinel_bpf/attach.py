@@ -1,8 +1,9 @@
 """Attach loaded programs to interfaces, in any network namespace, and take them off again.
 
-XDP goes through a bpf_link: it belongs to its descriptor, so it is gone when this process is, and
-nobody can replace it over netlink. tc goes through clsact filters, which kernels before 6.6 have
-no links for: they stay until `close` or until the interface goes.
+XDP goes through a bpf_link: nobody can replace or remove it over netlink. It lasts as long as its
+descriptor, so it is gone when this process is, unless it is pinned (bpffs.py). tc goes through
+clsact filters, which kernels before 6.6 have no links for: they stay until `close` or until the
+interface goes.
 """
 
 from __future__ import annotations
@@ -11,8 +12,9 @@ import errno
 import os
 import socket
 from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pyroute2 import IPRoute
 from pyroute2.netlink.exceptions import NetlinkError
@@ -34,14 +36,56 @@ _XDP_REASONS = {
         "the MTU of its veth peer is too large for native XDP",
         "set the MTU of both ends to at most 3500 bytes first",
     ),
-    errno.EBUSY: ("another XDP program is attached there", "detach that one first"),
-    errno.EEXIST: ("another XDP program is attached there", "detach that one first"),
     errno.ENOSPC: (
         "it has fewer receive queues than its veth peer has transmit queues",
         "create both ends with one queue each",
     ),
     errno.EOPNOTSUPP: ("its driver has no native XDP", "use a veth, or mode generic"),
 }
+_TAKEN = frozenset({errno.EBUSY, errno.EEXIST})
+_MODES = {"xdp": "native", "xdpgeneric": "generic", "xdpoffload": "offloaded"}
+"""pyroute2's words for enum { XDP_ATTACHED_DRV ... }."""
+
+
+@dataclass(frozen=True, slots=True)
+class XdpProgram:
+    """The XDP program that an interface has, whoever attached it."""
+
+    program_id: int
+    name: str
+    """As the kernel keeps it: at most 15 characters; empty if it may not be asked."""
+    mode: str
+
+
+def xdp_program(ifname: str, netns: Path | str | None = None) -> XdpProgram | None:
+    """What is attached to `ifname` now. Raises BpfError for an unknown interface."""
+    where = _where(ifname, netns)
+
+    def inside() -> dict[str, Any]:
+        with closing(IPRoute()) as netlink:
+            [link] = netlink.get_links(_ifindex(ifname, where))
+        found = link.get_attr("IFLA_XDP")
+        return {} if found is None else dict(found["attrs"])
+
+    found = run_in_netns(netns, inside)
+    mode = found.get("IFLA_XDP_ATTACHED")
+    if not mode:
+        return None
+    program_id = int(found.get("IFLA_XDP_PROG_ID") or 0)
+    return XdpProgram(program_id, _program_name(program_id), _MODES.get(mode, str(mode)))
+
+
+def _program_name(program_id: int) -> str:
+    try:
+        fd = syscalls.fd_by_id(syscalls.PROG_GET_FD_BY_ID, program_id)
+    except BpfError:
+        return ""  # gone, or not ours to ask for
+    try:
+        info = syscalls.ProgInfo()
+        syscalls.obj_info(fd, info)
+        return str(info.name.decode())
+    finally:
+        os.close(fd)
 
 
 def _where(ifname: str, netns: Path | str | None) -> str:
@@ -55,16 +99,58 @@ def _ifindex(ifname: str, where: str) -> int:
         raise BpfError(f"{where}: no such interface") from error
 
 
-def _xdp_error(error: OSError, where: str, mode: str) -> BpfError:
+def _taken_by(ifname: str, netns: Path | str | None) -> str:
+    found = xdp_program(ifname, netns)
+    if found is None:
+        return "another XDP program was attached there a moment ago"
+    return f"another XDP program is attached there: {found.name or '?'}, id {found.program_id}"
+
+
+def _xdp_error(error: OSError, ifname: str, netns: Path | str | None, mode: str) -> BpfError:
+    where = _where(ifname, netns)
     if error.errno == errno.EPERM:
         return BpfUnavailableError(f"{where}: attaching XDP is not permitted", cure="run as root")
+    if error.errno in _TAKEN:
+        return BpfError(
+            f"{where}: cannot attach {mode} XDP: {_taken_by(ifname, netns)}",
+            cure=f"detach that one first (ip link set dev {ifname} xdp off, or its own tool)",
+        )
     if reason := _XDP_REASONS.get(error.errno or 0):
         return BpfError(f"{where}: cannot attach {mode} XDP: {reason[0]}", cure=reason[1])
     return BpfError(f"{where}: cannot attach {mode} XDP: {error.strerror}")
 
 
+@dataclass(frozen=True, slots=True)
+class XdpLink:
+    """What the kernel says of an XDP link."""
+
+    link_id: int
+    program_id: int
+    ifindex: int
+    """In the interface's own namespace; 0: the interface is gone, the link attaches nothing."""
+
+
+def link_state(link_fd: int) -> XdpLink:
+    """What the link behind `link_fd` attaches, and where. Raises BpfError."""
+    info = syscalls.LinkInfo()
+    syscalls.obj_info(link_fd, info)
+    return XdpLink(int(info.id), int(info.prog_id), int(info.ifindex))
+
+
+def swap_program(link_fd: int, prog_fd: int, where: str) -> None:
+    """Put another program behind a link, between two packets: none is lost or unseen.
+
+    Raises BpfError; then the old one is still there.
+    """
+    try:
+        syscalls.link_update(link_fd, prog_fd)
+    except OSError as error:
+        reason = "the interface is gone" if error.errno == errno.ENOLINK else str(error.strerror)
+        raise BpfError(f"{where}: cannot swap the XDP program: {reason}") from error
+
+
 class XdpAttachment:
-    """An XDP program on an interface; `close` takes it off."""
+    """An XDP program on an interface; `close` takes it off, unless the link is pinned."""
 
     def __init__(self, link_fd: int, where: str) -> None:
         self._link_fd: int | None = link_fd
@@ -77,8 +163,17 @@ class XdpAttachment:
             raise BpfError(f"{self.where}: the XDP program has been detached")
         return self._link_fd
 
+    def swap(self, prog_fd: int) -> None:
+        """Replace the program while packets flow. Raises BpfError; the old one stays then."""
+        swap_program(self.link_fd, prog_fd, self.where)
+
+    def state(self) -> XdpLink:
+        """What the kernel says of the link."""
+        return link_state(self.link_fd)
+
     def close(self) -> None:
-        """Detach; harmless a second time, and when the interface is gone."""
+        """Let go of the link: detaches unless pinned. Harmless a second time, or without the
+        interface."""
         if self._link_fd is not None:
             os.close(self._link_fd)
             self._link_fd = None
@@ -100,7 +195,7 @@ def attach_xdp(
     try:
         return XdpAttachment(run_in_netns(netns, inside), where)
     except OSError as error:
-        raise _xdp_error(error, where, mode) from error
+        raise _xdp_error(error, ifname, netns, mode) from error
 
 
 class TcAttachment:

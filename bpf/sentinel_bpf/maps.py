@@ -8,6 +8,7 @@ from __future__ import annotations
 import ctypes
 import errno
 import functools
+import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,15 @@ from sentinel_bpf.errors import BpfError
 _PER_CPU_TYPES = frozenset({5, 6, 10, 21})
 """BPF_MAP_TYPE_PERCPU_HASH, PERCPU_ARRAY, LRU_PERCPU_HASH, PERCPU_CGROUP_STORAGE."""
 _BATCH = 1024
+_ENOTSUPP = 524
+"""Of the kernel alone, not of errno(3): what map types without batches answer."""
+_NO_BATCH = frozenset({errno.EINVAL, errno.EOPNOTSUPP, _ENOTSUPP})
+
+logger = logging.getLogger(__name__)
+
+
+class BatchUnsupportedError(BpfError):
+    """The kernel has no batch lookup for this map."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,13 +127,35 @@ def items(fd: int) -> Iterator[tuple[bytes, bytes]]:
     Entries that come, go or move while the map is read may be missed or come twice.
     """
     form = shape(fd)
-    for keys, values, count in _batches(fd, form):
-        for index in range(count):
-            key, value = index * form.key_bytes, index * form.transfer_bytes
-            yield (
-                keys[key : key + form.key_bytes],
-                values[value : value + form.transfer_bytes],
-            )
+    try:
+        for keys, values, count in _batches(fd, form):
+            for index in range(count):
+                key, value = index * form.key_bytes, index * form.transfer_bytes
+                yield (
+                    keys[key : key + form.key_bytes],
+                    values[value : value + form.transfer_bytes],
+                )
+    except BatchUnsupportedError as error:
+        # Before Linux 5.6, or a kind of map that has it not: before the first entry was given.
+        logger.warning("%s; reading entry by entry, which is slow", error)
+        yield from items_one_by_one(fd)
+
+
+def items_one_by_one(fd: int) -> Iterator[tuple[bytes, bytes]]:
+    """`items` by two system calls an entry: for kernels without batches.
+
+    Iteration starts again where the entry that was last seen has gone, and ends after as many
+    steps as the map has room for.
+    """
+    form = shape(fd)
+    key: bytes | None = None
+    for _ in range(form.max_entries):
+        key = syscalls.map_next_key(fd, key, form.key_bytes)
+        if key is None:
+            return
+        value = syscalls.map_lookup(fd, key, form.transfer_bytes)
+        if value is not None:
+            yield key, value
 
 
 def array_values(fd: int, count: int) -> bytes:
@@ -151,6 +183,10 @@ def _batches(fd: int, form: MapShape) -> Iterator[tuple[bytes, bytes, int]]:
                 fd, token, first=first, keys=keys, values=values, count=count
             )
         except OSError as error:
+            if first and error.errno in _NO_BATCH:
+                raise BatchUnsupportedError(
+                    f"map descriptor {fd}: this kernel has no batch lookup for it"
+                ) from error
             if error.errno == errno.ENOSPC and count < form.max_entries:
                 count = min(2 * count, form.max_entries)  # a bucket larger than the batch
                 continue

@@ -20,10 +20,13 @@ from sentinel_bpf.uapi import (
     FdByIdAttr,
     InfoAttr,
     LinkCreateAttr,
+    LinkUpdateAttr,
     MapCreateAttr,
+    ObjectAttr,
     ProgLoadAttr,
     TestRunAttr,
 )
+from sentinel_bpf.uapi import LinkInfo as LinkInfo
 from sentinel_bpf.uapi import MapInfo as MapInfo
 from sentinel_bpf.uapi import ProgInfo as ProgInfo
 
@@ -33,13 +36,19 @@ MAP_CREATE = 0
 MAP_LOOKUP = 1
 MAP_UPDATE = 2
 MAP_DELETE = 3
+MAP_GET_NEXT_KEY = 4
 PROG_LOAD = 5
+OBJ_PIN = 6
+OBJ_GET = 7
 PROG_TEST_RUN = 10
+PROG_GET_FD_BY_ID = 13
 MAP_GET_FD_BY_ID = 14
 OBJ_GET_INFO_BY_FD = 15
 BTF_GET_FD_BY_ID = 19
 MAP_LOOKUP_BATCH = 24
+MAP_UPDATE_BATCH = 26
 LINK_CREATE = 28
+LINK_UPDATE = 29
 
 BPF_ANY = 0
 BPF_NOEXIST = 1
@@ -217,6 +226,32 @@ def map_lookup_batch(
     return int(attributes.count), False
 
 
+def map_update_batch(fd: int, keys: bytes, values: bytes, count: int) -> None:
+    """Write `count` values at once (Linux >= 5.6). Raises BpfError."""
+    key_buffer = ctypes.create_string_buffer(keys, len(keys))
+    value_buffer = ctypes.create_string_buffer(values, len(values))
+    attributes = BatchAttr(
+        keys=_address(key_buffer), values=_address(value_buffer), count=count, map_fd=fd
+    )
+    try:
+        bpf(MAP_UPDATE_BATCH, attributes)
+    except OSError as error:
+        raise _refused(f"batch update of map descriptor {fd}", error) from error
+
+
+def map_delete(fd: int, key: bytes) -> bool:
+    """Remove one entry; False if it was not there. Raises BpfError."""
+    key_buffer = ctypes.create_string_buffer(key, len(key))
+    attributes = ElementAttr(map_fd=fd, key=_address(key_buffer))
+    try:
+        bpf(MAP_DELETE, attributes)
+    except OSError as error:
+        if error.errno == errno.ENOENT:
+            return False
+        raise _refused(f"deletion in map descriptor {fd}", error) from error
+    return True
+
+
 def link_create(prog_fd: int, ifindex: int, attach_type: int, flags: int) -> int:
     """Bind a program to an interface of the calling thread's network namespace.
 
@@ -228,6 +263,47 @@ def link_create(prog_fd: int, ifindex: int, attach_type: int, flags: int) -> int
             prog_fd=prog_fd, target_ifindex=ifindex, attach_type=attach_type, flags=flags
         ),
     )
+
+
+def map_next_key(fd: int, key: bytes | None, key_bytes: int) -> bytes | None:
+    """The key after `key` (None: the first), None at the end. Raises OSError."""
+    given = None if key is None else ctypes.create_string_buffer(key, len(key))
+    found = ctypes.create_string_buffer(key_bytes)
+    attributes = ElementAttr(map_fd=fd, key=_address(given), value=_address(found))
+    try:
+        bpf(MAP_GET_NEXT_KEY, attributes)
+    except OSError as error:
+        if error.errno == errno.ENOENT:
+            return None
+        raise
+    return found.raw
+
+
+def link_update(link_fd: int, new_prog_fd: int) -> None:
+    """Swap the program behind a link, between two packets. Raises OSError."""
+    bpf(LINK_UPDATE, LinkUpdateAttr(link_fd=link_fd, new_prog_fd=new_prog_fd))
+
+
+def obj_pin(fd: int, path: str) -> None:
+    """Give a program, map or link a name in a bpffs, which keeps it alive. Raises OSError."""
+    name = ctypes.create_string_buffer(os.fsencode(path))
+    bpf(OBJ_PIN, ObjectAttr(pathname=_address(name), bpf_fd=fd))
+
+
+def obj_get(path: str, *, flags: int = 0) -> int:
+    """A new descriptor of what is pinned at `path`. Raises OSError."""
+    name = ctypes.create_string_buffer(os.fsencode(path))
+    return bpf(OBJ_GET, ObjectAttr(pathname=_address(name), file_flags=flags))
+
+
+def prog_map_ids(fd: int) -> list[int]:
+    """The ids of the maps that a loaded program uses."""
+    info = ProgInfo()
+    obj_info(fd, info)
+    ids = (_U32 * int(info.nr_map_ids))()
+    again = ProgInfo(nr_map_ids=len(ids), map_ids=ctypes.addressof(ids))
+    obj_info(fd, again)
+    return list(ids)
 
 
 def prog_test_run(

@@ -109,6 +109,34 @@ class LinkCreateAttr(ctypes.Structure):
     )
 
 
+class ObjectAttr(ctypes.Structure):
+    """Pins: a path and what is (or is to be) there."""
+
+    _fields_ = (("pathname", _U64), ("bpf_fd", _U32), ("file_flags", _U32))
+
+
+class LinkUpdateAttr(ctypes.Structure):
+    _fields_ = (
+        ("link_fd", _U32),
+        ("new_prog_fd", _U32),
+        ("flags", _U32),
+        ("old_prog_fd", _U32),
+    )
+
+
+class LinkInfo(ctypes.Structure):
+    """struct bpf_link_info of an XDP link. `ifindex` is 0 once the interface is gone."""
+
+    _fields_ = (
+        ("type", _U32),
+        ("id", _U32),
+        ("prog_id", _U32),
+        ("pad", _U32),
+        ("ifindex", _U32),
+        ("union_rest", _U32 * 15),
+    )
+
+
 class MapInfo(ctypes.Structure):
     """struct bpf_map_info, as far as it is used."""
 

@@ -47,5 +47,11 @@ class ResultError(SimError):
     exit_code = EXIT_USAGE
 
 
+class FsuUsageError(SimError):
+    """An FSU cannot be attached, detached or shown the way it was asked for."""
+
+    exit_code = EXIT_USAGE
+
+
 class EmulationError(SimError):
     """The emulated network could not be built, or a node in it failed."""

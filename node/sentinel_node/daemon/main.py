@@ -14,7 +14,7 @@ import resource
 import sys
 from collections.abc import Callable, Sequence
 
-from sentinel_node.daemon.fsu import FsuMaps
+from sentinel_node.daemon.fsu import parse_point
 from sentinel_node.daemon.receiver import ListenSpec
 from sentinel_node.daemon.relay import DEFAULT_MODE, RelayMode, RelaySpec
 from sentinel_node.daemon.sender import FlowOrder, SendSpec
@@ -71,9 +71,14 @@ def make_parser() -> argparse.ArgumentParser:
     control = parser.add_argument_group("driven by a controller")
     control.add_argument("--control", help="unix:/path or HOST:PORT to take commands on")
     add = control.add_argument
-    add("--flow-map-fd", type=int, metavar="N", help="inherited descriptor of flow_metrics_map")
-    add("--flow-map6-fd", type=int, metavar="N", help="the same of flow_metrics6")
-    add("--fsu-counters-fd", type=int, metavar="N", help="the same of the FSU's counters")
+    add(
+        "--fsu-point",
+        action="append",
+        default=[],
+        metavar="LINK:FD:FD:FD",
+        help="inherited descriptors of an FSU's flow_metrics_map, flow_metrics6 and fsu_counters; "
+        "once for each link",
+    )
     alone = parser.add_argument_group("by itself, on real hosts")
     add = alone.add_argument
     add("--listen", metavar="H:P", help="where to accept flows")
@@ -94,14 +99,6 @@ def make_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _fsu_maps(options: argparse.Namespace) -> FsuMaps | None:
-    if options.flow_map_fd is None:
-        if options.flow_map6_fd is not None or options.fsu_counters_fd is not None:
-            raise RequestError("--flow-map6-fd and --fsu-counters-fd need --flow-map-fd")
-        return None
-    return FsuMaps(options.flow_map_fd, options.flow_map6_fd, options.fsu_counters_fd)
-
-
 def daemon_config(options: argparse.Namespace) -> DaemonConfig:
     """From the command line. Raises RequestError or AddressError."""
     for name in ("listen", "target", "source", "bytes", "duration", "flows"):
@@ -116,7 +113,7 @@ def daemon_config(options: argparse.Namespace) -> DaemonConfig:
         role=options.role,
         control=control,
         run_id=options.run_id,
-        maps=_fsu_maps(options),
+        fsu_points=tuple(parse_point(text) for text in options.fsu_point),
     )
 
 
@@ -131,8 +128,8 @@ def standalone_config(options: argparse.Namespace) -> StandaloneConfig:
         if bool(getattr(options, name)) != (name in needed):
             verb = "needs" if name in needed else "does not take"
             raise RequestError(f"--role {options.role} without --control {verb} --{name} HOST:PORT")
-    if _fsu_maps(options) is not None:
-        raise RequestError("--flow-map-fd is of use with --control only")
+    if options.fsu_point:
+        raise RequestError("--fsu-point is of use with --control only")
     if options.flows < 0:
         raise RequestError(f"--flows must not be negative, got {options.flows}")
     make: dict[str, Callable[[argparse.Namespace], StandaloneSpec]]

@@ -13,7 +13,7 @@ from pathlib import Path
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
-from sentinel_node.daemon.fsu import FsuMaps
+from sentinel_node.daemon.fsu import FsuPoint
 from sentinel_node.daemon.runs import ChangeSignal, NodeRuns
 from sentinel_node.daemon.sampler import Sampler
 from sentinel_node.daemon.service import NodeControlService
@@ -37,7 +37,7 @@ class DaemonConfig:
     role: str
     control: str
     run_id: str = ""
-    maps: FsuMaps | None = None
+    fsu_points: tuple[FsuPoint, ...] = ()
 
 
 def check_control(control: str) -> None:
@@ -75,7 +75,7 @@ async def serve(config: DaemonConfig) -> None:
         stack.callback(sampler.close)
         runs = NodeRuns(sampler, ChangeSignal(loop))
         stack.push_async_callback(runs.close)
-        service = NodeControlService(config.node, config.role, runs, config.maps)
+        service = NodeControlService(config.node, config.role, runs, config.fsu_points)
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, service.finish.set)
             stack.callback(loop.remove_signal_handler, number)

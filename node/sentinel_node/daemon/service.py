@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from functools import wraps
 from importlib.metadata import PackageNotFoundError, version
 from typing import TypeVar
@@ -14,7 +14,7 @@ import grpc
 
 from sentinel_node import errors
 from sentinel_node.daemon import convert
-from sentinel_node.daemon.fsu import FsuMaps, read_flow_metrics
+from sentinel_node.daemon.fsu import FsuPoint, read_flow_metrics
 from sentinel_node.daemon.receiver import start_listening
 from sentinel_node.daemon.records import FlowRecord
 from sentinel_node.daemon.relay import start_relaying
@@ -82,12 +82,14 @@ def _version() -> str:
 class NodeControlService(pb_grpc.NodeControlServicer):
     """One node's service. `finish` is set when a Shutdown was accepted."""
 
-    def __init__(self, node: str, role: str, runs: NodeRuns, maps: FsuMaps | None) -> None:
+    def __init__(
+        self, node: str, role: str, runs: NodeRuns, fsu_points: Sequence[FsuPoint]
+    ) -> None:
         self.finish = asyncio.Event()
         self._node = node
         self._role = role
         self._runs = runs
-        self._maps = maps
+        self._fsu_points = tuple(fsu_points)
 
     @translated
     async def Hello(
@@ -182,7 +184,7 @@ class NodeControlService(pb_grpc.NodeControlServicer):
         context: Context[pb.ReadFlowMetricsRequest, pb.ReadFlowMetricsReply],
     ) -> pb.ReadFlowMetricsReply:
         """Flow records of the FSU on this node."""
-        return await asyncio.to_thread(read_flow_metrics, self._maps)
+        return await asyncio.to_thread(read_flow_metrics, self._fsu_points)
 
     @translated
     async def Shutdown(

@@ -819,12 +819,15 @@ class FlowMetrics(_message.Message):
     PROTOCOL_FIELD_NUMBER: _builtins.int
     FORWARD_FIELD_NUMBER: _builtins.int
     BACKWARD_FIELD_NUMBER: _builtins.int
+    POINT_FIELD_NUMBER: _builtins.int
     source_address: _builtins.str
     """of the forward half"""
     target_address: _builtins.str
     source_port: _builtins.int
     target_port: _builtins.int
     protocol: _builtins.int
+    point: _builtins.str
+    """where it was seen: the link whose end at this node carries an FSU"""
     @_builtins.property
     def forward(self) -> Global___FlowMetricsHalf: ...
     @_builtins.property
@@ -839,10 +842,11 @@ class FlowMetrics(_message.Message):
         protocol: _builtins.int = ...,
         forward: Global___FlowMetricsHalf | None = ...,
         backward: Global___FlowMetricsHalf | None = ...,
+        point: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["backward", b"backward", "forward", b"forward"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["backward", b"backward", "forward", b"forward", "protocol", b"protocol", "source_address", b"source_address", "source_port", b"source_port", "target_address", b"target_address", "target_port", b"target_port"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["backward", b"backward", "forward", b"forward", "point", b"point", "protocol", b"protocol", "source_address", b"source_address", "source_port", b"source_port", "target_address", b"target_address", "target_port", b"target_port"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

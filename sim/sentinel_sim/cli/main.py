@@ -9,8 +9,8 @@ from typing import Annotated
 
 import typer
 
+from sentinel_sim.cli import fsu_verbs, output
 from sentinel_sim.cli import inspect as looking
-from sentinel_sim.cli import output
 from sentinel_sim.cli import run as running
 from sentinel_sim.cli import run_options as given
 from sentinel_sim.cli.group import Invocation, Verbs
@@ -43,6 +43,9 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
+
+
+app.add_typer(fsu_verbs.app, name="fsu")
 
 
 class Metric(StrEnum):

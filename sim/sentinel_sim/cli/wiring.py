@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import platformdirs
 
@@ -21,6 +21,9 @@ from sentinel_sim.host.capabilities import Capability
 from sentinel_sim.host.clean import CleanReport
 from sentinel_sim.plan.plan import Plan
 from sentinel_sim.topology.budget import CpuBudget, measure_budget
+
+if TYPE_CHECKING:
+    from sentinel_sim.fsu.registry import Registry
 
 ENVIRONMENT_PREFIX = "SENTINEL_"
 
@@ -41,6 +44,12 @@ def _clean(dry_run: bool) -> CleanReport:
     return cleaning.clean(dry_run=dry_run)
 
 
+def _registry() -> Registry:
+    from sentinel_sim.fsu.registry import Registry
+
+    return Registry()
+
+
 def _utc_now() -> datetime:
     return datetime.now(UTC)
 
@@ -58,6 +67,8 @@ class Wiring:
     """Takes `dry_run`."""
     budget: Callable[[], CpuBudget] = measure_budget
     environment: Callable[[], dict[str, Any]] = host_environment
+    registry: Callable[[], Registry] = _registry
+    """The FSUs of this host."""
     now: Callable[[], datetime] = _utc_now
     arguments: Sequence[str] = field(default_factory=lambda: tuple(sys.argv))
     """The command as it was typed, program first."""

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from tests.unit.emulated.specs import line
 
-from sentinel_node.daemon.main import main
+from sentinel_node.daemon.fsu import FsuPoint
+from sentinel_node.daemon.main import daemon_config, main, make_parser
 from sentinel_sim.backends.emulated.daemons import FlowMaps, daemon_arguments
 from sentinel_sim.backends.emulated.layout import Layout
 
@@ -18,17 +19,20 @@ def option(arguments: tuple[str, ...], name: str) -> str:
 
 
 def test_a_daemon_is_told_its_role_its_name_and_where_to_listen() -> None:
-    arguments = daemon_arguments(LAYOUT, "m", Path("/run/x/m.sock"), None)
+    arguments = daemon_arguments(LAYOUT, "m", Path("/run/x/m.sock"), [])
     assert option(arguments, "--role") == "intermediate"
     assert option(arguments, "--node") == "m"
     assert option(arguments, "--control") == "unix:/run/x/m.sock"
     assert option(arguments, "--run-id") == "ab12"
-    assert not any(argument.endswith("-fd") for argument in arguments)
+    assert "--fsu-point" not in arguments
 
 
-def test_each_map_is_handed_over_under_its_own_name() -> None:
-    arguments = daemon_arguments(LAYOUT, "s", Path("/s"), FlowMaps(flows4=7, flows6=8, counters=9))
-    assert option(arguments, "--flow-map-fd") == "7"
-    assert option(arguments, "--flow-map6-fd") == "8"
-    assert option(arguments, "--fsu-counters-fd") == "9"
+def test_the_maps_of_every_link_are_handed_over_as_the_daemon_reads_them() -> None:
+    handed = [FlowMaps("s--m", 7, 8, 9), FlowMaps("m--r", 10, 11, 12)]
+    arguments = daemon_arguments(LAYOUT, "m", Path("/s"), handed)
+    options = make_parser().parse_args(arguments[3:])
+    assert daemon_config(options).fsu_points == (
+        FsuPoint("s--m", 7, 8, 9),
+        FsuPoint("m--r", 10, 11, 12),
+    )
     assert arguments[1:3] == ("-m", main.__module__)

@@ -76,13 +76,14 @@ class EmulatedBackend:
         self._ownership = Ownership.create()
         self._layout = Layout.of(self._ownership.run_id, self._first)
         self._deployment = Deployment(self._layout, self._ownership, self._options.wire_backend)
-        self._parts = KernelParts(self._layout, self._sources)
+        self._parts = KernelParts(self._layout, self._sources, self._ownership)
         self._daemons = Daemons(
             self._layout,
             self._ownership,
             Path(self._ownership.directory) / "logs",
             self._deployment.env,
             self._deployment.cpus_of,
+            self._deployment.node_directory,
         )
         self._processors: Processors | None = None
         self._open = True
@@ -102,14 +103,15 @@ class EmulatedBackend:
     async def _build(self) -> None:
         deployment = self._deployment
         deployment.build()
-        self._parts.load()
+        self._parts.load(len(self._first.flows))
         descriptors = {node: self._parts.flow_maps(node) for node in self._layout.nodes}
         try:
             await self._daemons.start(deployment.net, descriptors)
         finally:
-            for maps in descriptors.values():
-                for fd in maps:
-                    os.close(fd)
+            for fd in (
+                fd for one in descriptors.values() for maps in one for fd in maps.descriptors
+            ):
+                os.close(fd)
         await self._calibrate()
 
     async def __aexit__(self, *exc: object) -> None:
@@ -185,6 +187,10 @@ class EmulatedBackend:
     def clients(self) -> Mapping[str, NodeClient]:
         """The connections to the node daemons."""
         return self._daemons.clients
+
+    def node_pid(self, node: str) -> int:
+        """The shell that holds a node's namespaces."""
+        return self._deployment.node_pids[node]
 
     def pids(self) -> dict[str, int]:
         """The processes of this experiment, by readable name."""

@@ -6,13 +6,14 @@ import asyncio
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, NamedTuple
 
 from sentinel_node.daemon.client import NodeClient
 from sentinel_node.errors import NodeUnavailableError
+from sentinel_sim.backends.emulated.confinement import DAEMON_PRIVILEGES
 from sentinel_sim.backends.emulated.layout import Layout
 from sentinel_sim.backends.emulated.net import MininetNetwork
 from sentinel_sim.errors import EmulationError
@@ -23,31 +24,35 @@ SHUTDOWN_TIMEOUT_S = 5.0
 
 
 class FlowMaps(NamedTuple):
-    """Descriptors of a node's FSU maps, read-only, for its daemon to inherit."""
+    """Descriptors of the maps of one FSU, read-only, for a node's daemon to inherit."""
 
+    link: str
     flows4: int
     flows6: int
     counters: int
 
+    @property
+    def descriptors(self) -> tuple[int, int, int]:
+        """All three."""
+        return self.flows4, self.flows6, self.counters
+
+    @property
+    def argument(self) -> str:
+        """As the daemon takes it."""
+        return ":".join((self.link, *map(str, self.descriptors)))
+
 
 def daemon_arguments(
-    layout: Layout, node: str, socket: Path, flow_maps: FlowMaps | None
+    layout: Layout, node: str, socket: Path, flow_maps: Sequence[FlowMaps]
 ) -> tuple[str, ...]:
     """The command line of a node's daemon; its namespace's name marks it as ours."""
-    arguments = (
+    return (
         *(sys.executable, "-m", "sentinel_node.daemon.main"),
         *("--role", layout.roles[node].value),
         *("--node", node),
         *("--control", f"unix:{socket}"),
         *("--run-id", layout.run_id),
-    )
-    if flow_maps is None:
-        return arguments
-    return (
-        *arguments,
-        *("--flow-map-fd", str(flow_maps.flows4)),
-        *("--flow-map6-fd", str(flow_maps.flows6)),
-        *("--fsu-counters-fd", str(flow_maps.counters)),
+        *(word for maps in flow_maps for word in ("--fsu-point", maps.argument)),
     )
 
 
@@ -61,32 +66,35 @@ class Daemons:
     env: Mapping[str, str]
     cpus_of: Callable[[str], set[int]]
     """On which CPUs a node's daemon may run."""
+    directory_of: Callable[[str], Path]
+    """The node's own directory, the only one of the run that its processes see."""
     clients: dict[str, NodeClient] = field(default_factory=dict)
     processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
     _logs: list[IO[bytes]] = field(default_factory=list)
 
-    def _start(self, net: MininetNetwork, node: str, flow_maps: FlowMaps | None) -> Path:
-        socket = Path(self.ownership.directory) / f"{node}.sock"
-        self.ownership.record_file(socket)
+    def _start(self, net: MininetNetwork, node: str, flow_maps: Sequence[FlowMaps]) -> Path:
+        socket = self.directory_of(node) / "control.sock"
         log = (self.log_directory / f"{node}.log").open("ab")
         self._logs.append(log)
         process = net.popen(
             self.layout.namespace(node),
-            daemon_arguments(self.layout, node, socket, flow_maps),
+            (*DAEMON_PRIVILEGES, *daemon_arguments(self.layout, node, socket, flow_maps)),
             env=self.env,
             output=log,
-            pass_fds=flow_maps or (),
+            pass_fds=[fd for maps in flow_maps for fd in maps.descriptors],
         )
         self.ownership.record_child(process.pid, f"daemon of {node}")
         os.sched_setaffinity(process.pid, self.cpus_of(node))
         self.processes[node] = process
         return socket
 
-    async def start(self, net: MininetNetwork, flow_maps: Mapping[str, FlowMaps]) -> None:
+    async def start(self, net: MininetNetwork, flow_maps: Mapping[str, Sequence[FlowMaps]]) -> None:
         """Start all daemons at once and wait until each answers."""
         self.ownership.record_directory(self.log_directory)
         self.log_directory.mkdir(parents=True, exist_ok=True)
-        sockets = {node: self._start(net, node, flow_maps.get(node)) for node in self.layout.nodes}
+        sockets = {
+            node: self._start(net, node, flow_maps.get(node, ())) for node in self.layout.nodes
+        }
         for node, socket in sockets.items():
             self.clients[node] = await self._connect(node, socket)
 

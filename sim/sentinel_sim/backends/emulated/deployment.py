@@ -8,6 +8,7 @@ import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from sentinel_sim.backends.emulated.confinement import private_mounts
 from sentinel_sim.backends.emulated.layout import Layout
 from sentinel_sim.backends.emulated.net import LinkEnd, MininetNetwork
 from sentinel_sim.backends.emulated.offloads import (
@@ -46,6 +47,8 @@ class Deployment:
     wires: dict[str, Wire] = field(default_factory=dict)
     pids: dict[str, int] = field(default_factory=dict)
     """Of the processes that do the emulation's work, by readable name."""
+    node_pids: dict[str, int] = field(default_factory=dict)
+    """Of the shells that hold the nodes' namespaces."""
     pollers: int = 0
     """Polling threads of our interfaces that have real-time priority."""
 
@@ -54,17 +57,27 @@ class Deployment:
         self._cpus = sorted(os.sched_getaffinity(0))
         self.env = {**os.environ, RUN_ID_VARIABLE: self.layout.run_id}
 
-    def _add_namespace(self, namespace: str) -> None:
+    def _add_namespace(self, namespace: str, *, confined: bool = False) -> int:
         """A Mininet node, its namespace mounted under its own name for tools and clean-up."""
         self.ownership.record_namespace(namespace)
-        pid = self.net.add_node(namespace)
+        pid = self.net.add_node(namespace, confined=confined)
         self.ownership.record_child(pid, f"mininet node {namespace}")
         self.shell.run(("ip", "netns", "attach", namespace, str(pid)))
+        return pid
+
+    def node_directory(self, node: str) -> Path:
+        """What the node's processes see of the run's own directory: only this."""
+        return self.ownership.directory / "nodes" / node
 
     def build(self) -> None:
         """Nodes, wires and links; afterwards every node reaches every other without delay."""
+        self.ownership.record_directory(self.ownership.directory / "nodes")
         for node in self.layout.nodes:
-            self._add_namespace(self.layout.namespace(node))
+            pid = self._add_namespace(self.layout.namespace(node), confined=True)
+            self.node_pids[node] = pid
+            home = self.node_directory(node)
+            home.mkdir(mode=0o700, parents=True)
+            self.shell.run(private_mounts(pid, visible=home))
         for link in self.layout.links:
             self._build_link(link)
         for node in self.layout.nodes:

@@ -1,4 +1,4 @@
-"""The kernel programs of a deployment: the FSU in the nodes, loss and stamps in the wires."""
+"""The kernel programs of a deployment: FSUs at link ends, loss and stamps in the wires."""
 
 from __future__ import annotations
 
@@ -8,15 +8,21 @@ from typing import Any
 
 from sentinel_bpf.attach import attach_tc, attach_xdp
 from sentinel_bpf.errors import BpfError, BpfUnavailableError
-from sentinel_bpf.loader import CompiledSource, ProgramSet, compile_flow_math, compile_wire
-from sentinel_bpf.maps import reopen_readonly
+from sentinel_bpf.loader import CompiledSource, compile_flow_math, compile_wire
 from sentinel_bpf.wire import LossReading, LossStage, ProbeReading, WireProbes
 from sentinel_sim.backends.emulated.daemons import FlowMaps
+from sentinel_sim.backends.emulated.fsu_points import FsuPoints
 from sentinel_sim.backends.emulated.layout import Layout
 from sentinel_sim.errors import EmulationError, MissingCapabilityError
+from sentinel_sim.host.ownership import Ownership
 from sentinel_sim.plan.model import RunSpec
 from sentinel_sim.wire.names import NAMESPACE_DIRECTORY, WireNames, other
 from sentinel_sim.wire.wire import SIDES
+
+FLOWS_MAX_DEFAULT = 4096
+"""Of each link end; 0.9 KB a flow, allocated at once."""
+FLOWS_HEADROOM = 4
+"""An LRU map should hold four times the flows expected."""
 
 Direction = tuple[str, str]
 """(link name, side from which the packets come)."""
@@ -62,19 +68,22 @@ class KernelParts:
 
     layout: Layout
     sources: KernelSources
-    fsu: dict[str, ProgramSet] = field(default_factory=dict)
+    ownership: Ownership
     probes: dict[Direction, WireProbes] = field(default_factory=dict)
     loss: dict[Direction, LossStage] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._stack = ExitStack()
         self._attached_loss: ExitStack | None = None
-        self._attached_fsu: ExitStack | None = None
+        self._fsu = FsuPoints(self.layout, self.ownership)
 
-    def load(self) -> None:
-        """Load one FSU for each node, probes and a loss stage for each wire direction."""
-        for node in self.layout.nodes:
-            self.fsu[node] = self._stack.enter_context(self.sources.flow_math.instantiate())
+    def load(self, flows: int) -> None:
+        """Load an FSU for each link end, probes and a loss stage for each wire direction.
+
+        `flows`: how many connections are expected at once.
+        """
+        self._stack.callback(self._fsu.close)
+        self._fsu.load(self.sources.flow_math, max(FLOWS_MAX_DEFAULT, FLOWS_HEADROOM * flows))
         for link in self.layout.links:
             for side in SIDES:
                 self._load_wire(link.name, side)
@@ -98,18 +107,16 @@ class KernelParts:
         plan = next(plan for plan in self.layout.links if plan.name == link)
         return plan.b if source == "a" else plan.a
 
-    def flow_maps(self, node: str) -> FlowMaps:
-        """Read-only descriptors of the node's FSU maps; the caller closes them."""
-        programs = self.fsu[node]
-        return FlowMaps(
-            flows4=reopen_readonly(programs.map_fd("flow_metrics_map")),
-            flows6=reopen_readonly(programs.map_fd("flow_metrics6")),
-            counters=reopen_readonly(programs.map_fd("fsu_counters")),
-        )
+    def flow_maps(self, node: str) -> list[FlowMaps]:
+        """Read-only descriptors of the maps of the node's FSUs; the caller closes them."""
+        return self._fsu.flow_maps(node)
 
     def configure(self, spec: RunSpec) -> None:
         """Attach what this run needs, detach what it does not."""
-        self._set_fsu(spec.xdp)
+        if spec.xdp:
+            self._fsu.attach()
+        else:
+            self._fsu.detach()
         self._set_loss(spec)
 
     def reset(self, spec: RunSpec) -> None:
@@ -117,18 +124,6 @@ class KernelParts:
         masks = {link.name: sample_mask(link.rate_bps) for link in spec.links}
         for (link, _), probes in self.probes.items():
             probes.configure(masks[link])
-
-    def _set_fsu(self, wanted: bool) -> None:
-        if wanted and self._attached_fsu is None:
-            self._attached_fsu = stack = ExitStack()
-            for node, programs in self.fsu.items():
-                namespace = NAMESPACE_DIRECTORY / self.layout.namespace(node)
-                program = programs.prog_fd("flow_stabilization_unit")
-                for interface in self.layout.interfaces(node):
-                    stack.callback(attach_xdp(program, interface, namespace).close)
-        elif not wanted and self._attached_fsu is not None:
-            self._attached_fsu.close()
-            self._attached_fsu = None
 
     def _set_loss(self, spec: RunSpec) -> None:
         if self._attached_loss is not None:
@@ -155,21 +150,21 @@ class KernelParts:
 
     def program_facts(self) -> dict[str, Any]:
         """Sizes of the FSU as the kernel sees it, for the result's environment."""
-        if not self.fsu:
+        facts = self._fsu.stats()
+        if facts is None:
             return {}
-        facts = next(iter(self.fsu.values())).stats()[0]
         return {
             "verified_instructions": facts.verified_instructions,
             "translated_instructions": facts.translated_instructions,
             "jited_bytes": facts.jited_bytes,
+            "heartbeat": self._fsu.heartbeat(),
         }
 
     def close(self) -> None:
         """Detach and unload everything."""
-        for stack in (self._attached_loss, self._attached_fsu, self._stack):
+        for stack in (self._attached_loss, self._stack):
             if stack is not None:
                 stack.close()
-        self._attached_loss = self._attached_fsu = None
-        self.fsu.clear()
+        self._attached_loss = None
         self.probes.clear()
         self.loss.clear()

@@ -1,0 +1,210 @@
+"""The FSUs of a deployment: one for each end of each link, at both sides of the node's interface.
+
+The inner end (the node's own interface) sees what arrives at the node after the wire's delay. The
+outer end (its peer, in the wire's namespace, which the node cannot enter) sees what the node
+sends, and is what the node's own root can neither detach nor bypass. Both run one program on one
+set of maps: a packet passes exactly one of the two, so every half of a flow has one writer.
+
+One FSU for each link, not for each node: a packet that a node forwards comes in over one link and
+leaves over another. In maps shared by the whole node it would be counted twice, in one half, by two
+CPUs at once. Kept apart, the two views say what each side of the node is like: the round trip to
+one end of the path here, to the other end there.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from sentinel_bpf import abi, bpffs, model, unit
+from sentinel_bpf.bpffs import PinDirectory
+from sentinel_bpf.heart import Heart
+from sentinel_bpf.loader import CompiledSource, ProgramSet, ProgramStats
+from sentinel_bpf.maps import reopen_readonly
+from sentinel_bpf.unit import UnitEnd, UnitRecord
+from sentinel_sim.backends.emulated.daemons import FlowMaps
+from sentinel_sim.backends.emulated.layout import Layout
+from sentinel_sim.host.ownership import Ownership
+from sentinel_sim.wire.names import NAMESPACE_DIRECTORY
+from sentinel_sim.wire.wire import SIDES
+
+INNER, OUTER = "inner", "outer"
+FLOWS6_MAX = 256
+SHARED_MAPS = ("fsu_heartbeat", "fsu_config", "fsu_new_flow", "fsu_models")
+"""One for all FSUs of a run: beat, settings, the empty flow that nobody writes, the network."""
+RECORDS = "fsu"
+"""Directory of the records, in the run's own."""
+
+
+@dataclass(frozen=True, slots=True)
+class FsuPoint:
+    """One end of one link, and the two interfaces that make it."""
+
+    unit: str
+    node: str
+    link: str
+    interfaces: tuple[tuple[str, str, Path], ...]
+    """(end, interface, namespace)."""
+
+
+def points_of(layout: Layout) -> Iterator[FsuPoint]:
+    """Every link end of the topology, in link order."""
+    for index, link in enumerate(layout.links):
+        names = layout.wire_names(link.name)
+        wire = NAMESPACE_DIRECTORY / names.namespace
+        for side, node in zip(SIDES, (link.a, link.b), strict=True):
+            home = NAMESPACE_DIRECTORY / layout.namespace(node)
+            yield FsuPoint(
+                unit=f"link{index}{side}",
+                node=node,
+                link=link.name,
+                interfaces=((INNER, names.node_end(side), home), (OUTER, names.outer(side), wire)),
+            )
+
+
+def make_pin_root(ownership: Ownership, host_bpffs: Path = bpffs.HOST_BPFFS) -> Path:
+    """Where the run pins: its own directory in the host's bpffs, or a bpffs of its own."""
+    if bpffs.is_bpffs(host_bpffs):
+        root = host_bpffs / "sentinel-sim" / ownership.run_id
+        ownership.record_directory(root)
+        root.mkdir(mode=0o700, parents=True)
+        return root
+    root = ownership.directory / "bpf"
+    ownership.record_directory(root)
+    ownership.record_mount(root)
+    bpffs.mount_bpffs(root)
+    return root
+
+
+class FsuPoints:
+    """All FSUs of one deployment. `close` detaches and unloads them."""
+
+    def __init__(self, layout: Layout, ownership: Ownership) -> None:
+        self._points = tuple(points_of(layout))
+        self._ownership = ownership
+        self._common: ProgramSet | None = None
+        self._heart: Heart | None = None
+        self._programs: dict[str, ProgramSet] = {}
+        self._pins: dict[str, PinDirectory] = {}
+        self.attached = False
+
+    def load(self, compiled: CompiledSource, flows_max: int) -> None:
+        """Load and pin one program with maps of its own for each point; attaches nothing.
+
+        The verifier takes most of the time, and runs on all CPUs at once.
+        """
+        root = make_pin_root(self._ownership)
+        # IPv6 is off in the nodes; a map of its size would only cost memory.
+        sizes = {"flow_metrics_map": flows_max, "flow_metrics6": FLOWS6_MAX}
+        self._common = compiled.instantiate(max_entries=dict.fromkeys(sizes, 1))
+        model.install_shipped(self._common.map_fd("fsu_models"))
+        shared = {name: self._common.map_fd(name) for name in SHARED_MAPS}
+
+        def instantiate() -> ProgramSet:
+            return compiled.instantiate(max_entries=sizes, share=shared)
+
+        with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+            loading = [pool.submit(instantiate) for _ in self._points]
+        # Every set that was loaded is kept before an error is raised: close() then finds it.
+        errors = [future.exception() for future in loading]
+        for point, future, error in zip(self._points, loading, errors, strict=True):
+            if error is None:
+                self._programs[point.unit] = future.result()
+        for error in errors:
+            if error is not None:
+                raise error
+        for point in self._points:
+            pins = self._pins[point.unit] = PinDirectory(root / point.unit)
+            unit.pin_unit(self._programs[point.unit], pins)
+
+    def attach(self) -> None:
+        """Attach every FSU at both of its ends, unless that is done."""
+        if self.attached:
+            return
+        self.attached = True
+        if self._common is not None:
+            self._heart = Heart(self._common.map_fd("fsu_heartbeat"))
+        records = self._ownership.directory / RECORDS
+        self._ownership.record_directory(records)
+        now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        for point in self._points:
+            programs, pins = self._programs[point.unit], self._pins[point.unit]
+            ends = tuple(
+                unit.attach_end(programs, pins, end, interface, namespace)
+                for end, interface, namespace in point.interfaces
+            )
+            unit.write_record(records / f"{point.unit}.json", self._record(point, ends, now))
+
+    def _record(self, point: FsuPoint, ends: tuple[UnitEnd, ...], now: str) -> UnitRecord:
+        return UnitRecord(
+            unit=point.unit,
+            owner=self._ownership.run_id,
+            node=point.node,
+            link=point.link,
+            pins=str(self._pins[point.unit].path),
+            attached_utc=now,
+            abi_version=abi.ABI_VERSION,
+            ends=ends,
+        )
+
+    def detach(self) -> None:
+        """Take every FSU off its interfaces; the maps keep what they know."""
+        if not self.attached:
+            return
+        self.attached = False
+        if self._heart is not None:
+            self._heart.close()
+            self._heart = None
+        for point in self._points:
+            (self._ownership.directory / RECORDS / f"{point.unit}.json").unlink(missing_ok=True)
+            for end, _, _ in point.interfaces:
+                unit.detach_end(self._pins[point.unit], end)
+
+    def flow_maps(self, node: str) -> list[FlowMaps]:
+        """Read-only descriptors of the maps at each of the node's links; the caller closes them."""
+        return [
+            FlowMaps(
+                point.link,
+                *(
+                    reopen_readonly(self._programs[point.unit].map_fd(name))
+                    for name in ("flow_metrics_map", "flow_metrics6", "fsu_counters")
+                ),
+            )
+            for point in self._points
+            if point.node == node
+        ]
+
+    def stats(self) -> ProgramStats | None:
+        """What the kernel says of the program (of one of them: they are equal); None: unloaded."""
+        loaded = next(iter(self._programs.values()), None)
+        return None if loaded is None else loaded.stats()[0]
+
+    def heartbeat(self) -> dict[str, float] | None:
+        """How regularly we beat so far; None while detached."""
+        if self._heart is None:
+            return None
+        schedule = self._heart.schedule
+        return {
+            "interval_s": schedule.interval_ns / 1e9,
+            "timeout_s": schedule.timeout_ns / 1e9,
+            "gap_max_s": schedule.gap_max_ns / 1e9,
+            "lapses": schedule.lapses,
+        }
+
+    def close(self) -> None:
+        """Detach and unload. Harmless a second time."""
+        with ExitStack() as stack:
+            for programs in self._programs.values():
+                stack.callback(programs.close)
+            if self._common is not None:
+                stack.callback(self._common.close)
+            for pins in self._pins.values():
+                stack.callback(pins.remove)
+            stack.callback(self.detach)
+        self._pins.clear()
+        self._programs.clear()
