@@ -34,18 +34,18 @@ BPF_PERCPU_ARRAY(wire_leave_state, struct wire_end_state, 1);
 BPF_PERCPU_ARRAY(wire_transit_state, struct wire_transit_state, 1);
 BPF_PERCPU_ARRAY(wire_transits, __u64, WIRE_TRANSITS_MAX);
 
-static __always_inline int is_counted_frame(struct sentinel_cursor *cursor)
+static __always_inline int is_counted_frame(const struct sentinel_cursor *cursor)
 {
-	__u32 tags = 0;
-	__u32 ethertype = sentinel_parse_eth(cursor, &tags);
+	struct sentinel_ends ends;
+	__u32 ethertype = sentinel_parse_eth(cursor, &ends);
 
 	if (ethertype == SENTINEL_ETHERTYPE_IPV4) {
-		struct sentinel_ipv4 *ip = cursor->at;
+		struct sentinel_ipv4 *ip = sentinel_here(cursor, &ends);
 
 		return (void *)(ip + 1) <= cursor->end && !wire_is_local4(ip);
 	}
 	if (ethertype == SENTINEL_ETHERTYPE_IPV6) {
-		struct sentinel_ipv6 *ip = cursor->at;
+		struct sentinel_ipv6 *ip = sentinel_here(cursor, &ends);
 		__u8 *next = (__u8 *)(ip + 1);
 		__u32 icmp_type = 0;
 
@@ -61,7 +61,7 @@ static __always_inline int is_counted_frame(struct sentinel_cursor *cursor)
 int wire_loss(struct xdp_md *ctx)
 {
 	struct sentinel_cursor cursor = {
-		.at = (void *)(long)ctx->data,
+		.data = (void *)(long)ctx->data,
 		.end = (void *)(long)ctx->data_end,
 	};
 	__u32 zero = 0;
