@@ -3,8 +3,8 @@
     python benchmarks/fsu_cost.py [--rounds N] [--packets N] [--json FILE]      (as root)
 
 Lanes take turns (sentinel_bpf.cost). `bare` takes the time, looks the flow up and touches the same
-cache lines as the FSU; for 64,000 flows in random order packets of one flow are 50 ms and more
-apart, so that each ends a rate interval, an interval of the predictor, and an RTT sample.
+cache lines as the FSU; with 64,000 flows in random order packets of one flow are 50 ms and more
+apart, so that each ends a rate interval, intervals of the predictor, and an RTT sample.
 """
 
 from __future__ import annotations
@@ -32,6 +32,9 @@ VARIANTS = {
     "count only": tuple(f"-DSENTINEL_WITHOUT_{stage}" for stage in STAGES),
 }
 FLOWS = (1, 1_000, 64_000)
+PACKETS_PER_FLOW = 400
+"""A turn shorter than that would measure how flows wake up after the turns of the others."""
+PACKETS_MAX = 800_000
 MAP_ENTRIES = 4 * 65_536
 
 
@@ -67,9 +70,9 @@ def measure(rounds: int, packets: int) -> dict[str, Any]:
         table["one frame"] = _costs(interleave(one, rounds=rounds, packets=packets))
         for flows in FLOWS:
             with flow_lanes(drive, programs, flows) as lanes:
-                table[f"{flows:,} flows"] = _costs(
-                    interleave(lanes, rounds=rounds, packets=packets)
-                )
+                longer = max(packets, min(PACKETS_PER_FLOW * flows, PACKETS_MAX))
+                samples = interleave(lanes, rounds=rounds, packets=longer)
+                table[f"{flows:,} flows"] = _costs(samples)
     return table
 
 

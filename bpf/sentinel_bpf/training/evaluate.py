@@ -72,7 +72,7 @@ def flow_errors(series: Intervals, model: abi.Model) -> Errors:
 
 def long_enough(series: Intervals) -> bool:
     """Whether a flow counts."""
-    return len(series) >= INTERVALS_MIN and np.count_nonzero(series) >= NOT_EMPTY_MIN
+    return len(series) >= INTERVALS_MIN and int(np.count_nonzero(series)) >= NOT_EMPTY_MIN
 
 
 def figures(name: str, flows: Iterable[Packets], model: abi.Model, *, pooled: bool) -> Figures:

@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 Times = npt.NDArray[np.int64]
 Sizes = npt.NDArray[np.int64]
+Seconds = npt.NDArray[np.float64]
 Generator = np.random.Generator
 
 PACKETS_MAX = 400_000
@@ -42,20 +43,18 @@ def _log_uniform(rng: Generator, low: float, high: float) -> float:
     return float(np.exp(rng.uniform(np.log(low), np.log(high))))
 
 
-def _burst(start_s: float, count: int, rate_pps: float) -> npt.NDArray[np.float64]:
+def _burst(start_s: float, count: int, rate_pps: float) -> Seconds:
     """Times of `count` packets sent at line rate from `start_s` on."""
     return start_s + np.arange(count) / rate_pps
 
 
-def _finish(
-    times_s: npt.NDArray[np.float64], sizes: npt.NDArray[np.float64]
-) -> tuple[Times, Sizes]:
+def _finish(times_s: Seconds, sizes: Seconds) -> tuple[Times, Sizes]:
     order = np.argsort(times_s, kind="stable")[:PACKETS_MAX]
     times_ns = np.asarray(times_s[order] * SECOND_NS, np.int64)
     return times_ns, np.clip(sizes[order], 54, 65535).astype(np.int64)
 
 
-def _full(times_s: npt.NDArray[np.float64], size: float = FULL_BYTES) -> tuple[Times, Sizes]:
+def _full(times_s: Seconds, size: float = FULL_BYTES) -> tuple[Times, Sizes]:
     return _finish(times_s, np.full(len(times_s), size))
 
 
@@ -122,7 +121,7 @@ def video(rng: Generator) -> tuple[Times, Sizes]:
     return _finish(np.concatenate(times), np.concatenate(sizes))
 
 
-def _windows(windows: npt.NDArray[np.float64], rtt_s: float, rate_pps: float) -> list[Times]:
+def _windows(windows: Seconds, rtt_s: float, rate_pps: float) -> list[Seconds]:
     """Each window is sent as the acknowledgements of the one before came: clocked by the rate."""
     times, now = [], 0.0
     for window in windows:
@@ -175,7 +174,9 @@ def request_response(rng: Generator) -> tuple[Times, Sizes]:
     think_s = _log_uniform(rng, 0.03, 3)
     mean_bytes, sigma = _log_uniform(rng, 300, 1e6), rng.uniform(0.1, 1.8)
     rate_pps = _log_uniform(rng, 2e6, 1e9) / 8 / FULL_BYTES
-    times, sizes, now = [], [], 0.0
+    times: list[Seconds] = []
+    sizes: list[Seconds] = []
+    now = 0.0
     while now < 60 and len(times) < 3000:
         total = mean_bytes * rng.lognormal(-sigma * sigma / 2, sigma)
         count = int(np.clip(np.ceil(total / FULL_BYTES), 1, 5000))

@@ -130,6 +130,26 @@ def test_native_attach_counts_real_tcp_and_close_detaches(chain: Chain, fsu: Pro
     attachment.close()
 
 
+def test_both_ends_of_a_link_give_the_rtt_of_real_tcp(chain: Chain, fsu: ProgramSet) -> None:
+    """What the sender sends enters the wire at wa, what it gets enters the sender at a0."""
+    program = fsu.prog_fd(PROGRAM)
+    inner = attach_xdp(program, "a0", chain.sender)
+    outer = attach_xdp(program, "wa", chain.wire)
+    try:
+        transfer(chain, 2_000_000)
+    finally:
+        inner.close()
+        outer.close()
+    [record] = [flow for flow in read_flows(fsu.map_fd("flow_metrics_map")) if flow.protocol == 6]
+    sent = record.forward
+    assert (record.source_address, sent.births, record.backward.births) == (SENDER, 1, 1)
+    assert sent.rtt_samples > 0
+    assert 0 < sent.rtt_min_ns <= sent.rtt_last_ns
+    assert sent.ifindex != 0 != record.backward.ifindex
+    factor = sent.optimal_buffer_size / sent.bdp_bytes
+    assert 1.19 < factor < 1.81  # 1.2 x (1.0 to 1.5)
+
+
 def test_both_halves_fill_where_both_directions_enter(chain: Chain, fsu: ProgramSet) -> None:
     links = [attach_xdp(fsu.prog_fd(PROGRAM), name, chain.wire) for name in ("wa", "wb")]
     try:
