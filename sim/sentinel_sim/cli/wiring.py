@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import platformdirs
 
@@ -22,6 +22,9 @@ from sentinel_sim.host.clean import CleanReport
 from sentinel_sim.plan.plan import Plan
 from sentinel_sim.topology.budget import CpuBudget, measure_budget
 
+if TYPE_CHECKING:
+    from sentinel_sim.bench.runner import Bench
+
 ENVIRONMENT_PREFIX = "SENTINEL_"
 
 
@@ -31,6 +34,13 @@ def _emulated(plan: Plan, wire: str) -> Backend:
     from sentinel_sim.backends.emulated.options import EmulationOptions
 
     return EmulatedBackend(plan.runs(0)[0], EmulationOptions(wire_backend=wire))
+
+
+def _bench(bench: Bench) -> dict[str, Any]:
+    # Imported late, as above.
+    from sentinel_sim.bench.runner import run
+
+    return run(bench)
 
 
 def _missing_privileges() -> list[str]:
@@ -51,6 +61,7 @@ class Wiring:
 
     emulated: Callable[[Plan, str], Backend] = _emulated
     """(plan, wire backend) -> the backend."""
+    bench: Callable[[Bench], dict[str, Any]] = _bench
     wire_backend: Callable[[], str] = doctor.wire_backend
     missing_privileges: Callable[[], list[str]] = _missing_privileges
     doctor: Callable[[], list[Capability]] = doctor.run_doctor
