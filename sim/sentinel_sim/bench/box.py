@@ -5,9 +5,9 @@
     CPU g                    CPU b                       (packets are counted and dropped at `out`)
 
 A kernel thread polls `in` (threaded NAPI), pinned to the box's CPU: so the box has a CPU of its
-own, its share of it can be read, and an overloaded box loses packets in the ring instead of slowing
-its sender. GRO is on at `in` and TSO off at the source, because that is what leads packets into
-NAPI where no native XDP is attached (veth_skb_is_eligible_for_gro); the UDP sent here is not merged.
+own, its share of it can be read, and an overloaded box loses packets in the ring instead of
+slowing its sender. GRO is on at `in` and TSO off at the source, because that is what leads packets
+into NAPI where no native XDP is attached (veth_skb_is_eligible_for_gro); UDP is not merged.
 """
 
 from __future__ import annotations

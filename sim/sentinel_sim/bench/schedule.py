@@ -136,11 +136,11 @@ def expected_s(settings: Settings) -> float:
 def _cost_steps(settings: Settings) -> Iterable[Step]:
     for lane in settings.lanes:
         packets = settings.python_packets if lane in USER_LANES else settings.cost_packets
-        each_ns = 20_000 if lane in USER_LANES else 250
-        seconds = 0.3 + settings.cost_samples * packets * each_ns / 1e9
+        each_ns = 10_000 if lane in USER_LANES else 250
+        seconds = 0.1 + settings.cost_samples * packets * each_ns / 1e9
         for flows in settings.flows:
             yield Step(Kind.COST, seconds, Variant(lane), flows)
-        yield Step(Kind.COLD, settings.cold_samples * 0.05, Variant(lane))
+        yield Step(Kind.COLD, settings.cold_samples * 0.02, Variant(lane))
 
 
 def _live_steps(settings: Settings) -> Iterable[Step]:
@@ -152,7 +152,7 @@ def _live_steps(settings: Settings) -> Iterable[Step]:
 
 def _placed(variant: Variant) -> float:
     """Putting a lane in place and taking it out, in seconds."""
-    return 0.2 if variant.in_kernel else 0.9
+    return 0.1 if variant.in_kernel else 0.4
 
 
 def _throughput_steps(settings: Settings) -> Iterable[Step]:
@@ -173,7 +173,7 @@ def _trial_steps(settings: Settings) -> Iterable[Step]:
         for block in range(blocks):
             for half in (0, 1):
                 for variant in _turned(_chosen(settings, not first), half):
-                    seconds = settings.trial_s + 0.1 + _placed(variant)
+                    seconds = settings.trial_s + 0.05 + _placed(variant)
                     yield Step(Kind.TRIAL, seconds, variant, flows, block, half)
 
 
@@ -184,7 +184,7 @@ def _softirq_steps(settings: Settings) -> Iterable[Step]:
     for block in range(settings.blocks):
         for half in (0, 1):
             for variant in _turned(kernel, half):
-                yield Step(Kind.SOFTIRQ, settings.trial_s + 0.4, variant, 1, block, half)
+                yield Step(Kind.SOFTIRQ, settings.trial_s + 0.1, variant, 1, block, half)
 
 
 def _check_steps(settings: Settings) -> Iterable[Step]:
@@ -192,7 +192,7 @@ def _check_steps(settings: Settings) -> Iterable[Step]:
         works = (Work.FULL,) if lane in USER_LANES else (Work.EMPTY, Work.FULL)
         for flows in settings.flows:
             for work in works:
-                seconds = 1.0 + settings.check_packets / EQUAL_PPS_MOST
+                seconds = 0.8 + settings.check_packets / EQUAL_PPS_MOST
                 yield Step(Kind.FLOWS, seconds, Variant(lane, work), flows)
 
 
