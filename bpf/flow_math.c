@@ -2,26 +2,46 @@
 /*
  * The Flow Stabilization Unit: an XDP program on every node interface.
  *
- * It observes each packet that enters the interface, keeps counters and the windowed throughput of
- * its flow in `flow_metrics_map` (IPv4) or `flow_metrics6`, and lets every packet pass: the verdict
- * is XDP_PASS whatever happens. Packets that belong to no flow are counted in `fsu_counters`. It
- * sees one direction per interface (XDP is ingress only).
+ * It observes each packet that enters the interface and lets every packet pass: the verdict is
+ * XDP_PASS whatever happens. The stages, one header each:
+ *
+ *     guard    stale heartbeat: hands off; too many new flows: none are made   sentinel_guard.h
+ *     parse    Ethernet, VLAN, QinQ, IPv4, IPv6 and its extensions, ports       sentinel_packet.h
+ *              TCP numbers and timestamps                                       sentinel_tcp.h
+ *     lookup   the flow's entry, both directions in one
+ *     count    bytes, packets, mean size                                        sentinel_count.h
+ *     rate     windowed and averaged throughput                                 sentinel_rate.h
+ *     rtt      SEQ/ACK probe with Karn's rule, TSval probe beside it            sentinel_rtt.h
+ *     predict  next gap, size, interval, burst class                            sentinel_predict.h
+ *     bdp      bandwidth-delay product and optimal buffer                       sentinel_bdp.h
+ *
+ * Results are published in `flow_metrics_map` (IPv4) and `flow_metrics6`, outcomes counted in
+ * `fsu_counters`. XDP sees what enters an interface; for RTTs the same program, with the same maps,
+ * runs where each direction enters: each direction still has one writer.
+ *
+ * Cost per packet of a known flow: one hash lookup, three array lookups (inlined by the kernel to
+ * a few instructions), one bpf_ktime_get_ns(), no atomic operation; time is taken first, so that
+ * the loads behind it can overlap (reading the TSC waits for all loads before it).
  *
  * Built by bcc (which defines BCC_SEC) and, unchanged, by
  *     clang -O2 -g -target bpf -c flow_math.c
  * bcc rewrites `map.lookup()` only in this file and not in macros: hence the small functions below.
+ *
  * -DSENTINEL_TEST_CLOCK takes the time from the map fsu_test_clock: for bit-exact tests only.
- *
- * Cost per packet of a known flow: one hash lookup, one array lookup, one bpf_ktime_get_ns(), no
- * atomic operation.
- *
- * Rooms kept for later stages: sentinel_rtt.h, sentinel_bdp.h and sentinel_predict.h, each a pure
- * function on a half (and its opposite), called from observe(); their state takes the place of
- * sentinel_flow_half.reserved.
+ * -DSENTINEL_WITHOUT_GUARD, _RATE, _RTT, _PREDICT, _BDP leave a stage out: for measuring its share.
  */
 #include "sentinel_abi.h"
-#include "sentinel_flow.h"
+#include "sentinel_bdp.h"
+#include "sentinel_count.h"
+#include "sentinel_guard.h"
 #include "sentinel_packet.h"
+#include "sentinel_rate.h"
+#include "sentinel_rtt.h"
+#if __has_include("sentinel_predict.h")
+#include "sentinel_predict.h"
+#elif !defined(SENTINEL_WITHOUT_PREDICT)
+#define SENTINEL_WITHOUT_PREDICT
+#endif
 
 #ifdef BCC_SEC
 
@@ -30,6 +50,14 @@ BPF_TABLE("lru_hash", struct sentinel_flow4_key, struct sentinel_flow, flow_metr
 BPF_TABLE("lru_hash", struct sentinel_flow6_key, struct sentinel_flow, flow_metrics6,
 	  SENTINEL_FLOWS6_MAX);
 BPF_PERCPU_ARRAY(fsu_counters, __u64, SENTINEL_COUNTERS);
+BPF_ARRAY(fsu_heartbeat, struct sentinel_heartbeat, 1);
+BPF_ARRAY(fsu_config, struct sentinel_config, 1);
+BPF_PERCPU_ARRAY(fsu_flood, struct sentinel_flood, 1);
+BPF_ARRAY(fsu_new_flow, struct sentinel_flow, 1);
+BPF_PERCPU_ARRAY(fsu_scratch, struct sentinel_ends, 1);
+#ifndef SENTINEL_WITHOUT_PREDICT
+BPF_ARRAY(fsu_models, struct sentinel_models, 1);
+#endif
 #ifdef SENTINEL_TEST_CLOCK
 BPF_ARRAY(fsu_test_clock, __u64, 1);
 #endif
@@ -40,34 +68,29 @@ BPF_ARRAY(fsu_test_clock, __u64, 1);
 #include <linux/bpf.h>
 #include <bpf/bpf_helpers.h>
 
-struct {
-	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__type(key, struct sentinel_flow4_key);
-	__type(value, struct sentinel_flow);
-	__uint(max_entries, SENTINEL_FLOWS4_MAX);
-} flow_metrics_map SEC(".maps");
+#define SENTINEL_MAP(kind, key_type, value_type, name, entries)                                    \
+	struct {                                                                                   \
+		__uint(type, kind);                                                                \
+		__type(key, key_type);                                                             \
+		__type(value, value_type);                                                         \
+		__uint(max_entries, entries);                                                      \
+	} name SEC(".maps")
 
-struct {
-	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__type(key, struct sentinel_flow6_key);
-	__type(value, struct sentinel_flow);
-	__uint(max_entries, SENTINEL_FLOWS6_MAX);
-} flow_metrics6 SEC(".maps");
-
-struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__type(key, __u32);
-	__type(value, __u64);
-	__uint(max_entries, SENTINEL_COUNTERS);
-} fsu_counters SEC(".maps");
-
+SENTINEL_MAP(BPF_MAP_TYPE_LRU_HASH, struct sentinel_flow4_key, struct sentinel_flow,
+	     flow_metrics_map, SENTINEL_FLOWS4_MAX);
+SENTINEL_MAP(BPF_MAP_TYPE_LRU_HASH, struct sentinel_flow6_key, struct sentinel_flow, flow_metrics6,
+	     SENTINEL_FLOWS6_MAX);
+SENTINEL_MAP(BPF_MAP_TYPE_PERCPU_ARRAY, __u32, __u64, fsu_counters, SENTINEL_COUNTERS);
+SENTINEL_MAP(BPF_MAP_TYPE_ARRAY, __u32, struct sentinel_heartbeat, fsu_heartbeat, 1);
+SENTINEL_MAP(BPF_MAP_TYPE_ARRAY, __u32, struct sentinel_config, fsu_config, 1);
+SENTINEL_MAP(BPF_MAP_TYPE_PERCPU_ARRAY, __u32, struct sentinel_flood, fsu_flood, 1);
+SENTINEL_MAP(BPF_MAP_TYPE_ARRAY, __u32, struct sentinel_flow, fsu_new_flow, 1);
+SENTINEL_MAP(BPF_MAP_TYPE_PERCPU_ARRAY, __u32, struct sentinel_ends, fsu_scratch, 1);
+#ifndef SENTINEL_WITHOUT_PREDICT
+SENTINEL_MAP(BPF_MAP_TYPE_ARRAY, __u32, struct sentinel_models, fsu_models, 1);
+#endif
 #ifdef SENTINEL_TEST_CLOCK
-struct {
-	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__type(key, __u32);
-	__type(value, __u64);
-	__uint(max_entries, 1);
-} fsu_test_clock SEC(".maps");
+SENTINEL_MAP(BPF_MAP_TYPE_ARRAY, __u32, __u64, fsu_test_clock, 1);
 #endif
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
@@ -105,126 +128,294 @@ static __always_inline void add_one(__u32 counter)
 		*value += 1;
 }
 
-/* The flow's entry, made if it is new; NULL if there is no room. */
-static __always_inline struct sentinel_flow *find_flow4(struct sentinel_flow4_key *key)
+static __always_inline struct sentinel_heartbeat *find_heartbeat(void)
 {
-	struct sentinel_flow *flow;
+	__u32 zero = 0;
+
+#ifdef BCC_SEC
+	return fsu_heartbeat.lookup(&zero);
+#else
+	return bpf_map_lookup_elem(&fsu_heartbeat, &zero);
+#endif
+}
+
+static __always_inline struct sentinel_config *find_config(void)
+{
+	__u32 zero = 0;
+
+#ifdef BCC_SEC
+	return fsu_config.lookup(&zero);
+#else
+	return bpf_map_lookup_elem(&fsu_config, &zero);
+#endif
+}
+
+static __always_inline struct sentinel_flood *find_flood(void)
+{
+	__u32 zero = 0;
+
+#ifdef BCC_SEC
+	return fsu_flood.lookup(&zero);
+#else
+	return bpf_map_lookup_elem(&fsu_flood, &zero);
+#endif
+}
+
+static __always_inline struct sentinel_ends *find_scratch(void)
+{
+	__u32 zero = 0;
+
+#ifdef BCC_SEC
+	return fsu_scratch.lookup(&zero);
+#else
+	return bpf_map_lookup_elem(&fsu_scratch, &zero);
+#endif
+}
+
+/* All zeros, never written: too large for the stack. */
+static __always_inline struct sentinel_flow *find_new_flow(void)
+{
+	__u32 zero = 0;
+
+#ifdef BCC_SEC
+	return fsu_new_flow.lookup(&zero);
+#else
+	return bpf_map_lookup_elem(&fsu_new_flow, &zero);
+#endif
+}
+
+#ifndef SENTINEL_WITHOUT_PREDICT
+static __always_inline struct sentinel_models *find_models(void)
+{
+	__u32 zero = 0;
+
+#ifdef BCC_SEC
+	return fsu_models.lookup(&zero);
+#else
+	return bpf_map_lookup_elem(&fsu_models, &zero);
+#endif
+}
+#endif
+
+/* Whether a new flow may be made; NULL: no. */
+static __always_inline struct sentinel_flow *admit_new_flow(__u64 now)
+{
+	struct sentinel_config *config = find_config();
+	struct sentinel_flood *flood = find_flood();
+
+	if (!config || !flood || !sentinel_admit(flood, config, now))
+		return 0;
+	return find_new_flow();
+}
+
+/*
+ * The flow's entry, made if it is new; NULL if that is not to be, then `*why` says the reason.
+ * "If not there": the other direction may have made it on another CPU.
+ */
+static __always_inline struct sentinel_flow *find_flow4(struct sentinel_flow4_key *key,
+						      __u64 now, enum sentinel_counter *why)
+{
+	struct sentinel_flow *flow, *fresh;
 
 #ifdef BCC_SEC
 	flow = flow_metrics_map.lookup(key);
 #else
 	flow = bpf_map_lookup_elem(&flow_metrics_map, key);
 #endif
-	if (!flow) {
-		/* "If not there": the other direction may have made it on another CPU. */
-		struct sentinel_flow fresh = {};
-
+	if (flow)
+		return flow;
+	*why = SENTINEL_FLOOD_REFUSED;
+	fresh = admit_new_flow(now);
+	if (!fresh)
+		return 0;
 #ifdef BCC_SEC
-		flow_metrics_map.insert(key, &fresh);
-		flow = flow_metrics_map.lookup(key);
+	flow_metrics_map.insert(key, fresh);
+	flow = flow_metrics_map.lookup(key);
 #else
-		bpf_map_update_elem(&flow_metrics_map, key, &fresh, BPF_NOEXIST);
-		flow = bpf_map_lookup_elem(&flow_metrics_map, key);
+	bpf_map_update_elem(&flow_metrics_map, key, fresh, BPF_NOEXIST);
+	flow = bpf_map_lookup_elem(&flow_metrics_map, key);
 #endif
-	}
+	*why = flow ? SENTINEL_FLOW4 : SENTINEL_INSERT_FAIL;
 	return flow;
 }
 
-static __always_inline struct sentinel_flow *find_flow6(struct sentinel_flow6_key *key)
+static __always_inline struct sentinel_flow *find_flow6(struct sentinel_flow6_key *key,
+						      __u64 now, enum sentinel_counter *why)
 {
-	struct sentinel_flow *flow;
+	struct sentinel_flow *flow, *fresh;
 
 #ifdef BCC_SEC
 	flow = flow_metrics6.lookup(key);
 #else
 	flow = bpf_map_lookup_elem(&flow_metrics6, key);
 #endif
-	if (!flow) {
-		struct sentinel_flow fresh = {};
-
+	if (flow)
+		return flow;
+	*why = SENTINEL_FLOOD_REFUSED;
+	fresh = admit_new_flow(now);
+	if (!fresh)
+		return 0;
 #ifdef BCC_SEC
-		flow_metrics6.insert(key, &fresh);
-		flow = flow_metrics6.lookup(key);
+	flow_metrics6.insert(key, fresh);
+	flow = flow_metrics6.lookup(key);
 #else
-		bpf_map_update_elem(&flow_metrics6, key, &fresh, BPF_NOEXIST);
-		flow = bpf_map_lookup_elem(&flow_metrics6, key);
+	bpf_map_update_elem(&flow_metrics6, key, fresh, BPF_NOEXIST);
+	flow = bpf_map_lookup_elem(&flow_metrics6, key);
 #endif
-	}
+	*why = flow ? SENTINEL_FLOW6 : SENTINEL_INSERT_FAIL;
 	return flow;
 }
 
-/* All that is done with a packet of a known flow: the stages, in order. */
-static __always_inline void observe(struct sentinel_flow *flow, int backward, __u64 bytes)
+static __always_inline int is_bypassed(__u64 now)
 {
-	struct sentinel_flow_half *half = backward ? &flow->backward : &flow->forward;
+#ifndef SENTINEL_WITHOUT_GUARD
+	struct sentinel_heartbeat *heartbeat = find_heartbeat();
 
-	sentinel_count(half, bytes, now_ns());
+	return heartbeat && sentinel_is_stale(heartbeat, now);
+#else
+	return 0;
+#endif
 }
 
-static __always_inline enum sentinel_counter observe4(struct sentinel_cursor *cursor,
-						      struct sentinel_ends *ends, __u64 bytes)
-{
-	struct sentinel_flow4_key key = {};
-	struct sentinel_ipv4 *ip = 0;
-	struct sentinel_flow *flow;
-	enum sentinel_kind kind;
-	int backward;
+/* What is known of a packet when its flow has been found. */
+struct packet {
+	struct sentinel_ends *ends;
+	struct xdp_md *ctx;
+	__u64 bytes;
+	__u64 now;
+};
 
-	kind = sentinel_parse_ipv4(cursor, ends, &ip);
-	if (kind == SENTINEL_KIND_FRAGMENT)
-		return SENTINEL_FRAGMENTS;
-	if (kind != SENTINEL_KIND_IPV4)
-		return SENTINEL_PARSE_FAIL;
-	backward = sentinel_key4(&key, ip, ends);
-	flow = find_flow4(&key);
-	if (!flow)
-		return SENTINEL_INSERT_FAIL;
-	observe(flow, backward, bytes);
-	return SENTINEL_FLOW4;
+/* Whether this packet starts its half anew: the first of all, a new SYN, or long silence. */
+static __always_inline int is_birth(const struct sentinel_flow_half *half,
+				    const struct packet *packet)
+{
+	__u64 silent_ns = packet->now - half->last_timestamp;
+	struct sentinel_config *config;
+
+	if (!half->packets_total)
+		return 1;
+	if (packet->ends->is_tcp)
+		return sentinel_is_new_syn(half, &packet->ends->tcp);
+	if (silent_ns >> SENTINEL_IDLE_LOOK_SHIFT == 0)
+		return 0;
+	config = find_config();
+	return config && sentinel_is_long_idle(silent_ns, config);
 }
 
-static __always_inline enum sentinel_counter observe6(struct sentinel_cursor *cursor,
-						      struct sentinel_ends *ends, __u64 bytes)
+static __always_inline void predict(struct sentinel_predict *state, __u64 now, __u32 bytes)
 {
-	struct sentinel_flow6_key key = {};
-	struct sentinel_ipv6 *ip = 0;
-	struct sentinel_flow *flow;
-	enum sentinel_kind kind;
-	int backward;
+#ifndef SENTINEL_WITHOUT_PREDICT
+	struct sentinel_models *models = find_models();
 
-	kind = sentinel_parse_ipv6(cursor, ends, &ip);
-	if (kind == SENTINEL_KIND_FRAGMENT)
-		return SENTINEL_FRAGMENTS;
-	if (kind != SENTINEL_KIND_IPV6)
-		return SENTINEL_PARSE_FAIL;
-	backward = sentinel_key6(&key, ip, ends);
-	flow = find_flow6(&key);
-	if (!flow)
-		return SENTINEL_INSERT_FAIL;
-	observe(flow, backward, bytes);
-	return SENTINEL_FLOW6;
+	if (models)
+		sentinel_predict_packet(
+			state, SENTINEL_OPAQUE(&models->slot[0] + (models->active & 1)), now,
+			bytes);
+#endif
+}
+
+static __always_inline void publish(struct sentinel_flow_half *half)
+{
+#ifndef SENTINEL_WITHOUT_BDP
+#ifndef SENTINEL_WITHOUT_PREDICT
+	sentinel_publish_bdp(half, sentinel_pattern_factor_q16(&half->predict));
+#else
+	sentinel_publish_bdp(half, SENTINEL_PATTERN_FACTOR_ONE);
+#endif
+#endif
+}
+
+/* The RTT stage, for TCP only. 1: the RTT has changed. */
+static __always_inline int measure_rtt(const struct sentinel_rtt_view *view,
+				       const struct packet *packet, int new_tick)
+{
+	int changed = 0;
+
+#ifndef SENTINEL_WITHOUT_RTT
+	if (!packet->ends->is_tcp)
+		return 0;
+	changed = sentinel_rtt(view, &packet->ends->tcp, packet->now);
+	if (new_tick)
+		sentinel_rtt_expire(view, packet->now);
+#endif
+	return changed;
+}
+
+/*
+ * All that is done with a packet of a known flow: the stages, in order. The direction is an offset
+ * that the verifier knows the bounds of, not a branch: one way instead of two.
+ */
+static __always_inline void observe(struct sentinel_flow *flow, const struct packet *packet)
+{
+	__u64 backward = packet->ends->backward & 1;
+	struct sentinel_flow_half *half = SENTINEL_OPAQUE(&flow->forward + backward);
+	const struct sentinel_rtt_view view = {
+		.half = half,
+		.own = SENTINEL_OPAQUE(&flow->exchange[0] + backward),
+		.other = SENTINEL_OPAQUE(&flow->exchange[0] + (backward ^ 1)),
+	};
+	int changed = 0;
+	int new_tick;
+
+	if (is_birth(half, packet)) {
+		if (half->packets_total)
+			add_one(SENTINEL_REBORN);
+		sentinel_start_half(&view, packet->bytes, packet->now,
+				    packet->ctx->ingress_ifindex);
+	}
+	new_tick = sentinel_is_new_tick(half, packet->now);
+	sentinel_count(half, packet->bytes, packet->now);
+	predict(&half->predict, packet->now, (__u32)packet->bytes);
+	changed = measure_rtt(&view, packet, new_tick);
+#ifndef SENTINEL_WITHOUT_RATE
+	if (new_tick)
+		changed |= sentinel_close_interval(half, packet->now);
+#endif
+	if (changed)
+		publish(half);
+}
+
+/* The flow of a packet of FLOW4 or FLOW6; NULL: `*outcome` then says why there is none. */
+static __always_inline struct sentinel_flow *find_flow(struct sentinel_ends *ends, __u64 now,
+						       enum sentinel_counter *outcome)
+{
+	if (*outcome == SENTINEL_FLOW4) {
+		sentinel_key4(ends);
+		return find_flow4(&ends->key.key4, now, outcome);
+	}
+	sentinel_key6(ends);
+	return find_flow6(&ends->key.key6, now, outcome);
+}
+
+static __always_inline enum sentinel_counter handle(struct xdp_md *ctx)
+{
+	struct sentinel_cursor cursor = {
+		.data = (void *)(long)ctx->data,
+		.end = (void *)(long)ctx->data_end,
+	};
+	struct packet packet = {
+		.ends = find_scratch(),
+		.ctx = ctx,
+		.bytes = sentinel_frame_bytes(&cursor),
+		.now = now_ns(),
+	};
+	enum sentinel_counter outcome;
+	struct sentinel_flow *flow;
+
+	if (!packet.ends || is_bypassed(packet.now))
+		return SENTINEL_BYPASSED;
+	outcome = sentinel_parse(&cursor, packet.ends);
+	if (outcome != SENTINEL_FLOW4 && outcome != SENTINEL_FLOW6)
+		return outcome;
+	flow = find_flow(packet.ends, packet.now, &outcome);
+	if (flow)
+		observe(flow, &packet);
+	return outcome;
 }
 
 SENTINEL_SECTION
 int flow_stabilization_unit(struct xdp_md *ctx)
 {
-	struct sentinel_cursor cursor = {
-		.at = (void *)(long)ctx->data,
-		.end = (void *)(long)ctx->data_end,
-	};
-	__u64 bytes = sentinel_left(&cursor);
-	struct sentinel_ends ends = {};
-	enum sentinel_counter counter;
-	__u32 ethertype;
-
-	ethertype = sentinel_parse_eth(&cursor, &ends.tags_protocol);
-	if (ethertype == SENTINEL_ETHERTYPE_IPV4)
-		counter = observe4(&cursor, &ends, bytes);
-	else if (ethertype == SENTINEL_ETHERTYPE_IPV6)
-		counter = observe6(&cursor, &ends, bytes);
-	else
-		counter = ethertype ? SENTINEL_NOT_IP : SENTINEL_PARSE_FAIL;
-	add_one(SENTINEL_PASSED);
-	add_one(counter);
+	add_one(handle(ctx));
 	return XDP_PASS;
 }

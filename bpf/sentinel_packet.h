@@ -10,10 +10,14 @@
 #define SENTINEL_PACKET_H
 
 #include "sentinel_abi.h"
+#include "sentinel_tcp.h"
 
 #define SENTINEL_VLAN_TAGS_MAX 2
 /* Longer chains do not occur outside attacks; each step costs instructions on every path. */
 #define SENTINEL_EXTENSIONS_MAX 6
+
+/* Six extension headers of 2,048 bytes, IPv6, two tags and Ethernet end before it. */
+#define SENTINEL_OFFSET_MASK 0x3fff
 
 #define SENTINEL_ETHERTYPE_IPV4 0x0800
 #define SENTINEL_ETHERTYPE_VLAN 0x8100
@@ -75,93 +79,100 @@ struct sentinel_ports {
 	__be16 rest;
 };
 
-enum sentinel_kind {
-	SENTINEL_KIND_FAIL,
-	SENTINEL_KIND_NOT_IP,
-	SENTINEL_KIND_FRAGMENT,
-	SENTINEL_KIND_IPV4,
-	SENTINEL_KIND_IPV6,
-};
-
-/* A frame on its way through the parser; `at` is the first byte not read yet. */
 struct sentinel_cursor {
-	void *at;
+	void *data;
 	void *end;
 };
 
-/* What the parser leaves behind for the flow key. */
+/*
+ * What the parser leaves behind, and where it stands. It lives in a map, not on the stack: what
+ * the verifier reads back from a map it knows nothing of, so that the many ways through each layer
+ * become one state behind it (SENTINEL_BARRIER makes the compiler read it back). On the stack each
+ * of them would be followed to the end of the program, beyond the million steps it allows.
+ */
 struct sentinel_ends {
+	union {
+		struct sentinel_flow4_key key4;
+		struct sentinel_flow6_key key6;
+	} key;
+	__be64 source[2]; /* address; an IPv4 one is in the first half of the first word */
+	__be64 target[2];
 	__be16 source_port;
 	__be16 target_port;
 	__u32 tags_protocol;
+	__u32 offset;	/* in the frame, of the first byte not read yet */
+	__u32 protocol; /* of what stands there */
+	__u32 length;	/* bytes of it, by the IP header; not beyond the frame */
+	__u32 is_tcp;
+	__u32 backward; /* from the high end to the low one */
+	struct sentinel_tcp tcp;
 };
 
-static __always_inline __u64 sentinel_left(const struct sentinel_cursor *cursor)
+static __always_inline __u64 sentinel_frame_bytes(const struct sentinel_cursor *cursor)
 {
-	return (__u64)((char *)cursor->end - (char *)cursor->at);
+	return (__u64)((char *)cursor->end - (char *)cursor->data);
+}
+
+/* The first byte not read yet. The mask loses nothing: see SENTINEL_OFFSET_MASK. */
+static __always_inline void *sentinel_here(const struct sentinel_cursor *cursor,
+					   const struct sentinel_ends *ends)
+{
+	__u64 offset = ends->offset & SENTINEL_OFFSET_MASK;
+
+	return SENTINEL_OPAQUE((char *)cursor->data + offset);
 }
 
 /* Ethernet and up to two VLAN tags. Returns the ethertype in host order, 0 if truncated. */
-static __always_inline __u32 sentinel_parse_eth(struct sentinel_cursor *cursor, __u32 *tags)
+static __always_inline __u32 sentinel_parse_eth(const struct sentinel_cursor *cursor,
+						struct sentinel_ends *ends)
 {
-	struct sentinel_eth *eth = cursor->at;
-	__u32 ethertype;
-	__u32 ids = 0;
+	struct sentinel_eth *eth = cursor->data;
+	struct sentinel_vlan *vlan = (void *)(eth + 1);
+	__u32 ethertype, ids = 0;
 
 	if ((void *)(eth + 1) > cursor->end)
 		return 0;
-	cursor->at = eth + 1;
 	ethertype = sentinel_host16(eth->ethertype);
+	ends->offset = sizeof(*eth);
 #pragma unroll
-	for (int i = 0; i < SENTINEL_VLAN_TAGS_MAX; i++) {
-		struct sentinel_vlan *vlan = cursor->at;
-
+	for (int i = 0; i < SENTINEL_VLAN_TAGS_MAX; i++, vlan++) {
 		if (ethertype != SENTINEL_ETHERTYPE_VLAN && ethertype != SENTINEL_ETHERTYPE_QINQ)
 			break;
 		if ((void *)(vlan + 1) > cursor->end)
 			return 0;
 		ids = (ids << 12) | (sentinel_host16(vlan->tag) & 0xfff);
 		ethertype = sentinel_host16(vlan->ethertype);
-		cursor->at = vlan + 1;
+		ends->offset += sizeof(*vlan);
 	}
-	*tags = ids << SENTINEL_TAGS_INNER_SHIFT;
+	ends->tags_protocol = ids << SENTINEL_TAGS_INNER_SHIFT;
 	if (ethertype == SENTINEL_ETHERTYPE_VLAN || ethertype == SENTINEL_ETHERTYPE_QINQ)
 		return 0; /* a third tag */
 	return ethertype ? ethertype : 1;
 }
 
-/* TCP's header length lies between 20 bytes and what the IP header says is there. */
-static __always_inline int sentinel_tcp_is_sound(struct sentinel_cursor *cursor, __u64 length)
+static __always_inline int sentinel_has_ports(__u32 protocol)
 {
-	__u8 *offset = (__u8 *)cursor->at + 12;
-	__u64 header;
-
-	if ((void *)(offset + 8) > cursor->end)
-		return 0;
-	header = (*offset >> 4) * 4;
-	return header >= 20 && header <= length;
+	return protocol == SENTINEL_PROTO_TCP || protocol == SENTINEL_PROTO_UDP ||
+	       protocol == SENTINEL_PROTO_SCTP || protocol == SENTINEL_PROTO_DCCP ||
+	       protocol == SENTINEL_PROTO_UDPLITE;
 }
 
-/*
- * The ports of a transport header of which `length` bytes are said to be there (and are: checked
- * against the frame before). Returns 0 if it is malformed.
- */
-static __always_inline int sentinel_parse_ports(struct sentinel_cursor *cursor, __u32 protocol,
-						__u64 length, struct sentinel_ends *ends)
+/* The ports of the transport header that is next. Returns 0 if it is malformed. */
+static __always_inline int sentinel_parse_ports(const struct sentinel_cursor *cursor,
+						struct sentinel_ends *ends)
 {
-	struct sentinel_ports *ports = cursor->at;
+	struct sentinel_ports *ports = sentinel_here(cursor, ends);
+	__u32 protocol = ends->protocol;
+	__u64 length = ends->length;
 	__u32 udp_length;
 
+	ends->is_tcp = protocol == SENTINEL_PROTO_TCP;
 	ends->source_port = 0;
 	ends->target_port = 0;
 	ends->tags_protocol |= protocol;
-	if (protocol != SENTINEL_PROTO_TCP && protocol != SENTINEL_PROTO_UDP &&
-	    protocol != SENTINEL_PROTO_SCTP && protocol != SENTINEL_PROTO_DCCP &&
-	    protocol != SENTINEL_PROTO_UDPLITE)
+	if (!sentinel_has_ports(protocol))
 		return 1;
 	if (length < sizeof(*ports) || (void *)(ports + 1) > cursor->end)
-		return 0;
-	if (protocol == SENTINEL_PROTO_TCP && !sentinel_tcp_is_sound(cursor, length))
 		return 0;
 	if (protocol == SENTINEL_PROTO_UDP) {
 		udp_length = sentinel_host16(ports->udp_length);
@@ -170,30 +181,33 @@ static __always_inline int sentinel_parse_ports(struct sentinel_cursor *cursor, 
 	}
 	ends->source_port = ports->source;
 	ends->target_port = ports->target;
+	if (protocol == SENTINEL_PROTO_TCP)
+		return sentinel_read_tcp(ports, cursor->end, length, &ends->tcp);
 	return 1;
 }
 
-/* `cursor` stands on the IPv4 header, which `*header` receives. */
-static __always_inline enum sentinel_kind sentinel_parse_ipv4(struct sentinel_cursor *cursor,
-							      struct sentinel_ends *ends,
-							      struct sentinel_ipv4 **header)
+/* The IPv4 header is next. */
+static __always_inline enum sentinel_counter sentinel_parse_ipv4(const struct sentinel_cursor *cursor,
+								 struct sentinel_ends *ends)
 {
-	struct sentinel_ipv4 *ip = cursor->at;
-	__u64 header_bytes, total;
+	struct sentinel_ipv4 *ip = sentinel_here(cursor, ends);
+	__u32 header_bytes, total;
 
 	if ((void *)(ip + 1) > cursor->end || ip->version_length >> 4 != 4)
-		return SENTINEL_KIND_FAIL;
+		return SENTINEL_PARSE_FAIL;
 	header_bytes = (ip->version_length & 0xf) * 4;
 	total = sentinel_host16(ip->total_length);
-	if (header_bytes < sizeof(*ip) || total < header_bytes || total > sentinel_left(cursor))
-		return SENTINEL_KIND_FAIL;
+	if (header_bytes < sizeof(*ip) || total < header_bytes ||
+	    total + ends->offset > sentinel_frame_bytes(cursor))
+		return SENTINEL_PARSE_FAIL;
 	if (ip->fragment & SENTINEL_BE16(0x3fff)) /* offset, or more fragments to come */
-		return SENTINEL_KIND_FRAGMENT;
-	*header = ip;
-	cursor->at = (char *)cursor->at + header_bytes;
-	if (!sentinel_parse_ports(cursor, ip->protocol, total - header_bytes, ends))
-		return SENTINEL_KIND_FAIL;
-	return SENTINEL_KIND_IPV4;
+		return SENTINEL_FRAGMENTS;
+	*(__be32 *)ends->source = ip->source;
+	*(__be32 *)ends->target = ip->target;
+	ends->protocol = ip->protocol;
+	ends->length = total - header_bytes;
+	ends->offset += header_bytes;
+	return SENTINEL_FLOW4;
 }
 
 static __always_inline int sentinel_is_extension(__u32 protocol)
@@ -205,112 +219,125 @@ static __always_inline int sentinel_is_extension(__u32 protocol)
 }
 
 /*
- * One extension header of which `left` bytes remain in the packet. Returns its length, 0 if it is
- * truncated. A fragment header with offset 0 and no more to come is an "atomic fragment" (RFC
- * 6946), a whole packet; any other sets `*fragment`.
+ * The extension header that is next. A fragment header with offset 0 and no more to come is an
+ * "atomic fragment" (RFC 6946), a whole packet.
  */
-static __always_inline __u64 sentinel_extension(struct sentinel_cursor *cursor, __u64 left,
-						__u32 *protocol, int *fragment)
+static __always_inline enum sentinel_counter
+sentinel_parse_extension(const struct sentinel_cursor *cursor, struct sentinel_ends *ends)
 {
-	__u8 *extension = cursor->at;
-	__u64 bytes;
+	__u8 *extension = sentinel_here(cursor, ends);
+	__u32 bytes;
 
-	if (left < 8 || (void *)(extension + 8) > cursor->end)
-		return 0;
-	if (*protocol == SENTINEL_PROTO_FRAGMENT) {
-		bytes = 8;
+	if (ends->length < 8 || (void *)(extension + 8) > cursor->end)
+		return SENTINEL_PARSE_FAIL;
+	if (ends->protocol == SENTINEL_PROTO_FRAGMENT) {
 		if (extension[2] || extension[3] & 0xf9)
-			*fragment = 1;
-	} else if (*protocol == SENTINEL_PROTO_AH) {
+			return SENTINEL_FRAGMENTS;
+		bytes = 8;
+	} else if (ends->protocol == SENTINEL_PROTO_AH) {
 		bytes = (extension[1] + 2) * 4; /* RFC 4302 counts in words, less two */
 	} else {
 		bytes = (extension[1] + 1) * 8;
 	}
-	*protocol = extension[0];
-	return bytes <= left ? bytes : 0;
+	if (bytes > ends->length)
+		return SENTINEL_PARSE_FAIL;
+	ends->protocol = extension[0];
+	ends->length -= bytes;
+	ends->offset += bytes;
+	return SENTINEL_FLOW6;
 }
 
-/* `cursor` stands on the IPv6 header, which `*header` receives. */
-static __always_inline enum sentinel_kind sentinel_parse_ipv6(struct sentinel_cursor *cursor,
-							      struct sentinel_ends *ends,
-							      struct sentinel_ipv6 **header)
+/* The IPv6 header is next. */
+static __always_inline enum sentinel_counter sentinel_parse_ipv6(const struct sentinel_cursor *cursor,
+								 struct sentinel_ends *ends)
 {
-	struct sentinel_ipv6 *ip = cursor->at;
-	__u64 left, bytes;
-	__u32 protocol;
-	int fragment = 0;
+	struct sentinel_ipv6 *ip = sentinel_here(cursor, ends);
+	enum sentinel_counter outcome;
 
 	if ((void *)(ip + 1) > cursor->end || (ip->version_class_label & 0xf0) != 0x60)
-		return SENTINEL_KIND_FAIL;
-	cursor->at = ip + 1;
-	left = sentinel_host16(ip->payload_length);
-	if (left > sentinel_left(cursor))
-		return SENTINEL_KIND_FAIL;
-	protocol = ip->next_header;
-#pragma unroll
+		return SENTINEL_PARSE_FAIL;
+	ends->source[0] = ip->source[0];
+	ends->source[1] = ip->source[1];
+	ends->target[0] = ip->target[0];
+	ends->target[1] = ip->target[1];
+	ends->protocol = ip->next_header;
+	ends->length = sentinel_host16(ip->payload_length);
+	ends->offset += sizeof(*ip);
+	if (ends->length + ends->offset > sentinel_frame_bytes(cursor))
+		return SENTINEL_PARSE_FAIL;
+	SENTINEL_KEEP_LOOP
 	for (int i = 0; i < SENTINEL_EXTENSIONS_MAX; i++) {
-		if (!sentinel_is_extension(protocol))
-			break;
-		bytes = sentinel_extension(cursor, left, &protocol, &fragment);
-		if (!bytes)
-			return SENTINEL_KIND_FAIL;
-		if (fragment)
-			return SENTINEL_KIND_FRAGMENT;
-		left -= bytes;
-		cursor->at = (char *)cursor->at + bytes;
+		SENTINEL_BARRIER();
+		if (!sentinel_is_extension(ends->protocol))
+			return SENTINEL_FLOW6;
+		outcome = sentinel_parse_extension(cursor, ends);
+		if (outcome != SENTINEL_FLOW6)
+			return outcome;
 	}
-	if (sentinel_is_extension(protocol))
-		return SENTINEL_KIND_FAIL;
-	*header = ip;
-	if (!sentinel_parse_ports(cursor, protocol, left, ends))
-		return SENTINEL_KIND_FAIL;
-	return SENTINEL_KIND_IPV6;
+	return sentinel_is_extension(ends->protocol) ? SENTINEL_PARSE_FAIL : SENTINEL_FLOW6;
 }
 
-/* Fills `key`; returns 1 for the backward direction (from the high end to the low one). */
-static __always_inline int sentinel_key4(struct sentinel_flow4_key *key,
-					 const struct sentinel_ipv4 *ip,
-					 const struct sentinel_ends *ends)
+/* All of a frame: FLOW4 or FLOW6 if it belongs to a flow, else why it does not. */
+static __always_inline enum sentinel_counter sentinel_parse(const struct sentinel_cursor *cursor,
+							    struct sentinel_ends *ends)
 {
-	__u64 source = ((__u64)sentinel_host32(ip->source) << 16) |
-		       sentinel_host16(ends->source_port);
-	__u64 target = ((__u64)sentinel_host32(ip->target) << 16) |
-		       sentinel_host16(ends->target_port);
+	__u32 ethertype = sentinel_parse_eth(cursor, ends);
+	enum sentinel_counter outcome;
+
+	SENTINEL_BARRIER();
+	if (ethertype == SENTINEL_ETHERTYPE_IPV4)
+		outcome = sentinel_parse_ipv4(cursor, ends);
+	else if (ethertype == SENTINEL_ETHERTYPE_IPV6)
+		outcome = sentinel_parse_ipv6(cursor, ends);
+	else
+		return ethertype ? SENTINEL_NOT_IP : SENTINEL_PARSE_FAIL;
+	if (outcome != SENTINEL_FLOW4 && outcome != SENTINEL_FLOW6)
+		return outcome;
+	SENTINEL_BARRIER();
+	return sentinel_parse_ports(cursor, ends) ? outcome : SENTINEL_PARSE_FAIL;
+}
+
+/* The key of an IPv4 flow, and the direction. */
+static __always_inline void sentinel_key4(struct sentinel_ends *ends)
+{
+	__be32 from = *(__be32 *)ends->source;
+	__be32 to = *(__be32 *)ends->target;
+	__u64 source = ((__u64)sentinel_host32(from) << 16) | sentinel_host16(ends->source_port);
+	__u64 target = ((__u64)sentinel_host32(to) << 16) | sentinel_host16(ends->target_port);
+	struct sentinel_flow4_key *key = &ends->key.key4;
 	int backward = source > target;
 
-	key->low_address = backward ? ip->target : ip->source;
-	key->high_address = backward ? ip->source : ip->target;
+	key->low_address = backward ? to : from;
+	key->high_address = backward ? from : to;
 	key->low_port = backward ? ends->target_port : ends->source_port;
 	key->high_port = backward ? ends->source_port : ends->target_port;
 	key->tags_protocol = ends->tags_protocol;
-	return backward;
+	ends->backward = backward;
 }
 
-static __always_inline int sentinel_is_backward6(const struct sentinel_ipv6 *ip,
-						 const struct sentinel_ends *ends)
+static __always_inline int sentinel_is_backward6(const struct sentinel_ends *ends)
 {
-	if (ip->source[0] != ip->target[0])
-		return sentinel_host64(ip->source[0]) > sentinel_host64(ip->target[0]);
-	if (ip->source[1] != ip->target[1])
-		return sentinel_host64(ip->source[1]) > sentinel_host64(ip->target[1]);
+	if (ends->source[0] != ends->target[0])
+		return sentinel_host64(ends->source[0]) > sentinel_host64(ends->target[0]);
+	if (ends->source[1] != ends->target[1])
+		return sentinel_host64(ends->source[1]) > sentinel_host64(ends->target[1]);
 	return sentinel_host16(ends->source_port) > sentinel_host16(ends->target_port);
 }
 
 /* As sentinel_key4. */
-static __always_inline int sentinel_key6(struct sentinel_flow6_key *key,
-					 const struct sentinel_ipv6 *ip,
-					 const struct sentinel_ends *ends)
+static __always_inline void sentinel_key6(struct sentinel_ends *ends)
 {
-	int backward = sentinel_is_backward6(ip, ends);
+	struct sentinel_flow6_key *key = &ends->key.key6;
+	int backward = sentinel_is_backward6(ends);
 
-	key->low_address[0] = backward ? ip->target[0] : ip->source[0];
-	key->low_address[1] = backward ? ip->target[1] : ip->source[1];
-	key->high_address[0] = backward ? ip->source[0] : ip->target[0];
-	key->high_address[1] = backward ? ip->source[1] : ip->target[1];
+	key->low_address[0] = backward ? ends->target[0] : ends->source[0];
+	key->low_address[1] = backward ? ends->target[1] : ends->source[1];
+	key->high_address[0] = backward ? ends->source[0] : ends->target[0];
+	key->high_address[1] = backward ? ends->source[1] : ends->target[1];
 	key->low_port = backward ? ends->target_port : ends->source_port;
 	key->high_port = backward ? ends->source_port : ends->target_port;
 	key->tags_protocol = ends->tags_protocol;
-	return backward;
+	ends->backward = backward;
 }
 
 #endif

@@ -38,6 +38,28 @@ typedef __u32 __wsum;
 #define __always_inline inline __attribute__((always_inline))
 #endif
 
+/* Before a loop: the verifier of a BPF program likes loops best that are none. */
+#ifdef __clang__
+#define SENTINEL_UNROLL _Pragma("clang loop unroll(full)")
+#define SENTINEL_KEEP_LOOP _Pragma("clang loop unroll(disable)")
+#else
+#define SENTINEL_UNROLL
+#define SENTINEL_KEEP_LOOP
+#endif
+/* Between stages: what the next one needs is loaded again, not kept on BPF's 512 bytes of stack. */
+#define SENTINEL_BARRIER() __asm__ volatile("" ::: "memory")
+
+/*
+ * A pointer whose making the compiler forgets: fields are then constant offsets from it. Otherwise
+ * it computes the address of each field early, and the stack is full of them.
+ */
+#define SENTINEL_OPAQUE(pointer)                                                                   \
+	({                                                                                         \
+		__typeof__(pointer) opaque_ = (pointer);                                           \
+		__asm__ volatile("" : "+r"(opaque_));                                              \
+		opaque_;                                                                           \
+	})
+
 #if __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
 #error "sentinel is built and tested for little-endian hosts only (x86-64, arm64)"
 #endif

@@ -8,15 +8,18 @@ from __future__ import annotations
 import ctypes
 from enum import IntEnum
 
-ABI_VERSION = 1
+from sentinel_bpf.predict_abi import Predict
+
+ABI_VERSION = 2
 FLOWS4_MAX = 16384
 FLOWS6_MAX = 4096
+NEW_FLOWS_PER_S = 65536
+FLOW_IDLE_NS = 120_000_000_000
 TAGS_OUTER_SHIFT = 20
 TAGS_INNER_SHIFT = 8
 WIRE_STAMPS_MAX = 65536
 WIRE_TRANSITS_MAX = 65536
 
-_U16 = ctypes.c_uint16
 _U32 = ctypes.c_uint32
 _U64 = ctypes.c_uint64
 
@@ -24,13 +27,19 @@ _U64 = ctypes.c_uint64
 class Counter(IntEnum):
     """enum sentinel_counter: indices into fsu_counters."""
 
-    PASSED = 0
-    FLOW4 = 1
-    FLOW6 = 2
-    NOT_IP = 3
-    FRAGMENTS = 4
-    PARSE_FAIL = 5
-    INSERT_FAIL = 6
+    FLOW4 = 0
+    FLOW6 = 1
+    NOT_IP = 2
+    FRAGMENTS = 3
+    PARSE_FAIL = 4
+    INSERT_FAIL = 5
+    FLOOD_REFUSED = 6
+    BYPASSED = 7
+    REBORN = 8
+
+
+OUTCOMES = 8
+"""Each packet adds one to exactly one of the counters before this."""
 
 
 class Flow4Key(ctypes.Structure):
@@ -64,21 +73,66 @@ class FlowHalf(ctypes.Structure):
         ("bytes_total", _U64),
         ("packets_total", _U64),
         ("last_timestamp", _U64),
-        ("avg_packet_size", _U64),
+        ("avg_packet_size", _U32),
+        ("seq_high", _U32),
+        ("predict", Predict),
         ("throughput_bps", _U64),
-        ("interval_start_ns", _U64),
-        ("interval_bytes", _U64),
-        ("throughput_bps_x8", _U64),
-        ("rtt_us", _U64),
+        ("throughput_window_bps", _U64),
+        ("bdp_bytes", _U64),
         ("optimal_buffer_size", _U64),
-        ("reserved", _U64 * 6),
+        ("throughput_bps_x16", _U64),
+        ("interval_start_ns", _U64),
+        ("interval_start_bytes", _U64),
+        ("probe_sent_ns", _U64),
+        ("ts_sent_ns", _U64),
+        ("srtt_ns_x8", _U64),
+        ("rttvar_ns_x4", _U64),
+        ("ts_srtt_ns_x8", _U64),
+        ("min_window_start_ns", _U64),
+        ("rtt_us", _U32),
+        ("rtt_min_ns", _U32),
+        ("rtt_last_ns", _U32),
+        ("rtt_samples", _U32),
+        ("ts_rtt_us", _U32),
+        ("ts_samples", _U32),
+        ("min_now_ns", _U32),
+        ("min_before_ns", _U32),
+        ("retransmissions", _U32),
+        ("ifindex", _U32),
+        ("births", _U32),
+        ("pad", _U32),
+        ("started_ns", _U64),
     )
+
+
+class Exchange(ctypes.Structure):
+    """struct sentinel_exchange."""
+
+    _fields_ = (("probe", _U64), ("stamp", _U64), ("ts_probe", _U64), ("ts_stamp", _U64))
 
 
 class Flow(ctypes.Structure):
     """struct sentinel_flow."""
 
-    _fields_ = (("forward", FlowHalf), ("backward", FlowHalf))
+    _fields_ = (("exchange", Exchange * 2), ("forward", FlowHalf), ("backward", FlowHalf))
+
+
+class Heartbeat(ctypes.Structure):
+    """struct sentinel_heartbeat."""
+
+    _fields_ = (("beat_ns", _U64), ("timeout_ns", _U64))
+
+
+class Config(ctypes.Structure):
+    """struct sentinel_config."""
+
+    _fields_ = (("new_flows_per_s", _U64), ("flow_idle_ns", _U64))
+
+
+class Flood(ctypes.Structure):
+    """struct sentinel_flood."""
+
+    _fields_ = (("second_start_ns", _U64), ("new_flows", _U64))
 
 
 class WireLossConfig(ctypes.Structure):
@@ -132,7 +186,11 @@ MIRRORED: dict[str, tuple[str, type[ctypes.Structure]]] = {
     "sentinel_flow4_key": ("sentinel_abi.h", Flow4Key),
     "sentinel_flow6_key": ("sentinel_abi.h", Flow6Key),
     "sentinel_flow_half": ("sentinel_abi.h", FlowHalf),
+    "sentinel_exchange": ("sentinel_abi.h", Exchange),
     "sentinel_flow": ("sentinel_abi.h", Flow),
+    "sentinel_heartbeat": ("sentinel_abi.h", Heartbeat),
+    "sentinel_config": ("sentinel_abi.h", Config),
+    "sentinel_flood": ("sentinel_abi.h", Flood),
     "wire_loss_config": ("wire_abi.h", WireLossConfig),
     "wire_loss_state": ("wire_abi.h", WireLossState),
     "wire_probe_config": ("wire_abi.h", WireProbeConfig),

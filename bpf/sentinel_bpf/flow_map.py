@@ -6,6 +6,7 @@ Works in a process that only inherited the descriptors, without capability and w
 from __future__ import annotations
 
 import ctypes
+import dataclasses
 import socket
 from dataclasses import dataclass
 
@@ -15,21 +16,45 @@ from sentinel_bpf.errors import BpfError
 
 @dataclass(frozen=True, slots=True)
 class FlowHalf:
-    """One direction of a flow as the interface saw it. See sentinel_abi.h for the fine print."""
+    """One direction of a flow as the FSU saw it. See sentinel_abi.h for the fine print.
 
-    bytes_total: int
+    The RTT is that of a segment of the path: from interface `ifindex` of this half to the far end
+    in this direction, and back to interface `ifindex` of the other half.
+    """
+
+    bytes_total: int = 0
     """Layer 2, header included, without preamble, FCS and gap."""
-    packets_total: int
-    last_timestamp: int
+    packets_total: int = 0
+    last_timestamp: int = 0
     """Nanoseconds, CLOCK_MONOTONIC, of the latest packet; 0: none."""
-    avg_packet_size: int
+    avg_packet_size: int = 0
     """Bytes, rounded down."""
-    throughput_bps: int
-    """Bits per second over about the last eight intervals before `last_timestamp`."""
-    rtt_us: int
-    """0: this version does not measure it."""
-    optimal_buffer_size: int
-    """Bytes. 0: this version does not compute it."""
+    throughput_bps: int = 0
+    """Bits per second, average over about 8 ms before `last_timestamp`."""
+    throughput_window_bps: int = 0
+    """Bits per second of the latest whole interval of some 1 ms."""
+    rtt_us: int = 0
+    """Smoothed (RFC 6298), from SEQ/ACK; 0: no sample."""
+    rtt_min_ns: int = 0
+    """Least sample of the last 8.6 to 17.2 s that had samples; 0: no sample."""
+    rtt_last_ns: int = 0
+    rtt_samples: int = 0
+    """Modulo 2**32."""
+    ts_rtt_us: int = 0
+    """Smoothed, from TCP timestamps: the cross-check; 0: no sample."""
+    ts_samples: int = 0
+    bdp_bytes: int = 0
+    """throughput_bps x smoothed RTT."""
+    optimal_buffer_size: int = 0
+    """Bytes: BDP x pattern factor x 1.2; 0: no RTT, or no rate."""
+    retransmissions: int = 0
+    """TCP segments seen with sequence numbers seen before."""
+    ifindex: int = 0
+    """Where the first packet of this direction arrived; 0: none has."""
+    births: int = 0
+    """1 + how often the half began anew (SYN, long silence); its counters began at zero then."""
+    started_ns: int = 0
+    """CLOCK_MONOTONIC, of the first packet since then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,19 +77,11 @@ class FlowRecord:
     """Outer VLAN id of a doubly tagged frame, else 0."""
 
 
-_FIXED_FIELDS = (
-    "bytes_total",
-    "packets_total",
-    "last_timestamp",
-    "avg_packet_size",
-    "throughput_bps",
-    "rtt_us",
-    "optimal_buffer_size",
-)
+_FIELDS = tuple(field.name for field in dataclasses.fields(FlowHalf))
 
 
 def _half(half: abi.FlowHalf) -> FlowHalf:
-    return FlowHalf(**{name: int(getattr(half, name)) for name in _FIXED_FIELDS})
+    return FlowHalf(**{name: int(getattr(half, name)) for name in _FIELDS})
 
 
 def parse_flow(key_bytes: bytes, value_bytes: bytes) -> FlowRecord:
@@ -116,9 +133,15 @@ def read_flows(fd4: int, fd6: int | None = None) -> list[FlowRecord]:
 
 
 def read_counters(fd: int) -> dict[str, int]:
-    """The counters of fsu_counters, summed over CPUs, by lower-case name."""
-    totals = {}
+    """The counters of fsu_counters, summed over CPUs, by lower-case name.
+
+    `passed` is what the program saw: every packet has exactly one outcome, and passes.
+    """
+    totals = {"passed": 0}
     for counter in abi.Counter:
         values = maps.lookup_per_cpu(fd, maps.index_key(counter))
-        totals[counter.name.lower()] = sum(int.from_bytes(value, "little") for value in values)
+        count = sum(int.from_bytes(value, "little") for value in values)
+        totals[counter.name.lower()] = count
+        if counter < abi.OUTCOMES:
+            totals["passed"] += count
     return totals

@@ -26,6 +26,7 @@ from sentinel_bpf.headers import require_headers
 LICENSE = "Dual BSD/GPL"
 FLOW_SOURCE = Path(__file__).with_name("flow_math.c")
 WIRE_SOURCE = Path(__file__).with_name("wire.c")
+DRIVE_SOURCE = Path(__file__).with_name("fsu_drive.c")
 
 _LOAD_MAP = 0x18  # BPF_LD | BPF_DW | BPF_IMM: a 64-bit constant in two instructions
 _PSEUDO_MAP_FD = 1  # its source register says: the constant is a map descriptor
@@ -138,6 +139,10 @@ class ProgramSet:
         """The descriptor of a map. Raises BpfError for one that no loaded program uses."""
         return self._get(self._maps, "map", name)
 
+    def map_names(self) -> list[str]:
+        """The maps its programs use, in alphabetical order."""
+        return sorted(self._maps)
+
     def stats(self) -> list[ProgramStats]:
         """What the kernel says of each program."""
         return [program_stats(fd) for fd in self._programs.values()]
@@ -237,18 +242,21 @@ class CompiledSource:
         names: Iterable[str] | None = None,
         *,
         max_entries: Mapping[str, int] | None = None,
+        share: Mapping[str, int] | None = None,
     ) -> ProgramSet:
         """Load programs (`names`, else all) with fresh maps that they share among themselves.
 
-        `max_entries` overrides the sizes of maps, by name. Raises VerifierError if the kernel
-        refuses a program, BpfError for an unknown name; nothing stays open then.
+        `max_entries` overrides the sizes of maps, by name; `share` gives descriptors of maps to
+        use instead of fresh ones (they stay the caller's). Safe to call from several threads at
+        once: the verifier of one program runs beside that of another. Raises VerifierError if the
+        kernel refuses a program, BpfError for an unknown name; nothing stays open then.
         """
         chosen = [self._program(name) for name in (self._programs if names is None else names)]
         wanted = {name for program in chosen for _, name in program.relocations}
-        sizes = dict(max_entries or {})
-        if unknown := sizes.keys() - wanted:
+        sizes, given = dict(max_entries or {}), dict(share or {})
+        if unknown := (sizes.keys() | given.keys()) - wanted:
             raise BpfError(
-                f"{self.path.name}: no map {', '.join(sorted(unknown))} to give a size; "
+                f"{self.path.name}: no map {', '.join(sorted(unknown))} to give or size; "
                 f"there are: {', '.join(sorted(wanted))}"
             )
         programs: dict[str, int] = {}
@@ -256,7 +264,11 @@ class CompiledSource:
         made = ProgramSet(programs, maps)
         try:
             for name in sorted(wanted):
-                maps[name] = self._create_map(name, sizes.get(name))
+                maps[name] = (
+                    os.dup(given[name])
+                    if name in given
+                    else self._create_map(name, sizes.get(name))
+                )
             for program in chosen:
                 targets = {index: maps[name] for index, name in program.relocations}
                 code = patch_map_references(program.instructions, targets)
@@ -352,5 +364,18 @@ def compile_wire(cflags: Sequence[str] = ()) -> CompiledSource:
             "wire_loss": ProgramType.XDP,
             "wire_enter": ProgramType.TC,
             "wire_leave": ProgramType.TC,
+        },
+    )
+
+
+def compile_drive(cflags: Sequence[str] = ()) -> CompiledSource:
+    """Test-run drivers `drive_flows`, `drive_replay` and `drive_bare`; see drive.py."""
+    return CompiledSource.compile(
+        DRIVE_SOURCE,
+        cflags,
+        programs={
+            "drive_flows": ProgramType.XDP,
+            "drive_replay": ProgramType.XDP,
+            "drive_bare": ProgramType.XDP,
         },
     )

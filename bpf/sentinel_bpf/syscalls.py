@@ -40,6 +40,7 @@ MAP_GET_FD_BY_ID = 14
 OBJ_GET_INFO_BY_FD = 15
 BTF_GET_FD_BY_ID = 19
 MAP_LOOKUP_BATCH = 24
+MAP_UPDATE_BATCH = 26
 LINK_CREATE = 28
 ENABLE_STATS = 32
 
@@ -217,6 +218,32 @@ def map_lookup_batch(
             return int(attributes.count), True
         raise
     return int(attributes.count), False
+
+
+def map_update_batch(fd: int, keys: bytes, values: bytes, count: int) -> None:
+    """Write `count` values at once (Linux >= 5.6). Raises BpfError."""
+    key_buffer = ctypes.create_string_buffer(keys, len(keys))
+    value_buffer = ctypes.create_string_buffer(values, len(values))
+    attributes = BatchAttr(
+        keys=_address(key_buffer), values=_address(value_buffer), count=count, map_fd=fd
+    )
+    try:
+        bpf(MAP_UPDATE_BATCH, attributes)
+    except OSError as error:
+        raise _refused(f"batch update of map descriptor {fd}", error) from error
+
+
+def map_delete(fd: int, key: bytes) -> bool:
+    """Remove one entry; False if it was not there. Raises BpfError."""
+    key_buffer = ctypes.create_string_buffer(key, len(key))
+    attributes = ElementAttr(map_fd=fd, key=_address(key_buffer))
+    try:
+        bpf(MAP_DELETE, attributes)
+    except OSError as error:
+        if error.errno == errno.ENOENT:
+            return False
+        raise _refused(f"deletion in map descriptor {fd}", error) from error
+    return True
 
 
 def link_create(prog_fd: int, ifindex: int, attach_type: int, flags: int) -> int:

@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause
+/*
+ * The predictor as a shared library, for training, evaluation and tests: the very headers that the
+ * kernel runs, behind four functions (sentinel_bpf/training/library.py compiles and calls it).
+ */
+#include "sentinel_predict.h"
+
+/* `count` packets of one direction of a flow. */
+void predict_packets(struct sentinel_predict *state, const struct sentinel_model *model,
+		     const __u64 *now_ns, const __u32 *size_bytes, __u64 count)
+{
+	__u64 i;
+
+	for (i = 0; i < count; i++)
+		sentinel_predict_packet(state, model, now_ns[i], size_bytes[i]);
+}
+
+static void record(const struct sentinel_predict *s, __u32 *predicted, __u32 *input)
+{
+	int i;
+
+	for (i = 0; i < SENTINEL_EXPERTS; i++)
+		predicted[i] = s->asleep ? 0 : sentinel_expert_bytes(s, i);
+	predicted[SENTINEL_EXPERTS] = s->predicted_bytes;
+	sentinel_network_inputs(s, input);
+}
+
+/*
+ * `count` intervals, the first one not empty. After each: what every expert and the leader predict
+ * for the next, SENTINEL_EXPERTS + 1 values, and the inputs of the network.
+ */
+void predict_intervals(struct sentinel_predict *state, const struct sentinel_model *model,
+		       const __u32 *bytes, __u64 count, __u32 *predicted, __u32 *input)
+{
+	__u32 empty = 0;
+	__u64 i;
+
+	for (i = 0; i < count; i++) {
+		empty = bytes[i] ? 0 : empty + 1;
+		if (empty <= SENTINEL_PREDICT_AWAKE_EMPTY)
+			sentinel_close(state, model, bytes[i]);
+		if (empty >= SENTINEL_PREDICT_AWAKE_EMPTY)
+			sentinel_sleep(state, empty > SENTINEL_PREDICT_AWAKE_EMPTY);
+		record(state, predicted + i * (SENTINEL_EXPERTS + 1),
+		       input + i * SENTINEL_NETWORK_INPUTS);
+	}
+}
+
+__u32 predict_network(const struct sentinel_model *model, const __u32 *input)
+{
+	return sentinel_network(model, input);
+}
+
+__u32 predict_pattern_factor_q16(const struct sentinel_predict *state)
+{
+	return sentinel_pattern_factor_q16(state);
+}

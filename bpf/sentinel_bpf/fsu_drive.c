@@ -1,0 +1,1 @@
+../fsu_drive.c

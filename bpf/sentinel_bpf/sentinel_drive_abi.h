@@ -1,0 +1,1 @@
+../sentinel_drive_abi.h
