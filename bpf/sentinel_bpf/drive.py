@@ -15,7 +15,7 @@ from itertools import islice
 
 from sentinel_bpf import maps, syscalls, test_run
 from sentinel_bpf.errors import BpfError
-from sentinel_bpf.frames import ETH_IPV4, ethernet, ipv4, tcp
+from sentinel_bpf.frames import ETH_IPV4, ethernet, ipv4, tcp, timestamps
 from sentinel_bpf.loader import CompiledSource, ProgramSet
 
 FRAMES_MAX = 65536
@@ -53,7 +53,7 @@ MIRRORED: dict[str, type[ctypes.Structure]] = {
 
 def segment_template(frame_bytes: int = 1514) -> bytes:
     """The frame that `FlowDriver` turns into segments of flows."""
-    header = tcp(options=bytes((1, 1, 8, 10)) + bytes(8))
+    header = tcp(options=timestamps(0, 0))
     return ethernet(ipv4(header, total_length=52), ETH_IPV4).ljust(frame_bytes, b"\0")
 
 
@@ -68,7 +68,9 @@ def _set_state(driver: ProgramSet, **fields: int) -> None:
 class FlowDriver:
     """Segments of `flows` TCP flows in random order, three of data to one acknowledgement."""
 
-    def __init__(self, source: CompiledSource, target_fd: int, flows: int, *, seed: int = 1) -> None:
+    def __init__(
+        self, source: CompiledSource, target_fd: int, flows: int, *, seed: int = 1
+    ) -> None:
         if not 1 <= flows <= FLOWS_MAX:
             raise BpfError(f"a flow driver makes 1 to {FLOWS_MAX} flows, got {flows}")
         self._programs = source.instantiate(["drive_flows"])

@@ -35,13 +35,19 @@ def tcp(
     sequence: int = 1,
     acknowledgement: int = 1,
     data_offset: int | None = None,
+    flags: int = 0x10,
 ) -> bytes:
     """A TCP segment; `options` in multiples of 4 bytes, `data_offset` in words, right if None."""
     words = 5 + len(options) // 4 if data_offset is None else data_offset
     header = struct.pack(
-        ">HHIIBBHHH", source, target, sequence, acknowledgement, words << 4, 0x10, 65535, 0, 0
+        ">HHIIBBHHH", source, target, sequence, acknowledgement, words << 4, flags, 65535, 0, 0
     )
     return header + options + payload
+
+
+def timestamps(value: int, echo: int) -> bytes:
+    """The TCP timestamps option as nearly all segments carry it: behind two NOPs."""
+    return struct.pack(">BBBBII", 1, 1, 8, 10, value, echo)
 
 
 def udp(

@@ -2,75 +2,52 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections import Counter as Tally
 from dataclasses import dataclass, field
-from typing import Protocol
 
 from sentinel_bpf import abi
 from sentinel_bpf.abi import Counter
+from sentinel_bpf.predict_abi import Predict
+from sentinel_bpf.predict_reference import Network, PredictState
 from sentinel_bpf.reference import bdp, rate, rtt
 from sentinel_bpf.reference.parse import SYN, Parsed, Tcp, parse
-from sentinel_bpf.reference.state import MASK32, MASK64, PREDICT_BYTES, HalfState, exchange_bytes
+from sentinel_bpf.reference.state import MASK32, MASK64, HalfState, exchange_bytes
 
 IDLE_LOOK_SHIFT = 30
 NS_PER_S = 1_000_000_000
-
-
-class Predictor(Protocol):
-    """What the predictor's twin has to offer, one for each half."""
-
-    def packet(self, now_ns: int, size_bytes: int) -> None:
-        """sentinel_predict_packet()."""
-
-    def pattern_factor_q16(self) -> int:
-        """sentinel_pattern_factor_q16()."""
-
-    def to_bytes(self) -> bytes:
-        """struct sentinel_predict."""
-
-
-class NoPredictor:
-    """For an FSU compiled with -DSENTINEL_WITHOUT_PREDICT."""
-
-    def packet(self, now_ns: int, size_bytes: int) -> None:
-        """Learn nothing."""
-
-    def pattern_factor_q16(self) -> int:
-        """1.0."""
-        return bdp.PATTERN_FACTOR_ONE
-
-    def to_bytes(self) -> bytes:
-        """Zeros."""
-        return bytes(PREDICT_BYTES)
-
-
-class PredictorFactory(Protocol):
-    """Makes the predictor of a half that begins."""
-
-    def __call__(self) -> Predictor: ...
 
 
 @dataclass(slots=True)
 class Direction:
     """A half and its predictor."""
 
-    half: HalfState
-    predictor: Predictor
+    half: HalfState = field(default_factory=HalfState)
+    predict: PredictState = field(default_factory=PredictState)
+
+    def to_bytes(self) -> bytes:
+        """struct sentinel_flow_half."""
+        values = dataclasses.asdict(self.predict)
+        fields = {
+            name: kind(*values[name]) if isinstance(values[name], list) else values[name]
+            for name, kind, *_ in Predict._fields_
+            if name in values
+        }
+        return self.half.to_bytes(Predict(**fields))
 
 
 @dataclass(slots=True)
 class FlowState:
     """struct sentinel_flow: forward, backward."""
 
-    directions: tuple[Direction, Direction]
+    directions: tuple[Direction, Direction] = field(
+        default_factory=lambda: (Direction(), Direction())
+    )
 
     def to_bytes(self) -> bytes:
         """As it stands in the map."""
-        halves = [direction.half for direction in self.directions]
-        return b"".join(
-            [exchange_bytes(half.exchange) for half in halves]
-            + [side.half.to_bytes(side.predictor.to_bytes()) for side in self.directions]
-        )
+        words = [exchange_bytes(side.half.exchange) for side in self.directions]
+        return b"".join(words + [side.to_bytes() for side in self.directions])
 
 
 def is_new_syn(half: HalfState, tcp: Tcp) -> bool:
@@ -83,7 +60,8 @@ def is_new_syn(half: HalfState, tcp: Tcp) -> bool:
 class FsuReference:
     """Frames in; flows and counters as the kernel would have them."""
 
-    make_predictor: PredictorFactory = NoPredictor
+    network: Network | None = None
+    """Of the active model slot."""
     new_flows_per_s: int = abi.NEW_FLOWS_PER_S
     flow_idle_ns: int = abi.FLOW_IDLE_NS
     beat_ns: int = 0
@@ -115,14 +93,11 @@ class FsuReference:
         if flow is None:
             if not self._admit(now_ns):
                 return Counter.FLOOD_REFUSED
-            flow = FlowState((self._direction(), self._direction()))
+            flow = FlowState()
             self.flows[parsed.key] = flow
         own, other = flow.directions[parsed.backward], flow.directions[not parsed.backward]
         self._observe(own, other.half, parsed.tcp, len(frame), now_ns)
         return parsed.outcome
-
-    def _direction(self) -> Direction:
-        return Direction(HalfState(), self.make_predictor())
 
     def _admit(self, now_ns: int) -> bool:
         if (now_ns - self._second_start_ns) & MASK64 >= NS_PER_S:
@@ -147,16 +122,16 @@ class FsuReference:
         if self._is_birth(half, tcp, now_ns):
             if half.packets_total:
                 self.counters[Counter.REBORN] += 1
-                own.predictor = self.make_predictor()
+                own.predict = PredictState()
             half.begin(size, now_ns, self.ifindex)
         new_tick = rate.is_new_tick(half, now_ns)
         half.count(size, now_ns)
+        own.predict.packet(self.network, now_ns, size)
         if tcp is not None:
             changed = rtt.observe(half, other.exchange, tcp, now_ns)
             if new_tick:
                 rtt.expire(half, now_ns)
-        own.predictor.packet(now_ns, size)
         if new_tick:
             changed |= rate.close_interval(half, now_ns)
         if changed:
-            bdp.publish_bdp(half, own.predictor.pattern_factor_q16())
+            bdp.publish_bdp(half, own.predict.pattern_factor_q16)

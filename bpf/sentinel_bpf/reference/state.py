@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 from dataclasses import dataclass, field
 
 from sentinel_bpf import abi
@@ -77,20 +76,15 @@ class HalfState:
         self.last_timestamp = now_ns
         self.avg_packet_size = self.bytes_total // self.packets_total & MASK32
 
-    def to_bytes(self, predict: bytes) -> bytes:
-        """The half as it stands in the map; `predict` is a struct sentinel_predict."""
+    def to_bytes(self, predict: Predict) -> bytes:
+        """The half as it stands in the map."""
         values = {name: getattr(self, name) for name in _PLAIN}
-        return bytes(abi.FlowHalf(predict=Predict.from_buffer_copy(predict), **values))
+        return bytes(abi.FlowHalf(predict=predict, **values))
 
 
-_PLAIN = tuple(
-    name for name in HalfState.__dataclass_fields__ if name != "exchange"
-)
-PREDICT_BYTES = ctypes.sizeof(Predict)
+_PLAIN = tuple(name for name in HalfState.__dataclass_fields__ if name != "exchange")
 
 
 def exchange_bytes(exchange: Exchange) -> bytes:
     """The words of one direction as they stand in the map."""
-    return bytes(
-        abi.Exchange(exchange.probe, exchange.stamp, exchange.ts_probe, exchange.ts_stamp)
-    )
+    return bytes(abi.Exchange(exchange.probe, exchange.stamp, exchange.ts_probe, exchange.ts_stamp))
