@@ -19,6 +19,8 @@ from sentinel_sim.bench.observer import FlowTable
 from sentinel_sim.bench.placing import TC_PROGRAM, XDP_PROGRAM
 
 CLOCK_FLAG = "-DSENTINEL_TEST_CLOCK"
+_TEST_RUN_IFINDEX = {Lane.XDP_NATIVE: 1, Lane.TC: 0}
+"""From where a test run's packets come: XDP's from the loopback interface, tc's from nowhere."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,15 +70,15 @@ def compare(
     lane: Lane, source: CompiledSource, program: str, *, packets: int, flows: int, seed: int
 ) -> Agreement:
     """Feed both, compare every entry."""
-    table = FlowTable()
+    table = FlowTable(ifindex=_TEST_RUN_IFINDEX[lane])
     with source.instantiate() as programs:
         prog_fd, clock = programs.prog_fd(program), programs.map_fd("fsu_test_clock")
         for frame, now_ns in trace(packets, flows, seed):
             maps.update(clock, maps.index_key(0), now_ns.to_bytes(8, "little"))
             test_run.run(prog_fd, frame)
-            table.observe_frame(frame, now_ns)
+            table.observe(frame, now_ns)
         found = dict(maps.items(programs.map_fd("flow_metrics_map")))
-    expected = {key: entry.to_bytes() for key, entry in table.entries.items()}
+    expected = table.entries()
     keys = found.keys() | expected.keys()
     equal = sum(found.get(key) == expected.get(key) for key in keys)
     return Agreement(str(lane), packets, len(keys), equal)

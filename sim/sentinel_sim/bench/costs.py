@@ -146,7 +146,7 @@ class PythonCosts:
         if work is Work.EMPTY:
             return _nothing
         if self._lane is Lane.AF_PACKET:
-            return self._table.observe_frame
+            return self._table.observe
         return self._observe_datagram
 
     def _observe_datagram(self, frame: bytes, now_ns: int) -> None:

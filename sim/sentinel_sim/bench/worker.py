@@ -59,7 +59,6 @@ class Control:
             self._say(
                 {
                     "packets": self._table.packets,
-                    "not_covered": self._table.not_covered,
                     "by_port": self._table.packets_by_port(),
                 }
             )
@@ -101,7 +100,7 @@ def bridge(options: argparse.Namespace, table: FlowTable, full: bool) -> None:
     poller.register(sys.stdin, select.POLLIN)
     poller.register(receiver, select.POLLIN)
     commands = sys.stdin.fileno()
-    observe = table.observe_frame if full else None
+    observe = table.observe if full else None
     with receiver, sender:
         ready()
         while not control.stopped:

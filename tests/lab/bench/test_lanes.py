@@ -116,8 +116,8 @@ def test_a_flow_that_differs_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None
     source, program = agreement.sources()[Lane.XDP_NATIVE]
     from sentinel_sim.bench import observer
 
-    whole = observer.Entry.to_bytes
-    monkeypatch.setattr(observer.Entry, "to_bytes", lambda self: whole(self)[:-1] + b"\x01")
+    whole = observer.FlowState.to_bytes
+    monkeypatch.setattr(observer.FlowState, "to_bytes", lambda self: whole(self)[:-1] + b"\x01")
     with source:
         found = agreement.compare(Lane.XDP_NATIVE, source, program, packets=50, flows=5, seed=5)
     assert not found.agrees
