@@ -9,10 +9,14 @@
  * all in the linear part is pulled there first, which copies it; where that fails it passes
  * unobserved. A super-packet counts as one packet of its whole length.
  *
- * Built by bcc, which rewrites maps in the main file only: bench_programs.py puts flow_math.c in place
- * of the #include. Plain clang takes the file as it stands:
- *     clang -O2 -g -target bpf -c flow_math_tc.c
+ * Built by bcc, which rewrites maps in the main file only: bench_programs.py puts flow_math.c in
+ * place of the #include. Plain clang compiles the file as it stands, which checks it; libbpf would
+ * refuse that object, because SEC("xdp") stays on the function that is inlined here.
  */
+#ifndef BCC_SEC /* bcc includes it before everything else */
+#include "sentinel_types.h"
+#include <linux/bpf.h>
+#endif
 #define xdp_md __sk_buff
 #define flow_stabilization_unit static __always_inline observe_skb
 #include "flow_math.c"
