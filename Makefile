@@ -7,7 +7,7 @@ TOPOLOGY ?= topologies/chile-usa.yaml
 # Further words for the program of the target: make run ARGS="--quick".
 ARGS ?=
 
-.PHONY: help setup run test test-stock-kernel lint bench clean protos
+.PHONY: help setup run test test-stock-kernel lint bench train clean protos
 
 help: ## What can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -35,6 +35,9 @@ lint: setup ## Style, types and the direction of imports
 bench: setup ## What the emulation carries on this host (a few minutes; needs root)
 	@bash -c 'source scripts/packages.sh && install_packages iperf3'
 	@$(BIN)/python benchmarks/emulation.py $(ARGS)
+
+train: setup ## Fit the predictor's network anew and write its weights (three minutes on two cores)
+	@$(BIN)/python -m sentinel_bpf.training.train $(ARGS)
 
 protos: setup ## Generate the protobuf modules anew (they are committed)
 	@cd protos && PATH="$(CURDIR)/$(BIN):$$PATH" python -m grpc_tools.protoc -I . \

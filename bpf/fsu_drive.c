@@ -29,13 +29,17 @@ struct segment {
 	struct sentinel_tcp_timestamps timestamps;
 } __attribute__((packed));
 
-/* Data from the client, three of four; otherwise an acknowledgement of all of it. */
-static __always_inline void write_segment(struct segment *segment, __u64 packets, __u64 flow,
+/*
+ * Data from the client, three of four; otherwise an acknowledgement of what was sent `lag` packets
+ * ago: that is the round-trip time. Timestamps tick each 1,024 packets.
+ */
+static __always_inline void write_segment(struct segment *segment,
+					  const struct sentinel_drive *state, __u64 flow,
 					  int is_data)
 {
 	__be16 port = SENTINEL_BE16(SENTINEL_DRIVE_FIRST_PORT + flow);
-	__u32 sequence = (__u32)(packets * SENTINEL_DRIVE_PAYLOAD);
-	__be32 ticks = SENTINEL_BE32((__u32)(packets >> SENTINEL_DRIVE_TICK_SHIFT));
+	__u64 seen = state->packets - state->lag;
+	__u32 sequence = (__u32)((is_data ? state->packets : seen) * SENTINEL_DRIVE_PAYLOAD);
 
 	segment->ip.source = is_data ? SENTINEL_DRIVE_CLIENT : SENTINEL_DRIVE_SERVER;
 	segment->ip.target = is_data ? SENTINEL_DRIVE_SERVER : SENTINEL_DRIVE_CLIENT;
@@ -45,8 +49,9 @@ static __always_inline void write_segment(struct segment *segment, __u64 packets
 	segment->tcp.target = is_data ? SENTINEL_BE16(SENTINEL_DRIVE_PORT) : port;
 	segment->tcp.sequence = is_data ? SENTINEL_BE32(sequence) : 0;
 	segment->tcp.acknowledgement = is_data ? 0 : SENTINEL_BE32(sequence);
-	segment->timestamps.value = ticks;
-	segment->timestamps.echo = ticks;
+	segment->timestamps.value =
+		SENTINEL_BE32((__u32)(state->packets >> SENTINEL_DRIVE_TICK_SHIFT));
+	segment->timestamps.echo = SENTINEL_BE32((__u32)(seen >> SENTINEL_DRIVE_TICK_SHIFT));
 }
 
 int drive_flows(struct xdp_md *ctx)
@@ -60,7 +65,7 @@ int drive_flows(struct xdp_md *ctx)
 	/* Knuth's linear congruential generator (MMIX); its upper bits are the good ones. */
 	state->random = state->random * 6364136223846793005ULL + 1442695040888963407ULL;
 	state->packets += 1;
-	write_segment(segment, state->packets, ((state->random >> 32) * state->flows) >> 32,
+	write_segment(segment, state, ((state->random >> 32) * state->flows) >> 32,
 		      (state->random >> 24 & 3) != 0);
 	drive_target.call(ctx, 0);
 	return XDP_ABORTED;
@@ -108,12 +113,31 @@ static __always_inline struct sentinel_flow *find_bare(struct sentinel_flow4_key
 	return drive_bare_flows.lookup(key);
 }
 
+/*
+ * What the FSU reads and writes of a known TCP flow: two lines for every packet; where packets
+ * of a flow are further apart than a tick (1.05 ms) and an interval of the predictor, all lines of
+ * the half (-DSENTINEL_DRIVE_SPARSE).
+ */
+static __always_inline void touch(struct sentinel_flow *flow, struct sentinel_flow_half *half,
+				  __u64 now_ns)
+{
+	flow->exchange[0].stamp += 1;
+	half->last_timestamp = now_ns;
+	half->packets_total += 1;
+#ifdef SENTINEL_DRIVE_SPARSE
+	half->predict.history[0] += 1;
+	half->predict.leader_error_sum += 1;
+	half->probe_sent_ns = now_ns;
+	half->throughput_bps += 1;
+	half->started_ns += 1;
+#endif
+}
+
 int drive_bare(struct xdp_md *ctx)
 {
 	__u64 now_ns = bpf_ktime_get_ns();
 	struct segment *segment = (void *)(long)ctx->data;
 	struct sentinel_ends ends = {};
-	struct sentinel_flow_half *half;
 	struct sentinel_flow *flow;
 
 	if ((void *)(segment + 1) > (void *)(long)ctx->data_end)
@@ -127,7 +151,6 @@ int drive_bare(struct xdp_md *ctx)
 	flow = find_bare(&ends.key.key4);
 	if (!flow)
 		return XDP_ABORTED;
-	half = ends.backward ? &flow->backward : &flow->forward;
-	SENTINEL_DRIVE_TOUCH(flow, half, now_ns);
+	touch(flow, ends.backward ? &flow->backward : &flow->forward, now_ns);
 	return XDP_PASS;
 }

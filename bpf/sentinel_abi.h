@@ -61,8 +61,8 @@ _Static_assert(sizeof(struct sentinel_flow6_key) == 40, "keep abi.py in step");
  * interface makes one writer, so plain stores are enough. User space reads and never writes. A
  * reader may see a half between two stores; each field by itself is whole.
  *
- * Every packet touches the first 64 bytes (which end with the busy part of `predict`), an interval
- * that ends or an RTT sample also the rest.
+ * Every packet touches the first 64 bytes (which end with the busy part of `predict`); what is
+ * touched together lies together behind them.
  *
  * Which RTT: from the place where this direction's packets are seen (interface `ifindex` of this
  * half) to the flow's far end in this direction, and back to the place where the packets of the
@@ -76,28 +76,31 @@ struct sentinel_flow_half {
 	__u32 avg_packet_size;	 /* bytes_total / packets_total, rounded down, bytes */
 	__u32 seq_high;		 /* the end of the highest TCP segment */
 	struct sentinel_predict predict;
-	__u64 throughput_bps;	 /* bits/s, average of the latest 8 ms or so; says nothing about
-				  * the time after last_timestamp */
-	__u64 throughput_window_bps; /* bits/s of the latest whole interval (some 1 ms) */
-	__u64 bdp_bytes;	 /* throughput_bps x srtt */
-	__u64 optimal_buffer_size; /* bytes: bdp x pattern_factor x 1.2; 0: no RTT, or no rate */
-	__u64 throughput_bps_x16; /* the average, scaled so that it cannot stick */
-	__u64 interval_start_ns; /* of the rate interval that is being filled */
-	__u64 interval_start_bytes; /* bytes_total at that time */
+	/* The end of line 3, with probes and their samples. */
 	__u64 probe_sent_ns;	 /* of the latest SEQ probe */
 	__u64 ts_sent_ns;	 /* of the latest TSval probe */
-	__u64 srtt_ns_x8;	 /* RFC 6298, times eight; 0: no sample yet */
-	__u64 rttvar_ns_x4;	 /* RFC 6298, times four */
-	__u64 ts_srtt_ns_x8;	 /* smoothed likewise, from TCP timestamps: the cross-check */
-	__u64 min_window_start_ns;
 	__u32 rtt_us;		 /* srtt in microseconds, rounded down */
 	__u32 rtt_min_ns;	 /* least sample of the latest 8.6 to 17.2 s with samples */
 	__u32 rtt_last_ns;	 /* latest sample */
 	__u32 rtt_samples;	 /* modulo 2^32 */
-	__u32 ts_rtt_us;	 /* as rtt_us, from TCP timestamps */
-	__u32 ts_samples;	 /* modulo 2^32 */
+	/* Line 4, when a rate interval ends. */
+	__u64 throughput_bps;	 /* bits/s, average of the latest 8 ms or so; says nothing about
+				  * the time after last_timestamp */
+	__u64 throughput_window_bps; /* bits/s of the latest whole interval (some 1 ms) */
+	__u64 throughput_bps_x16; /* the average, scaled so that it cannot stick */
+	__u64 interval_start_ns; /* of the rate interval that is being filled */
+	__u64 interval_start_bytes; /* bytes_total at that time */
+	__u64 bdp_bytes;	 /* throughput_bps x srtt */
+	__u64 optimal_buffer_size; /* bytes: bdp x pattern_factor x 1.2; 0: no RTT, or no rate */
+	__u64 srtt_ns_x8;	 /* RFC 6298, times eight; 0: no sample yet */
+	/* Line 5, when there is an RTT sample, and seldom. */
+	__u64 rttvar_ns_x4;	 /* RFC 6298, times four */
+	__u64 ts_srtt_ns_x8;	 /* smoothed likewise, from TCP timestamps: the cross-check */
+	__u64 min_window_start_ns;
 	__u32 min_now_ns;	 /* least sample of the window that is open */
 	__u32 min_before_ns;	 /* of the window before; 0: none */
+	__u32 ts_rtt_us;	 /* as rtt_us, from TCP timestamps */
+	__u32 ts_samples;	 /* modulo 2^32 */
 	__u32 retransmissions;	 /* TCP segments seen with a sequence number seen before */
 	__u32 ifindex;		 /* where the first packet arrived */
 	__u32 births;		 /* 1 + how often the half began anew: SYN, or long idle */

@@ -15,7 +15,7 @@
 #define SENTINEL_DRIVE_PORT 443
 #define SENTINEL_DRIVE_PAYLOAD 1448
 #define SENTINEL_DRIVE_HEADERS 52
-#define SENTINEL_DRIVE_TICK_SHIFT 6
+#define SENTINEL_DRIVE_TICK_SHIFT 10
 #define SENTINEL_DRIVE_CLIENT SENTINEL_BE32(0x0a000001)
 #define SENTINEL_DRIVE_SERVER SENTINEL_BE32(0x0a000002)
 
@@ -23,8 +23,9 @@ struct sentinel_drive {
 	__u64 packets; /* so far; drive_replay: the index of the next frame */
 	__u64 random;
 	__u64 flows; /* 1 to 64,512 */
+	__u64 lag;   /* packets from a segment to its acknowledgement */
 };
-_Static_assert(sizeof(struct sentinel_drive) == 24, "keep drive.py in step");
+_Static_assert(sizeof(struct sentinel_drive) == 32, "keep drive.py in step");
 
 struct sentinel_drive_frame {
 	__u64 now_ns;
@@ -33,13 +34,5 @@ struct sentinel_drive_frame {
 	__u8 data[SENTINEL_DRIVE_STORED_MAX];
 };
 _Static_assert(sizeof(struct sentinel_drive_frame) == 272, "keep drive.py in step");
-
-/* The lines the FSU touches for a packet of a known TCP flow, each read and written. */
-#define SENTINEL_DRIVE_TOUCH(flow, half, now)                                                      \
-	do {                                                                                       \
-		(flow)->exchange[0].stamp += 1;                                                    \
-		(half)->last_timestamp = (now);                                                    \
-		(half)->packets_total += 1;                                                        \
-	} while (0)
 
 #endif

@@ -15,11 +15,14 @@
  *   last value (w = 1, 0, 0, 0).
  * - The network (sentinel_network.h). Trained for the absolute error, it predicts the median.
  *
- * Each expert's absolute error is averaged with exponential discount, 1/16 an interval. The
+ * Each expert's absolute error is averaged with exponential discount, 1/64 an interval. The
  * expert with the least discounted error leads: follow the leader with discounted losses, the
  * limit of the discounted Hedge (Freund and Schapire 1997) at a high learning rate, which needs
  * no exponential function. A challenger leads once it is better by 1/16: without a margin,
- * experts that are equally good take turns, and each turn costs.
+ * experts that are equally good take turns, and each turn costs. While the bank as a whole has
+ * done worse than last value by more than 1/32, recent errors have misled: then the network leads
+ * if over the whole flow it was better than last value by 1/8, else last value. This bounds what
+ * the choice can lose on flows that change faster than errors can be averaged.
  *
  * Why absolute error: MASE (Hyndman and Koehler 2006) is the mean absolute error over that of last
  * value. What minimises it is the median of what may come, which is zero for rare bursts.
@@ -41,8 +44,10 @@
 #define SENTINEL_LMS_SHIFT 12
 #define SENTINEL_LMS_STEP 16
 #define SENTINEL_LMS_WEIGHT_MAX 8192
-#define SENTINEL_ERROR_SHIFT 4
+#define SENTINEL_ERROR_SHIFT 6
 #define SENTINEL_MARGIN_SHIFT 4
+#define SENTINEL_GUARD_SHIFT 5
+#define SENTINEL_TRUST_SHIFT 3
 #define SENTINEL_SUM_MAX 0x7fffffffU
 
 static __always_inline __u32 sentinel_distance(__u32 a, __u32 b)
@@ -243,36 +248,57 @@ static __always_inline void sentinel_network_predict(struct sentinel_predict *s,
 	s->network_bytes = sentinel_network(model, input);
 }
 
-/* The leader for the next interval, and what it predicts. */
-static __always_inline void sentinel_choose(struct sentinel_predict *s)
+/* The expert with the least recent error, if it beats the leader by the margin; else the leader. */
+static __always_inline __u8 sentinel_recent_best(const struct sentinel_predict *s)
 {
 	__u32 least = s->recent_error[0], current = least;
-	__u32 bytes = s->history[0], kept = bytes;
 	__u8 best = 0;
 	int i;
 
 	SENTINEL_UNROLL
 	for (i = 1; i < SENTINEL_EXPERTS; i++) {
-		__u32 expert_bytes = sentinel_expert_bytes(s, i);
-
-		if (s->leader == i) {
+		if (s->leader == i)
 			current = s->recent_error[i];
-			kept = expert_bytes;
-		}
 		if (s->recent_error[i] < least) {
 			least = s->recent_error[i];
-			bytes = expert_bytes;
 			best = i;
 		}
 	}
-	if (least + (least >> SENTINEL_MARGIN_SHIFT) < current) {
-		s->leader = best;
-		current = least;
-		kept = bytes;
+	return least + (least >> SENTINEL_MARGIN_SHIFT) < current ? best : s->leader;
+}
+
+/* Who leads while the bank is behind last value. */
+static __always_inline __u8 sentinel_trusted(const struct sentinel_predict *s)
+{
+	__u32 network = s->error_sum[SENTINEL_EXPERT_NETWORK];
+
+	return network + (network >> SENTINEL_TRUST_SHIFT) < s->error_sum[SENTINEL_EXPERT_LAST] ?
+		       SENTINEL_EXPERT_NETWORK :
+		       SENTINEL_EXPERT_LAST;
+}
+
+/* The leader for the next interval, and what it predicts. */
+static __always_inline void sentinel_choose(struct sentinel_predict *s)
+{
+	__u32 last = s->error_sum[SENTINEL_EXPERT_LAST];
+	__u32 bytes = s->history[0], error = s->recent_error[0];
+	int i;
+
+	if (s->leader_error_sum > last + (last >> SENTINEL_GUARD_SHIFT))
+		s->leader = sentinel_trusted(s);
+	else
+		s->leader = sentinel_recent_best(s);
+	SENTINEL_BARRIER();
+	SENTINEL_UNROLL
+	for (i = 1; i < SENTINEL_EXPERTS; i++) {
+		if (s->leader == i) {
+			bytes = sentinel_expert_bytes(s, i);
+			error = s->recent_error[i];
+		}
 	}
-	s->predicted_bytes = kept;
-	s->burst_class = sentinel_burst_of(sentinel_saturate_bytes((__s64)kept + current),
-					   s->slow_mean);
+	s->predicted_bytes = bytes;
+	s->burst_class =
+		sentinel_burst_of(sentinel_saturate_bytes((__s64)bytes + error), s->slow_mean);
 }
 
 /* Close one interval of an awake flow, or the first non-empty one after a sleep. */

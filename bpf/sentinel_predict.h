@@ -170,6 +170,7 @@ static __always_inline void sentinel_predict_packet(struct sentinel_predict *s,
 	elapsed_ns = now_ns - s->interval_start_ns;
 	if ((__s64)elapsed_ns < (__s64)s->last_offset_ns)
 		elapsed_ns = s->last_offset_ns;
+	now_ns = s->interval_start_ns + elapsed_ns;
 	sentinel_observe_packet(s, elapsed_ns - s->last_offset_ns, size, now_ns);
 	bytes = s->interval_bytes;
 	{

@@ -9,7 +9,7 @@
  * time with that of the packet before, both in registers.
  *
  *     window  = sum * 8e9 / elapsed                       bits/s, rounded down
- *     average = average + w/16 * (window - average)       w = elapsed in half ticks, at most 16
+ *     average = average + w/16 * (window - average)       w = elapsed in half ticks, 1 to 16
  *
  * So the average covers about 8 ms, and eight ticks of silence replace it: a flow that was silent
  * for a second is not described by what it did before. It is stored times 16, as the kernel
@@ -28,13 +28,14 @@
 
 #define SENTINEL_TICK_SHIFT 20
 #define SENTINEL_HALF_TICK_SHIFT 19
+#define SENTINEL_QUARTER_TICK_NS (1ULL << 18)
 #define SENTINEL_INTERVAL_BYTES_MAX 0x7fffffffULL
 #define SENTINEL_BITS_NS_PER_BYTE_S 8000000000ULL
 #define SENTINEL_AVERAGE_SHIFT 4
 
 static __always_inline __u64 sentinel_average(__u64 average_x16, __u64 rate_bps, __u64 elapsed_ns)
 {
-	__u64 weight = elapsed_ns >> SENTINEL_HALF_TICK_SHIFT;
+	__u64 weight = (elapsed_ns + SENTINEL_QUARTER_TICK_NS) >> SENTINEL_HALF_TICK_SHIFT;
 
 	if (!average_x16 || weight >= 1 << SENTINEL_AVERAGE_SHIFT)
 		return rate_bps << SENTINEL_AVERAGE_SHIFT;

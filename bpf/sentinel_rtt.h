@@ -51,7 +51,9 @@
 #define SENTINEL_STAMP_TIME (SENTINEL_STAMP_VOID - 1)
 #define SENTINEL_RTT_MAX_NS 0xffffffffULL
 #define SENTINEL_RTT_WINDOW_SHIFT 33
-#define SENTINEL_NS_PER_US 1000
+/* x / 1000 for x < 2^32 (Granlund and Montgomery 1994): no division. */
+#define SENTINEL_PER_1000 274877907ULL
+#define SENTINEL_PER_1000_SHIFT 38
 
 /* One direction's view of a flow while one of its packets is handled. */
 struct sentinel_rtt_view {
@@ -109,6 +111,11 @@ static __always_inline int sentinel_is_answered(__u64 probe, __u64 stamp, __u64 
 	return 1;
 }
 
+static __always_inline __u32 sentinel_microseconds(__u64 ns)
+{
+	return (__u32)((ns * SENTINEL_PER_1000) >> SENTINEL_PER_1000_SHIFT);
+}
+
 /* RFC 6298, times eight. */
 static __always_inline __u64 sentinel_smooth(__u64 srtt_ns_x8, __u64 rtt_ns)
 {
@@ -145,7 +152,7 @@ static __always_inline void sentinel_sample(struct sentinel_flow_half *half, __u
 	else
 		half->rttvar_ns_x4 += away_ns - (half->rttvar_ns_x4 >> 2);
 	half->srtt_ns_x8 = sentinel_smooth(half->srtt_ns_x8, rtt_ns);
-	half->rtt_us = (__u32)((half->srtt_ns_x8 >> 3) / SENTINEL_NS_PER_US);
+	half->rtt_us = sentinel_microseconds(half->srtt_ns_x8 >> 3);
 	half->rtt_last_ns = (__u32)rtt_ns;
 	half->rtt_samples += 1;
 }
@@ -153,7 +160,7 @@ static __always_inline void sentinel_sample(struct sentinel_flow_half *half, __u
 static __always_inline void sentinel_ts_sample(struct sentinel_flow_half *half, __u64 rtt_ns)
 {
 	half->ts_srtt_ns_x8 = sentinel_smooth(half->ts_srtt_ns_x8, rtt_ns);
-	half->ts_rtt_us = (__u32)((half->ts_srtt_ns_x8 >> 3) / SENTINEL_NS_PER_US);
+	half->ts_rtt_us = sentinel_microseconds(half->ts_srtt_ns_x8 >> 3);
 	half->ts_samples += 1;
 }
 
@@ -185,6 +192,7 @@ static __always_inline int sentinel_seq_probe(const struct sentinel_rtt_view *vi
 	struct sentinel_flow_half *half = view->half;
 	__u32 end = tcp->sequence + tcp->occupies;
 	__u64 before = view->own->probe;
+	int known = (before & SENTINEL_PROBE_KNOWN) != 0;
 	__u64 probe = before;
 	__u64 rtt_ns = 0;
 
@@ -196,15 +204,15 @@ static __always_inline int sentinel_seq_probe(const struct sentinel_rtt_view *vi
 			sentinel_sample(half, rtt_ns, now_ns);
 	}
 	if (tcp->occupies) {
-		if (probe & SENTINEL_PROBE_KNOWN && sentinel_is_after(half->seq_high, tcp->sequence)) {
+		if (known && sentinel_is_after(half->seq_high, tcp->sequence)) {
 			half->retransmissions += 1;
 			probe &= ~SENTINEL_PROBE_WAITS;
 		} else if (!(probe & SENTINEL_PROBE_WAITS) &&
-			   (probe & SENTINEL_PROBE_KNOWN || tcp->flags & SENTINEL_TCP_SYN)) {
+			   (known || tcp->flags & SENTINEL_TCP_SYN)) {
 			half->probe_sent_ns = now_ns;
 			probe = sentinel_ask(probe, end);
 		}
-		if (!(probe & SENTINEL_PROBE_KNOWN) || sentinel_is_after(end, half->seq_high))
+		if (!known || sentinel_is_after(end, half->seq_high))
 			half->seq_high = end;
 		probe |= SENTINEL_PROBE_KNOWN;
 	}

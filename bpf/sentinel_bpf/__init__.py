@@ -7,12 +7,10 @@
     flow_map   flows and counters of the FSU (flow_math.c)
     wire       seeded loss and independent stamps of a wire (wire.c)
     loss       the loss pattern in Python
-    heartbeat  beat, or the FSU keeps its hands off
-    settings   flood guard and idle time of a running FSU
-    ageing     sweep silent flows out of the maps
-    reference  the FSU in Python, bit for bit
+    reference  the flow arithmetic in Python, bit for bit
+    predict_abi, predict_reference   the predictor's state and arithmetic (sentinel_predict.h)
+    training   how the predictor's network is trained, judged and loaded (no part of what runs)
     test_run   BPF_PROG_TEST_RUN, with frames made by `frames`
-    drive      test runs over many flows and over recorded traffic (fsu_drive.c)
     abi        ctypes mirror of the C headers
     syscalls   bpf(2), with its structures in `uapi`
     netns      do something inside another network namespace

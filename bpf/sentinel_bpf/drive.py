@@ -31,7 +31,7 @@ _PROGRAM = "flow_stabilization_unit"
 class Drive(ctypes.Structure):
     """struct sentinel_drive."""
 
-    _fields_ = (("packets", _U64), ("random", _U64), ("flows", _U64))
+    _fields_ = (("packets", _U64), ("random", _U64), ("flows", _U64), ("lag", _U64))
 
 
 class DriveFrame(ctypes.Structure):
@@ -66,17 +66,27 @@ def _set_state(driver: ProgramSet, **fields: int) -> None:
 
 
 class FlowDriver:
-    """Segments of `flows` TCP flows in random order, three of data to one acknowledgement."""
+    """Segments of `flows` TCP flows in random order, three of data to one acknowledgement.
+
+    An acknowledgement is for what was sent `lag` packets ago. The default is about 1 ms at the
+    speed of a test run.
+    """
 
     def __init__(
-        self, source: CompiledSource, target_fd: int, flows: int, *, seed: int = 1
+        self,
+        source: CompiledSource,
+        target_fd: int,
+        flows: int,
+        *,
+        lag: int = 8192,
+        seed: int = 1,
     ) -> None:
         if not 1 <= flows <= FLOWS_MAX:
             raise BpfError(f"a flow driver makes 1 to {FLOWS_MAX} flows, got {flows}")
         self._programs = source.instantiate(["drive_flows"])
         self._frame = segment_template()
         _aim(self._programs, target_fd)
-        _set_state(self._programs, packets=0, random=seed, flows=flows)
+        _set_state(self._programs, packets=0, random=seed, flows=flows, lag=lag)
 
     def run(self, packets: int) -> int:
         """Mean ns per packet, the driver included. Raises BpfError."""

@@ -23,8 +23,10 @@ HOLT_DAMP_SHIFT = 3
 LMS_SHIFT = 12
 LMS_STEP = 16
 LMS_WEIGHT_MAX = 8192
-ERROR_SHIFT = 4
+ERROR_SHIFT = 6
 MARGIN_SHIFT = 4
+GUARD_SHIFT = 5
+TRUST_SHIFT = 3
 SUM_MAX = 0x7FFFFFFF
 SIZE_MAX = 0xFFFF
 GAP_MEAN_SHIFT = 3
@@ -144,6 +146,7 @@ class PredictState:
         elapsed_ns = (now_ns - self.interval_start_ns) & MASK64
         if elapsed_ns >= 2**63 or elapsed_ns < self.last_offset_ns:
             elapsed_ns = self.last_offset_ns
+        now_ns = (self.interval_start_ns + elapsed_ns) & MASK64
         self._observe_packet(elapsed_ns - self.last_offset_ns, size, now_ns)
         total = self.interval_bytes
         shift = network.interval_shift if network else abi.SHIFT_DEFAULT
@@ -290,9 +293,13 @@ class PredictState:
 
     def _choose(self) -> None:
         predicted = self.expert_bytes
+        last, network = self.error_sum[Expert.LAST], self.error_sum[Expert.NETWORK]
         best = min(range(len(Expert)), key=lambda index: self.recent_error[index])
         least = self.recent_error[best]
-        if least + (least >> MARGIN_SHIFT) < self.recent_error[self.leader]:
+        if self.leader_error_sum > last + (last >> GUARD_SHIFT):
+            trusted = network + (network >> TRUST_SHIFT) < last
+            self.leader = Expert.NETWORK if trusted else Expert.LAST
+        elif least + (least >> MARGIN_SHIFT) < self.recent_error[self.leader]:
             self.leader = best
         self.predicted_bytes = predicted[self.leader]
         expected = saturate(self.predicted_bytes + self.recent_error[self.leader])

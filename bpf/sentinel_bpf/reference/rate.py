@@ -6,6 +6,7 @@ from sentinel_bpf.reference.state import MASK64, HalfState
 
 TICK_SHIFT = 20
 HALF_TICK_SHIFT = 19
+QUARTER_TICK_NS = 1 << 18
 INTERVAL_BYTES_MAX = 0x7FFFFFFF
 BITS_NS_PER_BYTE_S = 8_000_000_000
 AVERAGE_SHIFT = 4
@@ -13,7 +14,7 @@ AVERAGE_SHIFT = 4
 
 def average_x16(previous_x16: int, rate_bps: int, elapsed_ns: int) -> int:
     """sentinel_average(): the new average in bits/s, times 16."""
-    weight = elapsed_ns >> HALF_TICK_SHIFT
+    weight = (elapsed_ns + QUARTER_TICK_NS) >> HALF_TICK_SHIFT
     if not previous_x16 or weight >= 1 << AVERAGE_SHIFT:
         return (rate_bps << AVERAGE_SHIFT) & MASK64
     decay = ((previous_x16 * weight) & MASK64) >> AVERAGE_SHIFT

@@ -95,14 +95,14 @@ def seq_probe(half: HalfState, other: Exchange, tcp: Tcp, now_ns: int) -> bool:
         if rtt_ns:
             take_sample(half, rtt_ns, now_ns)
     if tcp.occupies:
-        end = (tcp.sequence + tcp.occupies) & MASK32
-        if probe & KNOWN and is_after(half.seq_high, tcp.sequence):
+        end, known = (tcp.sequence + tcp.occupies) & MASK32, probe & KNOWN
+        if known and is_after(half.seq_high, tcp.sequence):
             half.retransmissions = (half.retransmissions + 1) & MASK32
             probe &= ~WAITS
-        elif not probe & WAITS and (probe & KNOWN or tcp.flags & SYN):
+        elif not probe & WAITS and (known or tcp.flags & SYN):
             half.probe_sent_ns = now_ns
             probe = ask(probe, end)
-        if not probe & KNOWN or is_after(end, half.seq_high):
+        if not known or is_after(end, half.seq_high):
             half.seq_high = end
         probe |= KNOWN
     half.exchange.probe = probe

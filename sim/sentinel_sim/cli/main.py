@@ -22,6 +22,7 @@ from sentinel_sim.cli.options import Json
 from sentinel_sim.cli.run import BackendChoice, RunFlags, WireChoice
 from sentinel_sim.cli.wiring import Wiring
 from sentinel_sim.errors import EXIT_USAGE
+from sentinel_sim.experiment.runner import ATTEMPTS_MOST
 
 TOP_HELP = """Measure throughput against distance on real kernel TCP.
 
@@ -98,6 +99,7 @@ def run(
     distances: given.Distances = None,
     arms: given.Arms = None,
     repeat: given.Repeat = None,
+    attempts: given.Attempts = ATTEMPTS_MOST,
     seed: given.Seed = None,
     out: given.Out = Path("results"),
     quick: given.Quick = False,
@@ -119,7 +121,8 @@ def run(
 
     Needs root, and says so with the command to use. Ctrl-C takes the network down, keeps what
     was measured, and says how to go on. A run outside the validity limits is shown with its
-    reason, never enters a mean, and makes the exit code 4.
+    reason, never enters a mean, and makes the exit code 4. One that only a busy host disturbed
+    is made again first, at most --attempts times in all, and the result tells of each attempt.
     """
     invocation = _invocation(ctx, as_json)
     flags = RunFlags(
@@ -129,6 +132,7 @@ def run(
         distances=distances,
         arms=arms,
         repeat=repeat,
+        attempts=attempts,
         seed=seed,
         out=out,
         quick=quick,

@@ -61,6 +61,7 @@ class RunFlags:
     distances: str | None
     arms: str | None
     repeat: int | None
+    attempts: int
     seed: int | None
     out: Path
     quick: bool
@@ -171,6 +172,7 @@ def _execute(flags: RunFlags, plan: Plan, wire: str, invocation: Invocation) -> 
                 environment=_environment(flags, invocation),
                 out=flags.out,
                 resume=flags.resume,
+                attempts=flags.attempts,
                 observer=observer,
                 now=wiring.now,
             )

@@ -36,6 +36,15 @@ Repeat = Annotated[
     int | None,
     typer.Option(envvar="SENTINEL_REPEAT", help="So many repeats, without a stop rule."),
 ]
+Attempts = Annotated[
+    int,
+    typer.Option(
+        envvar="SENTINEL_ATTEMPTS",
+        min=1,
+        help="At one run, while a busy host makes it invalid by timing alone; the attempts that"
+        " were discarded stay in the result.",
+    ),
+]
 Seed = Annotated[
     int | None,
     typer.Option(envvar="SENTINEL_SEED", help="Of losses, jitter, payload and order."),

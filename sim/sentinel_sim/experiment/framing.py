@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.optimize import linprog
 
-from sentinel_sim.plan.model import RunSpec
+from sentinel_sim.plan.model import Arm, RunSpec
 
 IPV4_HEADER_BYTES = 20
 TCP_HEADER_BYTES = 20
@@ -23,7 +23,7 @@ HEADERS_BYTES = IPV4_HEADER_BYTES + TCP_HEADER_BYTES + TCP_TIMESTAMP_BYTES
 
 @dataclass(frozen=True, slots=True)
 class Theory:
-    """The ceiling of one run: no loss, no start-up, every packet full."""
+    """The ceiling of one run: no loss, no start-up, every packet full, the window always used."""
 
     goodput_bps: float
     capacity_bps: int
@@ -45,15 +45,34 @@ def theory_of(spec: RunSpec) -> Theory:
     mtu = min(link.mtu for link in spec.links if link.name in names)
     capacity = capacity_bps(spec, used)
     mss = mtu - HEADERS_BYTES
-    return Theory(
-        goodput_bps=goodput_bps(capacity, mtu),
-        capacity_bps=capacity,
-        mss_bytes=mss,
-        framing=(
-            f"rate x {mss} / ({mss} + {HEADERS_BYTES} + {ETHERNET_HEADER_BYTES}): MTU {mtu}, IPv4,"
-            " TCP with timestamps, 14 B Ethernet header; preamble, FCS and gap are not shaped"
-        ),
+    framing = (
+        f"rate x {mss} / ({mss} + {HEADERS_BYTES} + {ETHERNET_HEADER_BYTES}): MTU {mtu}, IPv4,"
+        " TCP with timestamps, 14 B Ethernet header; preamble, FCS and gap are not shaped"
     )
+    best_bps = goodput_bps(capacity, mtu)
+    if spec.window_bytes is not None:
+        best_bps = min(best_bps, window_limit_bps(spec, spec.window_bytes))
+        framing += f"; and no more than a window of {spec.window_bytes} B per base RTT and flow"
+    return Theory(best_bps, capacity, mss, framing)
+
+
+def window_limit_bps(spec: RunSpec, window_bytes: int) -> float:
+    """Payload bit/s of all flows when each connection keeps one window per base RTT in flight.
+
+    Connections of the arm `split` end at every node: the longest link of a path is its limit.
+    """
+    delay_ns = {link.name: link.delay_one_way_ns for link in spec.links}
+    total_bps = 0.0
+    for flow in spec.flows:
+        path = spec.paths[flow.path]
+        ends_everywhere = spec.arm not in (Arm.DIRECT, Arm.TUNED)
+        rtt_ns = (
+            2 * max(delay_ns[name] for name in path.links) if ends_everywhere else path.rtt_base_ns
+        )
+        if rtt_ns == 0:
+            return float("inf")
+        total_bps += window_bytes * 8e9 / rtt_ns
+    return total_bps
 
 
 def capacity_bps(spec: RunSpec, used: list[int]) -> int:

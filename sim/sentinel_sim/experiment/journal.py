@@ -11,7 +11,7 @@ from pydantic import TypeAdapter
 
 from sentinel_sim.experiment import rawlog, results
 from sentinel_sim.experiment.rawlog import RawRun
-from sentinel_sim.experiment.records import Record, record_of
+from sentinel_sim.experiment.records import Record, disturbed, record_of
 from sentinel_sim.plan.model import RunSpec
 from sentinel_sim.plan.plan import Plan
 
@@ -34,19 +34,40 @@ class Journal:
         self._backend = backend
         self._environment = dict(environment)
         self.records: dict[str, Record] = {
-            key: record_of(raw) for key, raw in sorted(reused.items(), key=_started)
+            key: record_of(raw, rawlog.read_discarded(directory, key))
+            for key, raw in sorted(reused.items(), key=_started)
         }
+        self._disturbed = {key for key, raw in reused.items() if disturbed(raw)}
         results.write_processed(directory, processed(plan))
         self.save(complete=False)
 
     def add(self, raw: RawRun) -> Record:
         """Write one finished run down; gives its record."""
+        key = raw.spec.key
         rawlog.write_raw(self.directory, raw)
-        record = record_of(raw)
-        self.records.pop(raw.spec.key, None)
-        self.records[raw.spec.key] = record
+        record = record_of(raw, rawlog.read_discarded(self.directory, key))
+        self.records.pop(key, None)
+        self.records[key] = record
+        self._disturbed.discard(key)
+        if disturbed(raw):
+            self._disturbed.add(key)
         self.save(complete=False)
         return record
+
+    def may_be_repeated(self, key: str, attempts: int) -> bool:
+        """Whether the host disturbed this run, and fewer than `attempts` were made at it."""
+        record = self.records.get(key)
+        return (
+            record is not None
+            and key in self._disturbed
+            and 1 + len(record["discarded_attempts"]) < attempts
+        )
+
+    def discard(self, key: str) -> None:
+        """Put a run aside, to be made again: it is kept among its discarded attempts."""
+        rawlog.discard_raw(self.directory, key)
+        del self.records[key]
+        self._disturbed.discard(key)
 
     def save(self, *, complete: bool) -> results.Result:
         """Write `result.json` as things stand."""

@@ -1,6 +1,7 @@
 """One raw file per run: the whole measurement, so that every figure can be computed again.
 
-`raw/<key>.json.gz`, written as soon as the run ends, replaced only by a retry of the same run.
+`raw/<key>.json.gz`, written as soon as the run ends. When a run is made again because the host
+disturbed it, the earlier attempts stay as `raw/<key>.attempt1.json.gz` and so on.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from sentinel_sim.plan.model import RunSpec
 
 RAW_SCHEMA = "sentinel-sim/raw/1"
 RAW_FOLDER = "raw"
+ATTEMPT = ".attempt"
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +88,25 @@ def read_raw(path: Path) -> RawRun:
     return raw
 
 
+def discard_raw(directory: Path, key: str) -> Path:
+    """Put the raw file of the run `key` aside, as the next of its discarded attempts."""
+    number = len(_discarded_paths(directory, key)) + 1
+    return raw_path(directory, key).rename(raw_path(directory, f"{key}{ATTEMPT}{number}"))
+
+
+def read_discarded(directory: Path, key: str) -> list[RawRun]:
+    """The attempts at the run `key` that were put aside, in order."""
+    return [read_raw(path) for path in _discarded_paths(directory, key)]
+
+
+def _discarded_paths(directory: Path, key: str) -> list[Path]:
+    folder, mark = directory / RAW_FOLDER, f"{key}{ATTEMPT}"
+    found = (path for path in folder.glob("*.json.gz") if path.name.startswith(mark))
+    return sorted(found, key=lambda path: int(path.name[len(mark) :].partition(".")[0]))
+
+
 def read_all(directory: Path) -> dict[str, RawRun]:
-    """Every raw file of a result directory, by run key."""
-    found = (read_raw(path) for path in sorted((directory / RAW_FOLDER).glob("*.json.gz")))
+    """The raw file that counts of every run in a result directory, by run key."""
+    paths = sorted((directory / RAW_FOLDER).glob("*.json.gz"))
+    found = (read_raw(path) for path in paths if ATTEMPT not in path.name)
     return {raw.spec.key: raw for raw in found}

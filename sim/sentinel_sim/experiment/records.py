@@ -16,7 +16,7 @@ from sentinel_sim.backends.base import RunMeasurement
 from sentinel_sim.experiment.figures import RunMetrics
 from sentinel_sim.experiment.files import without_nan
 from sentinel_sim.experiment.framing import theory_of
-from sentinel_sim.experiment.gate import judge
+from sentinel_sim.experiment.gate import judge, timing_reasons
 from sentinel_sim.experiment.metrics import compute, requested_of
 from sentinel_sim.experiment.rawlog import RawRun
 from sentinel_sim.plan.stats import ci95
@@ -33,8 +33,30 @@ NO_ACHIEVED: dict[str, Any] = {
 POOLED = ("goodput_bps", "steady_goodput_bps")
 
 
-def record_of(raw: RawRun) -> Record:
-    """What the result says of this run; an invalid or failed one says why."""
+def record_of(raw: RawRun, discarded: Sequence[RawRun] = ()) -> Record:
+    """What the result says of this run; an invalid or failed one says why.
+
+    `discarded`: the attempts at this run before this one, which the host disturbed.
+    """
+    return {**_record_of(raw), "discarded_attempts": [_discarded(one) for one in discarded]}
+
+
+def disturbed(raw: RawRun) -> bool:
+    """Invalid, but only by what a busy host can cause: may be made again."""
+    if raw.measurement is None:
+        return False
+    metrics = compute(raw.spec, raw.measurement)
+    reasons = judge(raw.spec, raw.measurement, metrics)
+    return bool(reasons) and reasons == timing_reasons(raw.spec, raw.measurement, metrics)
+
+
+def _discarded(raw: RawRun) -> Record:
+    record = _record_of(raw)
+    kept = ("invalid_reasons", "goodput_bps", "steady_goodput_bps", "achieved", "cpu")
+    return {key: record[key] for key in kept}
+
+
+def _record_of(raw: RawRun) -> Record:
     if raw.measurement is None:
         return _failed(raw)
     metrics = compute(raw.spec, raw.measurement)

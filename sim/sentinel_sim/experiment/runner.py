@@ -7,7 +7,7 @@ run is made, written down at once, and that the network is taken down whatever h
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,11 +22,14 @@ from sentinel_sim.experiment.journal import Journal
 from sentinel_sim.experiment.observer import Observer, Outlook, Silent
 from sentinel_sim.experiment.rawlog import RawRun, raw_run
 from sentinel_sim.experiment.resume import finished_runs, refuse_unlike
-from sentinel_sim.experiment.schedule import in_order, is_due, remaining
+from sentinel_sim.experiment.schedule import is_due, remaining
 from sentinel_sim.plan.model import RunSpec
 from sentinel_sim.plan.plan import Plan
 
-ATTEMPTS = 2
+FAILURES_MOST = 2
+"""Attempts at a run that cannot be carried out."""
+ATTEMPTS_MOST = 3
+"""Attempts at a run that a busy host disturbs."""
 HOST_KEYS = ("kernel", "commit", "topology_sha256")
 """What can be compared before the network stands."""
 
@@ -47,6 +50,8 @@ class Job:
     """Where the new result directory is made."""
     resume: Path | None = None
     """The directory of an interrupted experiment, to be continued in place."""
+    attempts: int = ATTEMPTS_MOST
+    """At one run, while the host disturbs it (see `gate.timing_reasons`)."""
     observer: Observer = field(default_factory=Silent)
     now: Callable[[], datetime] = _utc_now
 
@@ -115,10 +120,20 @@ class _Sitting:
 
     async def _all_runs(self, backend: Backend, journal: Journal) -> None:
         plan = self._job.plan
-        for spec in in_order(plan):
-            if spec.key not in journal.records and is_due(plan, spec, journal.records):
-                raw = await self._make(backend, spec, journal)
-                self._job.observer.run_ended(spec, journal.add(raw))
+        for repeat in range(plan.repeats.at_most):
+            for spec in plan.runs(repeat):
+                if spec.key not in journal.records and is_due(plan, spec, journal.records):
+                    await self._make(backend, spec, journal)
+            await self._again(backend, plan.runs(repeat), journal)
+
+    async def _again(self, backend: Backend, block: Sequence[RunSpec], journal: Journal) -> None:
+        """Repeat what the host disturbed; not at once, for what disturbs often lasts a while."""
+        attempts = self._job.attempts
+        while due := [spec for spec in block if journal.may_be_repeated(spec.key, attempts)]:
+            for spec in due:
+                self._job.observer.run_repeated(spec, journal.records[spec.key])
+                journal.discard(spec.key)
+                await self._make(backend, spec, journal)
 
     def close(self) -> results.Result | None:
         return self.journal.save(complete=self._complete) if self.journal else None
@@ -141,11 +156,15 @@ class _Sitting:
         job.observer.opened(directory, len(reused))
         return journal
 
-    async def _make(self, backend: Backend, spec: RunSpec, journal: Journal) -> RawRun:
+    async def _make(self, backend: Backend, spec: RunSpec, journal: Journal) -> None:
+        raw = await self._attempt(backend, spec, journal)
+        self._job.observer.run_ended(spec, journal.add(raw))
+
+    async def _attempt(self, backend: Backend, spec: RunSpec, journal: Journal) -> RawRun:
         errors: list[str] = []
         measured: RunMeasurement | None = None
         observer = self._job.observer
-        while measured is None and len(errors) < ATTEMPTS:
+        while measured is None and len(errors) < FAILURES_MOST:
             left = remaining(self._job.plan, journal.records)
             traffic_ns = sum(run.expected_duration_ns for run in left)
             observer.run_started(spec, Outlook(len(journal.records), len(left), traffic_ns))
@@ -153,7 +172,7 @@ class _Sitting:
                 measured = await backend.run(spec, observer.phase)
             except EmulationError as error:
                 errors.append(str(error))
-                observer.run_failed(spec, str(error), retry=len(errors) < ATTEMPTS)
+                observer.run_failed(spec, str(error), retry=len(errors) < FAILURES_MOST)
         return raw_run(spec, measured, tuple(errors), self._run_id)
 
 

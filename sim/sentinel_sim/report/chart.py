@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 Record = Mapping[str, Any]
-LOG_SPREAD = 30.0
+LOG_SPREAD = 8.0
 """A y axis that spans more than this factor is logarithmic."""
 
 

@@ -54,7 +54,7 @@ def _figure(chart: Chart) -> Figure:
         color="#999999",
         linewidth=1.0,
         linestyle=(0, (1, 1)),
-        label="theory: payload that the link can carry",
+        label="theory: the most payload that links and windows allow",
     )
     seen: dict[str, int] = {}
     for line in chart.lines:

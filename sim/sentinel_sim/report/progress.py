@@ -18,6 +18,7 @@ from rich.text import Text
 from sentinel_sim.experiment.observer import Outlook
 from sentinel_sim.experiment.records import Record
 from sentinel_sim.plan.model import RunSpec
+from sentinel_sim.report.stalls import stalls_text
 
 SECOND_NS = 1_000_000_000
 FIRST_OVERHEAD_S = 2.0
@@ -78,7 +79,10 @@ def outcome_text(record: Record) -> str:
     rate = f"{record['goodput_bps'] / 1e6:,.1f} Mbit/s"
     if record["valid"]:
         return rate
-    return f"{rate}, INVALID: " + "; ".join(record["invalid_reasons"])
+    host = stalls_text(record["cpu"])
+    return f"{rate}, INVALID: " + "; ".join(
+        (*record["invalid_reasons"], *([f"({host})"] if host else []))
+    )
 
 
 class ProgressDisplay:
@@ -156,6 +160,11 @@ class ProgressDisplay:
         """Say what the run gave."""
         self._left.run_ended(self._clock())
         self._say(f"{run_text(spec)}: {outcome_text(record)}")
+
+    def run_repeated(self, spec: RunSpec, record: Record) -> None:
+        """Say that a disturbed run is made again."""
+        attempt = len(record["discarded_attempts"]) + 2
+        self._say(f"{run_text(spec)}: the host disturbed it, attempt {attempt}")
 
     def interrupted(self, signal_name: str, *, again: bool) -> None:
         """Say that the signal was heard."""

@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from sentinel_sim.report.chart import arm_rank, median, varying_params, x_quantity
+from sentinel_sim.report.stalls import stalls_text, worst_stalled
 
 ABSENT = "–"
 MAX_REASONS = 12
@@ -111,9 +112,10 @@ def notes_of(result: Mapping[str, Any]) -> list[str]:
     notes = []
     invalid = [run for run in result["runs"] if not run["valid"]]
     for run in invalid[:MAX_REASONS]:
-        notes.append(f"invalid: {run['key']}: " + "; ".join(run["invalid_reasons"]))
+        notes.append(f"invalid: {run['key']}: {_reasons(run)}")
     if len(invalid) > MAX_REASONS:
         notes.append(f"... and {len(invalid) - MAX_REASONS} more invalid runs, see result.json")
+    notes.extend(_repeated(result))
     if not result.get("complete", True):
         notes.append("incomplete: the experiment did not finish; these are the runs until then")
     for summary in result["summary"]:
@@ -125,6 +127,24 @@ def notes_of(result: Mapping[str, Any]) -> list[str]:
         notes.append(f"steady: {result['steady_rule']}")
     notes.extend(f"note: {note}" for note in result.get("plan", {}).get("notes", ()))
     return notes
+
+
+def _reasons(run: Mapping[str, Any]) -> str:
+    host = stalls_text(run["cpu"])
+    return "; ".join(run["invalid_reasons"]) + (f" ({host})" if host else "")
+
+
+def _repeated(result: Mapping[str, Any]) -> list[str]:
+    repeated = {run["key"]: run.get("discarded_attempts", ()) for run in result["runs"]}
+    count = sum(map(len, repeated.values()))
+    if not count:
+        return []
+    names = ", ".join(key for key, attempts in repeated.items() if attempts)
+    worst = stalls_text(worst_stalled(one["cpu"] for found in repeated.values() for one in found))
+    return [
+        f"made again: {count} attempts were invalid by timing and are in no mean ({names}); their"
+        f" figures stand under discarded_attempts in result.json" + (f"; {worst}" if worst else "")
+    ]
 
 
 def estimate_text(estimate: Mapping[str, Any]) -> str:

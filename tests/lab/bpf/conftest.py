@@ -10,7 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from sentinel_bpf.loader import CompiledSource, ProgramSet, compile_flow_math, compile_wire
+from sentinel_bpf.loader import (
+    CompiledSource,
+    ProgramSet,
+    compile_drive,
+    compile_flow_math,
+    compile_wire,
+)
 
 NewNetns = Callable[[str], Path]
 
@@ -53,6 +59,13 @@ def clocked_source(bpf_lab: None) -> Iterator[CompiledSource]:
 def wire_source(bpf_lab: None) -> Iterator[CompiledSource]:
     """Loss stage and probes."""
     with compile_wire() as compiled:
+        yield compiled
+
+
+@pytest.fixture(scope="session")
+def drive_source(bpf_lab: None) -> Iterator[CompiledSource]:
+    """Drivers of test runs."""
+    with compile_drive() as compiled:
         yield compiled
 
 

@@ -51,8 +51,8 @@ def test_maps_have_the_shapes_of_the_mirror(fsu: ProgramSet) -> None:
 
 def test_the_program_stays_within_its_instruction_budget(fsu: ProgramSet) -> None:
     [stats] = fsu.stats()
-    assert 0 < stats.translated_instructions < 1200
-    assert stats.verified_instructions < 200_000
+    assert 0 < stats.translated_instructions < 3500
+    assert stats.verified_instructions < 100_000  # of the million the kernel allows
 
 
 def test_maps_are_made_only_for_the_programs_that_are_loaded(wire_source: CompiledSource) -> None:
@@ -85,7 +85,7 @@ from sentinel_bpf.flow_map import read_counters, read_flows
 flows, counters = int(sys.argv[1]), int(sys.argv[2])
 print(read_flows(flows)[0].forward.packets_total, read_counters(counters)["passed"])
 try:
-    maps.update(flows, bytes(16), bytes(256))
+    maps.update(flows, bytes(16), bytes(832))
 except BpfError as error:
     print("refused:", error)
 assert "bcc" not in sys.modules
@@ -118,7 +118,7 @@ def test_a_process_without_capabilities_reads_inherited_read_only_maps(fsu: Prog
 
 def test_a_key_of_the_wrong_size_is_refused_in_python(fsu: ProgramSet) -> None:
     with pytest.raises(BpfError, match="16-byte keys"):
-        maps.update(fsu.map_fd("flow_metrics_map"), bytes(8), bytes(256))
+        maps.update(fsu.map_fd("flow_metrics_map"), bytes(8), bytes(ctypes.sizeof(abi.Flow)))
 
 
 def test_a_program_the_verifier_refuses_is_explained() -> None:
@@ -163,7 +163,7 @@ def test_a_source_that_does_not_compile_names_the_file(tmp_path: Path) -> None:
 def test_unknown_names_are_answered_with_the_known_ones(flow_source: CompiledSource) -> None:
     with pytest.raises(BpfError, match=PROGRAM):
         flow_source.instantiate(["flow_stabilisation_unit"])
-    with pytest.raises(BpfError, match="flow_metrics6, flow_metrics_map, fsu_counters"):
+    with pytest.raises(BpfError, match="flow_metrics6, flow_metrics_map, fsu_config, fsu_counters"):
         flow_source.instantiate(max_entries={"flows": 1})
 
 

@@ -11,9 +11,13 @@ from pathlib import Path
 import pytest
 
 import sentinel_bpf
-from sentinel_bpf import abi, reference, uapi
+from sentinel_bpf import abi, drive, uapi
+from sentinel_bpf.reference import bdp, parse, rate, rtt
 
 FOLDER = Path(sentinel_bpf.__file__).parent
+MIRRORED = abi.MIRRORED | {
+    name: ("sentinel_drive_abi.h", kind) for name, kind in drive.MIRRORED.items()
+}
 
 CONSTANTS = {
     "SENTINEL_ABI_VERSION": abi.ABI_VERSION,
@@ -22,10 +26,27 @@ CONSTANTS = {
     "SENTINEL_TAGS_OUTER_SHIFT": abi.TAGS_OUTER_SHIFT,
     "SENTINEL_TAGS_INNER_SHIFT": abi.TAGS_INNER_SHIFT,
     "SENTINEL_COUNTERS": len(abi.Counter),
-    "SENTINEL_INTERVAL_SHIFT": reference.INTERVAL_SHIFT,
-    "SENTINEL_INTERVAL_BYTES_MAX": reference.INTERVAL_BYTES_MAX,
-    "SENTINEL_BITS_NS_PER_BYTE_S": reference.BITS_NS_PER_BYTE_S,
-    "SENTINEL_AVERAGE_INTERVALS": reference.AVERAGE_INTERVALS,
+    "SENTINEL_OUTCOMES": abi.OUTCOMES,
+    "SENTINEL_NEW_FLOWS_PER_S": abi.NEW_FLOWS_PER_S,
+    "SENTINEL_FLOW_IDLE_NS": abi.FLOW_IDLE_NS,
+    "SENTINEL_TICK_SHIFT": rate.TICK_SHIFT,
+    "SENTINEL_HALF_TICK_SHIFT": rate.HALF_TICK_SHIFT,
+    "SENTINEL_QUARTER_TICK_NS": rate.QUARTER_TICK_NS,
+    "SENTINEL_INTERVAL_BYTES_MAX": rate.INTERVAL_BYTES_MAX,
+    "SENTINEL_BITS_NS_PER_BYTE_S": rate.BITS_NS_PER_BYTE_S,
+    "SENTINEL_AVERAGE_SHIFT": rate.AVERAGE_SHIFT,
+    "SENTINEL_BDP_RATE_MAX": bdp.RATE_MAX_BPS,
+    "SENTINEL_BDP_RTT_MAX": bdp.RTT_MAX_NS,
+    "SENTINEL_BDP_FACTOR_MAX": bdp.FACTOR_MAX_Q16,
+    "SENTINEL_RTT_MAX_NS": rtt.RTT_MAX_NS,
+    "SENTINEL_RTT_WINDOW_SHIFT": rtt.WINDOW_SHIFT,
+    "SENTINEL_PROBE_KNOWN": rtt.KNOWN,
+    "SENTINEL_PROBE_WAITS": rtt.WAITS,
+    "SENTINEL_STAMP_VOID": rtt.VOID,
+    "SENTINEL_TCP_OPTIONS_MAX": parse.OPTIONS_MAX,
+    "SENTINEL_EXTENSIONS_MAX": parse.EXTENSIONS_MAX,
+    "SENTINEL_DRIVE_FRAMES_MAX": drive.FRAMES_MAX,
+    "SENTINEL_DRIVE_STORED_MAX": drive.STORED_MAX,
     "WIRE_STAMPS_MAX": abi.WIRE_STAMPS_MAX,
     "WIRE_TRANSITS_MAX": abi.WIRE_TRANSITS_MAX,
 } | {f"SENTINEL_{counter.name}": int(counter) for counter in abi.Counter}
@@ -35,11 +56,16 @@ def _program() -> str:
     lines = [
         "#include <stddef.h>",
         "#include <stdio.h>",
-        '#include "sentinel_flow.h"',
+        '#include "sentinel_bdp.h"',
+        '#include "sentinel_drive_abi.h"',
+        '#include "sentinel_guard.h"',
+        '#include "sentinel_packet.h"',
+        '#include "sentinel_rate.h"',
+        '#include "sentinel_rtt.h"',
         '#include "wire_abi.h"',
         "int main(void) {",
     ]
-    for structure, (_, mirror) in abi.MIRRORED.items():
+    for structure, (_, mirror) in MIRRORED.items():
         lines.append(f'printf("{structure} 0 %zu\\n", sizeof(struct {structure}));')
         lines += [
             f'printf("{structure}.{field[0]} %zu %zu\\n", offsetof(struct {structure}, {field[0]}),'
@@ -52,7 +78,7 @@ def _program() -> str:
 
 def _mirror() -> dict[str, tuple[int, int]]:
     said = {name: (0, value) for name, value in CONSTANTS.items()}
-    for structure, (_, mirror) in abi.MIRRORED.items():
+    for structure, (_, mirror) in MIRRORED.items():
         said[structure] = (0, ctypes.sizeof(mirror))
         for field in mirror._fields_:
             descriptor = getattr(mirror, field[0])
@@ -75,9 +101,9 @@ def test_mirror_agrees_with_the_compiler(tmp_path: Path) -> None:
     assert said == _mirror()
 
 
-@pytest.mark.parametrize("structure", abi.MIRRORED)
+@pytest.mark.parametrize("structure", MIRRORED)
 def test_mirror_leaves_no_field_and_no_structure_out(structure: str) -> None:
-    header, mirror = abi.MIRRORED[structure]
+    header, mirror = MIRRORED[structure]
     text = (FOLDER / header).read_text(encoding="utf-8")
     found = re.search(rf"^struct {structure} \{{\n(.*?)^\}};", text, re.MULTILINE | re.DOTALL)
     assert found is not None
@@ -86,11 +112,11 @@ def test_mirror_leaves_no_field_and_no_structure_out(structure: str) -> None:
     assert names == [field[0] for field in mirror._fields_]
 
 
-@pytest.mark.parametrize("header", ["sentinel_abi.h", "wire_abi.h"])
+@pytest.mark.parametrize("header", ["sentinel_abi.h", "sentinel_drive_abi.h", "wire_abi.h"])
 def test_every_structure_of_the_headers_is_mirrored(header: str) -> None:
     text = (FOLDER / header).read_text(encoding="utf-8")
     declared = set(re.findall(r"^struct (\w+) \{", text, re.MULTILINE))
-    assert declared == {name for name, (where, _) in abi.MIRRORED.items() if where == header}
+    assert declared == {name for name, (where, _) in MIRRORED.items() if where == header}
 
 
 KERNEL_FIELDS = {

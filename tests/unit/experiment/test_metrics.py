@@ -266,6 +266,18 @@ def test_theoretical_goodput_states_its_framing() -> None:
     assert "1448" in theory.framing
 
 
+def test_a_fixed_window_limits_theory_to_one_window_per_base_rtt() -> None:
+    run = dataclasses.replace(spec(), window_bytes=100_000)
+    theory = framing.theory_of(run)
+    assert theory.goodput_bps == pytest.approx(100_000 * 8 / 20e-3)
+    assert "window of 100000 B" in theory.framing
+    # In split a connection spans one link of 5 ms: four times as much; the link is the cap.
+    split = dataclasses.replace(run, arm=Arm.SPLIT)
+    assert framing.theory_of(split).goodput_bps == pytest.approx(80e6)
+    wide = dataclasses.replace(run, window_bytes=10_000_000)
+    assert framing.theory_of(wide).goodput_bps == pytest.approx(100e6 * 1448 / 1514)
+
+
 def test_two_disjoint_paths_carry_the_sum_and_a_shared_link_caps_it() -> None:
     run = spec()
     other = (link("a--n"), link("n--b"))

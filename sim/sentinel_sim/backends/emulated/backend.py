@@ -33,7 +33,7 @@ from sentinel_sim.backends.emulated.traffic import Reports, Traffic
 from sentinel_sim.errors import EmulationError
 from sentinel_sim.host.ownership import Ownership
 from sentinel_sim.plan.model import LinkPlan, RunSpec
-from sentinel_sim.wire.awake import Awake
+from sentinel_sim.wire.processors import Processors
 from sentinel_sim.wire.wire import SIDES
 
 CALIBRATION_DELAY_NS = 1_000_000
@@ -84,11 +84,11 @@ class EmulatedBackend:
             self._deployment.env,
             self._deployment.cpus_of,
         )
-        self._awake: Awake | None = None
+        self._processors: Processors | None = None
         self._open = True
         try:
             if self._options.keep_awake:
-                self._awake = Awake(
+                self._processors = Processors(
                     f"sentinel-{self._layout.run_id}",
                     self._deployment.env,
                     self._ownership.record_child,
@@ -119,8 +119,8 @@ class EmulatedBackend:
         try:
             await self._daemons.stop()
         finally:
-            if self._awake is not None:
-                self._awake.close()
+            if self._processors is not None:
+                self._processors.close()
             self._parts.close()
             self._sources.close()
             self._deployment.close()
@@ -173,7 +173,7 @@ class EmulatedBackend:
             "fsu_program": self._parts.program_facts(),
             "iptables": self._deployment.iptables or None,
             "polling_threads": self._deployment.pollers,
-            "awake": self._awake.describe() if self._awake is not None else None,
+            "awake": self._processors.describe() if self._processors is not None else None,
         }
 
     @property
@@ -189,8 +189,8 @@ class EmulatedBackend:
     def pids(self) -> dict[str, int]:
         """The processes of this experiment, by readable name."""
         daemons = {f"node {n}": p.pid for n, p in self._daemons.processes.items()}
-        awake = self._awake.pids if self._awake is not None else {}
-        return {**self._deployment.pids, **daemons, **awake, "controller": os.getpid()}
+        processors = self._processors.pids if self._processors is not None else {}
+        return {**self._deployment.pids, **daemons, **processors, "controller": os.getpid()}
 
     def probe_reading(self, link: str, source: str) -> ProbeReading:
         """What the stamps of one wire direction saw since `prepare`."""
@@ -284,6 +284,8 @@ class EmulatedBackend:
         names = {link: wire.names for link, wire in self._deployment.wires.items()}
         start_ns = time.monotonic_ns()
         meter = CpuMeter(self.pids())
+        if self._processors is not None:
+            self._processors.reset()
         ended = asyncio.Event()
         probing = asyncio.ensure_future(self._probe_loaded(prober, spec, loaded, ended))
 
@@ -300,7 +302,8 @@ class EmulatedBackend:
                 ended.set()
                 probing.cancel()
                 await asyncio.gather(probing, return_exceptions=True)
-            cpu = meter.read()
+            stalls = self._processors.stalls() if self._processors is not None else {}
+            cpu = {**meter.read(), "stalls": stalls}
             progress("draining", 0.0)
             await self._drain()
         return _Load(start_ns, end_ns, reports, cpu, sampler)

@@ -18,6 +18,6 @@ class EmulationOptions:
     wire_backend: str
     """`netem` or `delayline`."""
     keep_awake: bool = field(default_factory=keep_awake_by_default)
-    """Keep the CPUs from sleeping; see `wire.awake`."""
+    """Keep the CPUs from sleeping, and watch them; see `wire.processors`."""
     hashed: bool = True
     """False: payload is not verified, so every run is invalid; for capacity benchmarks."""

@@ -13,13 +13,14 @@
  * with one line: `delay QUEUE DELAY_NS JITTER_NS REORDER SEED`, `stats`. Ends at end of input, so that it
  * does not outlive its controller. A dead line never lets a packet pass undelayed: without a
  * listener the kernel drops what is queued.
+ *
+ * With --keep-awake CPU or --watch CPU it does one of the services in processor.h instead.
  */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <inttypes.h>
 #include <poll.h>
 #include <sched.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -29,6 +30,7 @@
 
 #include "line.h"
 #include "nfqueue.h"
+#include "processor.h"
 
 #define LINES_MOST 8
 #define READ_BATCH 64
@@ -42,7 +44,8 @@ struct delayline {
 	int count;
 	int priority;
 	bool whole_gso;
-	int awake_cpu;			/* -1: be a delay line */
+	int awake_cpu;			/* with either of these two: no delay line */
+	int watched_cpu;
 };
 
 static int64_t clock_ns(clockid_t clock)
@@ -81,6 +84,8 @@ static bool parse_arguments(struct delayline *self, int count, char **words)
 			self->priority = atoi(words[i + 1]);
 		} else if (!strcmp(words[i], "--keep-awake")) {
 			self->awake_cpu = atoi(words[i + 1]);
+		} else if (!strcmp(words[i], "--watch")) {
+			self->watched_cpu = atoi(words[i + 1]);
 		} else if (!strcmp(words[i], "--gso")) {
 			self->whole_gso = strcmp(words[i + 1], "segment") != 0;
 		} else if (strcmp(words[i], "--tag")) {
@@ -88,7 +93,7 @@ static bool parse_arguments(struct delayline *self, int count, char **words)
 			return false;
 		}
 	}
-	return self->count > 0 || self->awake_cpu >= 0;
+	return self->count > 0 || self->awake_cpu >= 0 || self->watched_cpu >= 0;
 }
 
 /* Real-time priority, or the reason why not: a line that is scheduled late delays too long. */
@@ -277,38 +282,17 @@ static int run(struct delayline *self)
 	return 0;
 }
 
-/* Keep one CPU from going to sleep, at the price of nothing that anybody else wants: the scheduler
- * runs SCHED_IDLE only where nothing else can run. A virtual CPU that has halted is woken by the
- * hypervisor when it finds the time: measured here, 50 us on average and milliseconds at worst.
- * Ends when the controller does. */
-static int keep_awake(int cpu)
-{
-	struct sched_param parameters = {.sched_priority = 0};
-	cpu_set_t cpus;
-
-	CPU_ZERO(&cpus);
-	CPU_SET(cpu, &cpus);
-	if (sched_setaffinity(0, sizeof(cpus), &cpus) ||
-	    sched_setscheduler(0, SCHED_IDLE, &parameters) || prctl(PR_SET_PDEATHSIG, SIGKILL))
-		return failed("keep a CPU awake");
-	printf("ready\n");
-	fflush(stdout);
-	for (;;)
-#if defined(__x86_64__)
-		__builtin_ia32_lfence();	/* waits for itself: leaves the core to its sibling */
-#else
-		__asm__ volatile("" ::: "memory");
-#endif
-}
-
 int main(int count, char **words)
 {
-	static struct delayline self = {.whole_gso = true, .awake_cpu = -1};
+	static struct delayline self = {
+		.whole_gso = true, .awake_cpu = -1, .watched_cpu = -1};
 
 	if (!parse_arguments(&self, count, words))
 		return 2;
 	if (self.awake_cpu >= 0)
 		return keep_awake(self.awake_cpu);
+	if (self.watched_cpu >= 0)
+		return watch_processor(self.watched_cpu, self.priority);
 	if (open_queues(&self) || become_real_time(self.priority))
 		return 1;
 	printf("ready\n");
