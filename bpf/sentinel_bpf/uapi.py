@@ -92,6 +92,12 @@ class TestRunAttr(ctypes.Structure):
     )
 
 
+class EnableStatsAttr(ctypes.Structure):
+    """`type` 0: BPF_STATS_RUN_TIME."""
+
+    _fields_ = (("type", _U32),)
+
+
 class FdByIdAttr(ctypes.Structure):
     _fields_ = (("id", _U32), ("next_id", _U32), ("open_flags", _U32), ("pad", _U32))
 

@@ -23,6 +23,7 @@ from sentinel_sim.plan.plan import Plan
 from sentinel_sim.topology.budget import CpuBudget, measure_budget
 
 if TYPE_CHECKING:
+    from sentinel_sim.bench.runner import Bench
     from sentinel_sim.fsu.registry import Registry
 
 ENVIRONMENT_PREFIX = "SENTINEL_"
@@ -34,6 +35,13 @@ def _emulated(plan: Plan, wire: str) -> Backend:
     from sentinel_sim.backends.emulated.options import EmulationOptions
 
     return EmulatedBackend(plan.runs(0)[0], EmulationOptions(wire_backend=wire))
+
+
+def _bench(bench: Bench) -> dict[str, Any]:
+    # Imported late, as above.
+    from sentinel_sim.bench.runner import run
+
+    return run(bench)
 
 
 def _missing_privileges() -> list[str]:
@@ -60,6 +68,7 @@ class Wiring:
 
     emulated: Callable[[Plan, str], Backend] = _emulated
     """(plan, wire backend) -> the backend."""
+    bench: Callable[[Bench], dict[str, Any]] = _bench
     wire_backend: Callable[[], str] = doctor.wire_backend
     missing_privileges: Callable[[], list[str]] = _missing_privileges
     doctor: Callable[[], list[Capability]] = doctor.run_doctor

@@ -3,6 +3,10 @@
 On bare metal the kernel is asked not to use deep sleep states (/dev/cpu_dma_latency, for as long
 as it is held open). In a virtual machine it is the hypervisor that puts a halted CPU to sleep, and
 it cannot be asked: there a program of the lowest priority keeps each CPU from halting.
+
+Lowest must hold between sessions, too: where the kernel shares CPUs out by session first
+(sched_autogroup_enabled), a program of class SCHED_IDLE in a session of its own gets as much as
+any other session, half a CPU against one busy program. So its session is made the least as well.
 """
 
 from __future__ import annotations
@@ -18,6 +22,7 @@ from sentinel_sim.wire.build import delayline_program
 from sentinel_sim.wire.delayline_stage import DelayLineProcess
 
 LATENCY_DEVICE = Path("/dev/cpu_dma_latency")
+LEAST_NICE = 19
 CPUS_AWAKE_MOST = 8
 """More CPUs than that are not needed by an experiment, and are left alone."""
 
@@ -27,6 +32,14 @@ def is_virtual(cpuinfo: str) -> bool:
     return any(
         "hypervisor" in line.split() for line in cpuinfo.splitlines() if line.startswith("flags")
     )
+
+
+def set_session_nice(pid: int, nice: int) -> None:
+    """Weight of the session of `pid` among sessions (sched(7)); nothing where there is no such."""
+    try:
+        Path(f"/proc/{pid}/autogroup").write_text(str(nice))
+    except FileNotFoundError:
+        return  # a kernel without CONFIG_SCHED_AUTOGROUP
 
 
 class Awake:
@@ -57,6 +70,7 @@ class Awake:
         process = DelayLineProcess.start((str(delayline_program()), *words), env)
         self._stack.callback(process.kill)
         record(process.pid, f"keeps CPU {cpu} awake")
+        set_session_nice(process.pid, LEAST_NICE)
         self.pids[f"awake cpu{cpu}"] = process.pid
 
     def describe(self) -> dict[str, Any]:

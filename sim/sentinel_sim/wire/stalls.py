@@ -1,9 +1,9 @@
 """Were the processors there when they were needed? Measured during every run, beside the traffic.
 
-On each CPU a program wakes every two milliseconds, before everybody else (SCHED_FIFO), and notes how
-late that was. Late by 0.5 ms and more is a *stall*: the hypervisor ran somebody else, or the kernel
-could not be interrupted. Nothing in this process can prevent either, and both make packets late;
-so a run that the validity gate refuses can be told from a wire that does not work.
+On each CPU a program wakes every two milliseconds, before everybody else (SCHED_FIFO), and notes
+how late that was. Late by 0.5 ms and more is a *stall*: the hypervisor ran somebody else, or the
+kernel could not be interrupted. Nothing in this process can prevent either, and both make packets
+late; so a run that the validity gate refuses can be told from a wire that does not work.
 """
 
 from __future__ import annotations

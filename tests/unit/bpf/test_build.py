@@ -54,6 +54,21 @@ def test_plain_clang_compiles_the_fsu_without_a_warning(tmp_path: Path) -> None:
         assert name in symbols
 
 
+def test_plain_clang_compiles_the_fsu_for_tc_without_a_warning(tmp_path: Path) -> None:
+    output = tmp_path / "flow_math_tc.o"
+    words = [clang(), "-O2", "-g", "-target", "bpf", "-Wall", "-Werror", "-c"]
+    done = subprocess.run(
+        [*words, str(BPF_FOLDER / "flow_math_tc.c"), "-o", str(output)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    symbols = output.read_bytes()
+    assert b"flow_stabilization_tc" in symbols
+    assert b"flow_stabilization_unit" not in symbols
+
+
 def test_the_test_clock_compiles_too(tmp_path: Path) -> None:
     words = [clang(), "-O2", "-g", "-target", "bpf", "-Wall", "-Werror", "-DSENTINEL_TEST_CLOCK"]
     done = subprocess.run(

@@ -84,7 +84,9 @@ def test_every_flag_is_also_a_variable(world: World) -> None:
     assert result["plan"]["quick"] is True
 
 
-@pytest.mark.parametrize("verb", ["run", "validate", "doctor", "clean", "report"])
+@pytest.mark.parametrize(
+    "verb", ["run", "validate", "doctor", "clean", "report", "bench", "compare"]
+)
 def test_every_option_of_every_verb_names_its_variable(world: World, verb: str) -> None:
     shown = world.call(verb, "--help").output
     options = [line for line in shown.splitlines() if line.startswith("  --")]

@@ -8,7 +8,6 @@
 #include <poll.h>
 #include <sched.h>
 #include <signal.h>
-#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
@@ -57,25 +56,12 @@ static int bind_to(int cpu, int policy, int priority)
 	       sched_setscheduler(0, policy, &parameters) || prctl(PR_SET_PDEATHSIG, SIGKILL);
 }
 
-/* Among the processes of one session SCHED_IDLE is what its name says. But where the kernel makes a
- * group of every session (sched_autogroup), groups share a CPU by their own weight, whatever the
- * policy inside: at nice 0 an idle program took half a CPU from the traffic (measured). */
-static bool give_way_as_a_session(void)
-{
-	FILE *group = fopen("/proc/self/autogroup", "w");
-
-	if (!group)
-		return errno == ENOENT;		/* a kernel without such groups */
-	fputs("19", group);
-	return fclose(group) == 0;
-}
-
 /* Keep one CPU from going to sleep, at the price of nothing that anybody else wants: the scheduler
  * runs SCHED_IDLE only where nothing else can run (sched(7)). A virtual CPU that has halted is woken by the
  * hypervisor when it finds the time: measured here, 50 us on average and milliseconds at worst. */
 int keep_awake(int cpu)
 {
-	if (bind_to(cpu, SCHED_IDLE, 0) || !give_way_as_a_session())
+	if (bind_to(cpu, SCHED_IDLE, 0))
 		return failed("keep a CPU awake");
 	printf("ready\n");
 	fflush(stdout);
