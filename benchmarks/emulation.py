@@ -91,6 +91,7 @@ def chain(arm: Arm, nodes: tuple[str, ...], rtt_ms: int, rate_bps: int, seconds:
         roles=roles,
         control_band=False,
         xdp=True,
+        xdp_outer=False,
     )
 
 

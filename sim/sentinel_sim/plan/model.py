@@ -115,6 +115,8 @@ class RunSpec:
     """Strict-priority band for control traffic in the rate stage (HTB); else TBF."""
     xdp: bool
     """False: no FSU is attached (the no-XDP baseline)."""
+    xdp_outer: bool
+    """Attached also at the outer end of every link (with `xdp` only)."""
 
     @property
     def expected_duration_ns(self) -> int:

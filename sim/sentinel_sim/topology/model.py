@@ -233,6 +233,11 @@ class Experiment(_Part):
         default=True, description="Strict-priority band for control traffic in the rate stage."
     )
     xdp: Switch = Field(default=True, description="Attach the FSU; off is the no-XDP baseline.")
+    xdp_outer: Switch = Field(
+        default=False,
+        description="Attach the FSU also where a node's packets enter the wire: needed for RTT and"
+        " BDP, and beyond the node's reach; costs as much CPU as the inner end.",
+    )
 
 
 @dataclass(frozen=True, slots=True)

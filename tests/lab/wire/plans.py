@@ -88,6 +88,7 @@ def chain(
         roles=roles,
         control_band=control_band,
         xdp=xdp,
+        xdp_outer=False,
     )
 
 

@@ -51,6 +51,7 @@ def spec(links: tuple[LinkPlan, ...], paths: tuple[PathPlan, ...], arm: Arm = Ar
         roles=roles,
         control_band=True,
         xdp=True,
+        xdp_outer=True,
     )
 
 

@@ -98,6 +98,7 @@ def spec(
         roles={"a": Role.SENDER, "m": Role.INTERMEDIATE, "b": Role.RECEIVER},
         control_band=True,
         xdp=True,
+        xdp_outer=False,
     )
 
 

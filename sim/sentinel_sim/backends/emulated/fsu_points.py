@@ -3,7 +3,9 @@
 The inner end (the node's own interface) sees what arrives at the node after the wire's delay. The
 outer end (its peer, in the wire's namespace, which the node cannot enter) sees what the node
 sends, and is what the node's own root can neither detach nor bypass. Both run one program on one
-set of maps: a packet passes exactly one of the two, so every half of a flow has one writer.
+set of maps: a packet passes exactly one of the two, so every half of a flow has one writer. The
+outer end is attached on demand (`xdp_outer` in the topology): XDP there takes segmentation offload
+from what the node sends, which costs as much CPU as the inner end; without it no RTT can be seen.
 
 One FSU for each link, not for each node: a packet that a node forwards comes in over one link and
 leaves over another. In maps shared by the whole node it would be counted twice, in one half, by two
@@ -91,7 +93,8 @@ class FsuPoints:
         self._heart: Heart | None = None
         self._programs: dict[str, ProgramSet] = {}
         self._pins: dict[str, PinDirectory] = {}
-        self.attached = False
+        self.attached: tuple[str, ...] = ()
+        """Ends that carry the program now."""
 
     def load(self, compiled: CompiledSource, flows_max: int) -> None:
         """Load and pin one program with maps of its own for each point; attaches nothing.
@@ -122,11 +125,13 @@ class FsuPoints:
             pins = self._pins[point.unit] = PinDirectory(root / point.unit)
             unit.pin_unit(self._programs[point.unit], pins)
 
-    def attach(self) -> None:
-        """Attach every FSU at both of its ends, unless that is done."""
-        if self.attached:
+    def attach(self, *, outer: bool) -> None:
+        """Attach every FSU at its inner end, or at both; nothing happens if that is so."""
+        wanted = (INNER, OUTER) if outer else (INNER,)
+        if self.attached == wanted:
             return
-        self.attached = True
+        self.detach()
+        self.attached = wanted
         if self._common is not None:
             self._heart = Heart(self._common.map_fd("fsu_heartbeat"))
         records = self._ownership.directory / RECORDS
@@ -137,6 +142,7 @@ class FsuPoints:
             ends = tuple(
                 unit.attach_end(programs, pins, end, interface, namespace)
                 for end, interface, namespace in point.interfaces
+                if end in wanted
             )
             unit.write_record(records / f"{point.unit}.json", self._record(point, ends, now))
 
@@ -156,13 +162,13 @@ class FsuPoints:
         """Take every FSU off its interfaces; the maps keep what they know."""
         if not self.attached:
             return
-        self.attached = False
+        ends, self.attached = self.attached, ()
         if self._heart is not None:
             self._heart.close()
             self._heart = None
         for point in self._points:
             (self._ownership.directory / RECORDS / f"{point.unit}.json").unlink(missing_ok=True)
-            for end, _, _ in point.interfaces:
+            for end in ends:
                 unit.detach_end(self._pins[point.unit], end)
 
     def flow_maps(self, node: str) -> list[FlowMaps]:

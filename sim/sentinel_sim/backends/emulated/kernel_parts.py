@@ -114,7 +114,7 @@ class KernelParts:
     def configure(self, spec: RunSpec) -> None:
         """Attach what this run needs, detach what it does not."""
         if spec.xdp:
-            self._fsu.attach()
+            self._fsu.attach(outer=spec.xdp_outer)
         else:
             self._fsu.detach()
         self._set_loss(spec)
