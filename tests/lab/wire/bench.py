@@ -80,10 +80,10 @@ class Bench:
             self.layout = Layout.of(ownership.run_id, spec)
             self.deployment = Deployment(self.layout, ownership, wire_backend)
             undo.callback(self.deployment.close)
-            self.parts = KernelParts(self.layout, self._sources)
+            self.parts = KernelParts(self.layout, self._sources, ownership)
             undo.callback(self.parts.close)
             self.deployment.build()
-            self.parts.load()
+            self.parts.load(len(spec.flows))
             self._undo = undo.pop_all()
 
     def close(self) -> None:
