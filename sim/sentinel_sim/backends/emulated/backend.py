@@ -40,7 +40,7 @@ CALIBRATION_DELAY_NS = 1_000_000
 CALIBRATION_PROBES = 20
 CALIBRATION_BATCHES = 5
 IDLE_PROBES = 20
-IDLE_INTERVAL_S = 0.01
+IDLE_INTERVAL_S = 0.004
 LOADED_INTERVAL_S = 0.1
 CORRECTION_LIMIT_NS = 200_000
 """Of one wire, one way. More than this is no drift of the base cost, but something to be seen."""
