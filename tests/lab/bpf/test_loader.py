@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import json
 import os
+import struct
 import subprocess
 import sys
 from pathlib import Path
@@ -53,6 +54,28 @@ def test_the_program_stays_within_its_instruction_budget(fsu: ProgramSet) -> Non
     [stats] = fsu.stats()
     assert 0 < stats.translated_instructions < 3500
     assert stats.verified_instructions < 100_000  # of the million the kernel allows
+
+
+def stack_bytes(code: bytes) -> int:
+    """How deep a program's stack is: accesses by r10, and pointers made of it."""
+    deepest, frame_pointers = 0, set()
+    for at in range(0, len(code), 8):
+        opcode, registers, offset, constant = struct.unpack_from("<BBhi", code, at)
+        target, source = registers & 15, registers >> 4
+        kind = opcode & 7
+        if opcode == 0xBF and source == 10:  # target = r10
+            frame_pointers.add(target)
+        elif opcode == 0x07 and target in frame_pointers:  # target += constant
+            deepest = min(deepest, constant)
+            frame_pointers.discard(target)
+        elif (kind == 1 and source == 10) or (kind in (2, 3) and target == 10):  # load, store
+            deepest = min(deepest, offset)
+    return -deepest
+
+
+def test_the_program_stays_within_its_stack_budget(flow_source: CompiledSource) -> None:
+    used = stack_bytes(flow_source._programs[PROGRAM].instructions)
+    assert 0 < used <= 320  # of the 512 the kernel allows
 
 
 def test_maps_are_made_only_for_the_programs_that_are_loaded(wire_source: CompiledSource) -> None:

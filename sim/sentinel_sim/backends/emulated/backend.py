@@ -46,7 +46,6 @@ CORRECTION_LIMIT_NS = 200_000
 """Of one wire, one way. More than this is no drift of the base cost, but something to be seen."""
 DRAIN_TIMEOUT_S = 30.0
 DRAIN_POLL_S = 0.01
-UNLIMITED_BPS = 100_000_000_000
 
 
 @dataclass(frozen=True)
