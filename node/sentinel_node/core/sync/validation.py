@@ -1,0 +1,89 @@
+"""Is the receiver's view of a flow that of upstream? Checked at intervals and at the end.
+
+Upstream says where it stands: epoch, total, and its running hash at the last checkpoint. The
+receiver compares with what it has itself, and the verdict is stored with the run. A verdict is
+never guessed: what cannot be compared (no digest at that offset any more) is said to be so.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sentinel_node.core.control.messages import FlowState, SyncCheck
+from sentinel_node.core.sync.forecaster import believed_total
+
+
+@dataclass(frozen=True, slots=True)
+class SyncVerdict:
+    """What one check found. None: could not be compared, for the reason in `problems`."""
+
+    flow_id: int
+    at_ns: int
+    final: bool
+    epoch_ok: bool
+    state_in_bound: bool | None
+    hash_ok: bool | None
+    bytes_ok: bool | None
+    error_bytes: int | None
+    problems: tuple[str, ...]
+
+    @property
+    def ok(self) -> bool:
+        """Everything could be compared, and agreed."""
+        return not self.problems
+
+
+def validate(
+    check: SyncCheck,
+    *,
+    view: FlowState | None,
+    digests: dict[int, bytes],
+    delivered_bytes: int,
+    delay_allowance_bytes: int,
+) -> SyncVerdict:
+    """Compare upstream's word with one's own view.
+
+    `view`: the replica's state of the flow. `digests`: own running hashes by offset.
+    `delivered_bytes`: bytes this receiver's application has; compared at the end only, since
+    until then bytes are on their way. `delay_allowance_bytes`: by how much the view may be wrong
+    beyond its bound because news is on its way (see `forecaster.replica_bound`).
+    """
+    problems: list[str] = []
+    epoch_ok = view is not None and view.version.epoch == check.epoch
+    error: int | None = None
+    in_bound: bool | None = None
+    if view is None:
+        problems.append("this node has no view of the flow")
+    else:
+        if not epoch_ok:
+            problems.append(f"view of epoch {view.version.epoch}, upstream is in {check.epoch}")
+        error = check.total_bytes - believed_total(view, check.at_ns)
+        allowed = view.error_bound_bytes + (0 if check.final else delay_allowance_bytes)
+        in_bound = abs(error) <= allowed
+        if not in_bound:
+            problems.append(f"view is wrong by {error} bytes, {allowed} are allowed")
+    hash_ok = _hash_ok(check, digests, problems)
+    bytes_ok = delivered_bytes == check.total_bytes if check.final else None
+    if bytes_ok is False:
+        problems.append(f"{delivered_bytes} bytes delivered of {check.total_bytes}")
+    return SyncVerdict(
+        flow_id=check.flow_id,
+        at_ns=check.at_ns,
+        final=check.final,
+        epoch_ok=epoch_ok,
+        state_in_bound=in_bound,
+        hash_ok=hash_ok,
+        bytes_ok=bytes_ok,
+        error_bytes=error,
+        problems=tuple(problems),
+    )
+
+
+def _hash_ok(check: SyncCheck, digests: dict[int, bytes], problems: list[str]) -> bool | None:
+    own = digests.get(check.checkpoint_offset)
+    if own is None:
+        problems.append(f"no running hash is kept at offset {check.checkpoint_offset}")
+        return None
+    if own != check.checkpoint_digest:
+        problems.append(f"running hash differs at offset {check.checkpoint_offset}")
+    return own == check.checkpoint_digest
