@@ -97,13 +97,20 @@ def _pack(session: int, sequence: int, body: bytes, tag: bytes) -> bytes:
 
 
 def parse_envelope(data: bytes) -> pb.Envelope | Refusal:
-    """An envelope as it came; nothing in it is believed yet."""
+    """An envelope as it came; nothing in it is believed yet.
+
+    It must be encoded as this module does it: bytes that were added or repeated are not covered
+    by the tag, and are refused although the rest may be authentic.
+    """
     if len(data) > ENVELOPE_MAX_BYTES:
         return Refusal(Reason.TOO_LARGE, f"{len(data)} bytes; at most {ENVELOPE_MAX_BYTES}")
     try:
-        return pb.Envelope.FromString(data)
+        envelope = pb.Envelope.FromString(data)
     except DecodeError as error:
         return Refusal(Reason.MALFORMED, f"not an envelope: {error}")
+    if _pack(envelope.session, envelope.sequence, envelope.body, envelope.tag) != data:
+        return Refusal(Reason.MALFORMED, "the envelope has bytes that its tag does not cover")
+    return envelope
 
 
 def seal_hello(secret: bytes, hello: Hello) -> bytes:
@@ -172,13 +179,15 @@ class Session:
 
     def seal(self, message: Message) -> bytes:
         """The next envelope. Raises MessageError for a message too large to send."""
-        body = encode(message)
+        return self.seal_body(encode(message))
+
+    def seal_body(self, body: bytes) -> bytes:
+        """The next envelope around bytes that are a message already."""
         if self._sent >= U64_MAX:
             raise MessageError("sequences of this session are used up; begin a new one")
         self._sent += 1
-        return _pack(
-            self.number, self._sent, body, _tag(self._send_key, self.number, self._sent, body)
-        )
+        tag = _tag(self._send_key, self.number, self._sent, body)
+        return _pack(self.number, self._sent, body, tag)
 
     def open(self, envelope: pb.Envelope) -> Message | Refusal:
         """The message in an envelope of the peer; a refusal changes nothing."""

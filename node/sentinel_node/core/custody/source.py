@@ -106,7 +106,8 @@ class SourceLedger:
         if final.offset != self._written:
             raise ValueError(f"the flow ends at {self._written}, its hash at {final.offset}")
         self._size = final.offset
-        self._note((final,))
+        # Kept even if all is freed (a sender started anew): the last acknowledgement names it.
+        self._digests[final.offset] = final.digest
 
     def on_sent(self, count_bytes: int) -> None:
         """So much more was handed to the connection to the next hop."""

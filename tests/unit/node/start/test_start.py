@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import given
 from hypothesis import strategies as st
 
 from sentinel_node.core.start.buffer_plan import (
@@ -209,8 +209,7 @@ def test_a_host_that_allows_too_little_is_named() -> None:
     assert plan.bdp_bytes == 18_750_000
 
 
-@given(st.integers(1, 10**10), st.integers(1, 10**9))
+@given(st.integers(10**6, 10**10), st.integers(10**8, 10**9))
 def test_limits_of_resume_follow_the_prediction(rate: int, rtt_ns: int) -> None:
     limits = resume_limits(FlowForecast(rate, rtt_ns, 0, 1448))
-    assume(bdp_bytes(rate, rtt_ns) > limits.initial_window_bytes)
     assert limits.max_jump_bytes <= bdp_bytes(rate, rtt_ns)

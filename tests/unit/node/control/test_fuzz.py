@@ -1,0 +1,40 @@
+"""A sample of benchmarks/fuzz_control.py, and that it would notice what it looks for."""
+
+from __future__ import annotations
+
+import pytest
+from benchmarks.fuzz_control import Failure, FuzzNode, run
+
+from sentinel_node.core.control.messages import Pull
+from sentinel_node.core.control.refusals import Reason, Refusal
+from sentinel_node.core.sync.link import LinkSender
+
+
+def test_no_crash_and_no_state_change_by_a_refused_message() -> None:
+    accepted, refused = run(10_000, seed=20_261_122)
+    assert sum(accepted.values()) > 500
+    assert len(accepted) >= 13  # nearly every kind of message is accepted now and then
+    assert set(refused) >= {
+        Reason.BAD_TAG, Reason.MALFORMED, Reason.BAD_VALUE, Reason.REPLAYED, Reason.OUTDATED,
+        Reason.STALE_EPOCH, Reason.UNKNOWN_FLOW, Reason.WRONG_PEER, Reason.BEYOND_SENT,
+        Reason.DAMAGED, Reason.UNEXPECTED, Reason.TABLE_FULL, Reason.FOREIGN_SESSION,
+    }  # fmt: skip
+
+
+def test_the_fuzzer_notices_a_change_and_a_crash(monkeypatch: pytest.MonkeyPatch) -> None:
+    def change(self: LinkSender, pull: Pull) -> Refusal:
+        self.epoch += 1
+        return Refusal(Reason.STALE_EPOCH, "changed all the same")
+
+    def crash(self: LinkSender, pull: Pull) -> None:
+        raise KeyError(pull.epoch)
+
+    for broken, text in ((change, "state changed"), (crash, "crash: KeyError")):
+        monkeypatch.setattr(LinkSender, "on_pull", broken)
+        with pytest.raises(Failure) as caught:
+            run(2_000, seed=1)
+        assert text in caught.value.what
+
+
+def test_equal_nodes_have_equal_fingerprints() -> None:
+    assert FuzzNode().fingerprint() == FuzzNode().fingerprint()
