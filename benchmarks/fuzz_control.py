@@ -69,7 +69,9 @@ class FuzzNode:
         self.hash = RunningHash(block_bytes=BLOCK)
         self.source.on_written(len(PAYLOAD), self.hash.update(PAYLOAD))
         self.source.on_sent(len(PAYLOAD) // 2)
-        self.store = CustodyStore("b", capacity_bytes=512, flows_max=2, downstream="a")
+        self.store = CustodyStore(
+            "b", capacity_bytes=512, flows_max=2, downstream="a", block_bytes=BLOCK
+        )
         self.store.open(2, custody.ResumePoint(2, 1, 0, 0, bytes(32)))
         self.store.offer(2, 1, 0, 400)
         self.store.on_sent(2, 300)
@@ -174,9 +176,9 @@ class Inputs:
         if draw < 0.2 and self._kept:
             return "replay", False, rng.choice(self._kept)
         message = random_message(rng)
-        if draw < 0.5:
+        if draw < 0.4:
             return "damaged", False, damage(rng, peer.seal(message))
-        if draw < 0.7:
+        if draw < 0.55:
             return "sealed-nonsense", True, peer.seal_body(damage(rng, encode(message)))
         sealed = peer.seal(message)
         if len(self._kept) < 500 or rng.random() < 0.01:
@@ -239,7 +241,7 @@ def _digest_at(rng: Random, offset: int) -> bytes:
 
 
 def _delivered(rng: Random) -> custody.DeliveredAck:
-    flow_id, at = rng.randrange(4), rng.randrange(0, len(PAYLOAD) + 1, BLOCK)
+    flow_id, at = rng.choice((1, 1, 2, 3)), rng.randrange(0, len(PAYLOAD) + 1, BLOCK)
     offset = at + rng.randrange(BLOCK)
     complete = rng.random() < 0.05
     receiver, epoch = rng.choice("cccd"), rng.randrange(1, 3)

@@ -30,7 +30,7 @@ from sentinel_node.core.custody.effects import (
     Release,
     ResumeFrom,
 )
-from sentinel_node.core.custody.running_hash import START
+from sentinel_node.core.custody.running_hash import BLOCK_BYTES, START
 
 FINISHED_KEPT = 1024
 
@@ -69,10 +69,13 @@ class CustodyStore:
         flows_max: int,
         downstream: str,
         release: Release = Release.DELIVERED,
+        block_bytes: int = BLOCK_BYTES,
     ) -> None:
-        if capacity_bytes < 1 or flows_max < 1:
+        if flows_max < 1 or capacity_bytes < flows_max * block_bytes:
+            # Freed is what a hash covers, so every flow may hold on to less than a block of it.
             raise ValueError(
-                f"capacity_bytes and flows_max must be positive, got {capacity_bytes}, {flows_max}"
+                f"{flows_max} flows need at least {flows_max * block_bytes} bytes, one hash block "
+                f"of {block_bytes} each, got {capacity_bytes}"
             )
         self.node = node
         self.downstream = downstream

@@ -50,18 +50,8 @@ def validate(
     """
     problems: list[str] = []
     epoch_ok = view is not None and view.version.epoch == check.epoch
-    error: int | None = None
-    in_bound: bool | None = None
-    if view is None:
-        problems.append("this node has no view of the flow")
-    else:
-        if not epoch_ok:
-            problems.append(f"view of epoch {view.version.epoch}, upstream is in {check.epoch}")
-        error = check.total_bytes - believed_total(view, check.at_ns)
-        allowed = view.error_bound_bytes + (0 if check.final else delay_allowance_bytes)
-        in_bound = abs(error) <= allowed
-        if not in_bound:
-            problems.append(f"view is wrong by {error} bytes, {allowed} are allowed")
+    allowance = 0 if check.final else delay_allowance_bytes
+    error, in_bound = _compare(check, view, allowance, problems)
     hash_ok = _hash_ok(check, digests, problems)
     bytes_ok = delivered_bytes == check.total_bytes if check.final else None
     if bytes_ok is False:
@@ -77,6 +67,22 @@ def validate(
         error_bytes=error,
         problems=tuple(problems),
     )
+
+
+def _compare(
+    check: SyncCheck, view: FlowState | None, allowance_bytes: int, problems: list[str]
+) -> tuple[int | None, bool | None]:
+    """(error in bytes, within the bound); notes what is wrong."""
+    if view is None:
+        problems.append("this node has no view of the flow")
+        return None, None
+    if view.version.epoch != check.epoch:
+        problems.append(f"view of epoch {view.version.epoch}, upstream is in {check.epoch}")
+    error = check.total_bytes - believed_total(view, check.at_ns)
+    allowed = view.error_bound_bytes + allowance_bytes
+    if abs(error) > allowed:
+        problems.append(f"view is wrong by {error} bytes, {allowed} are allowed")
+    return error, abs(error) <= allowed
 
 
 def _hash_ok(check: SyncCheck, digests: dict[int, bytes], problems: list[str]) -> bool | None:

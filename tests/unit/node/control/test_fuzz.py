@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import pytest
 from benchmarks.fuzz_control import Failure, FuzzNode, run
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.unit.node.control.strategies import IN_SESSION
 
+from sentinel_node.core.control.codec import Message, encode
 from sentinel_node.core.control.messages import Pull
 from sentinel_node.core.control.refusals import Reason, Refusal
 from sentinel_node.core.sync.link import LinkSender
@@ -34,6 +38,20 @@ def test_the_fuzzer_notices_a_change_and_a_crash(monkeypatch: pytest.MonkeyPatch
         with pytest.raises(Failure) as caught:
             run(2_000, seed=1)
         assert text in caught.value.what
+
+
+@given(messages=st.lists(IN_SESSION, min_size=1, max_size=8), data=st.data())
+def test_any_message_damaged_or_not_changes_a_node_only_if_it_is_taken(
+    messages: list[Message], data: st.DataObject
+) -> None:
+    node = FuzzNode()
+    for message in messages:
+        body = bytearray(encode(message))
+        if data.draw(st.booleans()):
+            body[data.draw(st.integers(0, len(body) - 1))] ^= data.draw(st.integers(1, 255))
+        before = node.fingerprint()
+        result = node.endpoint.receive(node.peer.seal_body(bytes(body)), now_ns=0)
+        assert not isinstance(result, Refusal) or node.fingerprint() == before
 
 
 def test_equal_nodes_have_equal_fingerprints() -> None:

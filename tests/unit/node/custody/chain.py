@@ -51,6 +51,7 @@ class Relay:
             flows_max=1,
             downstream=NAMES[self.index + 1],
             release=self.release,
+            block_bytes=BLOCK,
         )
         self.data = dict(self.disk)
 

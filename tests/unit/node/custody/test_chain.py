@@ -9,6 +9,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from tests.unit.node.custody.chain import Chain
 
 from sentinel_node.core.custody.effects import Release
+from sentinel_node.core.custody.store import CustodyStore
 
 HOPS = st.integers(0, 2)
 NODES = st.integers(0, 3)
@@ -161,3 +162,8 @@ def test_durable_custody_outlives_both_the_sender_and_the_custodian() -> None:
     chain.crash(1)
     chain.drain()
     assert bytes(chain.file) == bytes(range(40))
+
+
+def test_a_store_too_small_for_its_flows_is_refused() -> None:
+    with pytest.raises(ValueError, match="need at least 131072 bytes"):
+        CustodyStore("r1", capacity_bytes=131_071, flows_max=2, downstream="r2")
