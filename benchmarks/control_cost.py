@@ -62,9 +62,6 @@ class Packets:
     sizes: npt.NDArray[np.int64]
 
 
-# -- flows ------------------------------------------------------------------------------------
-
-
 def _addresses(frame: bytes) -> tuple[bytes, ...] | None:
     """Source, target, protocol and ports of an Ethernet frame; None for what is not IP."""
     kind, at = struct.unpack_from(">H", frame, 12)[0], 14
@@ -161,9 +158,6 @@ def totals_of(packets: Packets) -> Totals:
     return np.cumsum(sums[:INTERVALS_MAX])
 
 
-# -- methods ----------------------------------------------------------------------------------
-
-
 def _periodic_error(totals: Totals, period: int, *, linear: bool) -> int:
     """Largest error on the grid of a sync every `period` intervals, the first at 0 bytes."""
     padded = np.concatenate([[0], totals])
@@ -171,9 +165,10 @@ def _periodic_error(totals: Totals, period: int, *, linear: bool) -> int:
     last = index // period * period
     believed = padded[last].astype(np.float64)
     if linear:
+        # The rate of the period before; the first one is given its own, which no sync could know.
         before = np.maximum(last - period, 0)
-        rate = (padded[last] - padded[before]) / np.maximum(last - before, 1)
-        believed = believed + rate * (index - last)
+        after = np.minimum(before + period, len(totals))
+        believed = believed + (padded[after] - padded[before]) / (after - before) * (index - last)
     return int(np.abs(padded - believed).max())
 
 
@@ -257,9 +252,6 @@ def replica_errors(totals: Totals, sent: list[FlowState], delay_ns: int) -> tupl
     return float(np.quantile(np.abs(error), 0.95)), float(
         np.quantile(phase_ms, 0.95, method="higher")
     )
-
-
-# -- evaluation -------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -347,6 +339,15 @@ def print_row(row: Row, size: int) -> None:
     )
 
 
+def as_json(row: Row, size: int) -> str:
+    """The row as one line; a phase error that does not exist is null."""
+    phases = {
+        method: {delay: value if np.isfinite(value) else None for delay, value in by_delay.items()}
+        for method, by_delay in row.p95_phase_ms.items()
+    }
+    return json.dumps({**asdict(row), "p95_phase_ms": phases, "message_bytes": size})
+
+
 def print_errors(row: Row) -> None:
     """The errors of a row's replicas by control delay."""
     for method, by_delay in row.p95_phase_ms.items():
@@ -379,7 +380,7 @@ def main(argv: list[str]) -> int:
         for bound_ms in BOUNDS_MS:
             row = evaluate(name, flows, bound_ms, options.delay_ms)
             if options.json:
-                sys.stdout.write(json.dumps({**asdict(row), "message_bytes": size}) + "\n")
+                sys.stdout.write(as_json(row, size) + "\n")
                 continue
             print_row(row, size)
             if options.errors:
