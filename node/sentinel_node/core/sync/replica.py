@@ -26,7 +26,6 @@ class LinkReplica:
         if flows_max < 1:
             raise ValueError(f"flows_max must be positive, got {flows_max}")
         self._flows_max = flows_max
-        self._digest_sequence = 0
         self._reset(0)
         self.refused = RefusalCounter()
         self.resyncs = 0
