@@ -26,6 +26,7 @@ class LinkReplica:
         if flows_max < 1:
             raise ValueError(f"flows_max must be positive, got {flows_max}")
         self._flows_max = flows_max
+        self._digest_sequence = 0
         self._reset(0)
         self.refused = RefusalCounter()
         self.resyncs = 0
@@ -87,7 +88,7 @@ class LinkReplica:
         self._states: dict[int, FlowState] = {}
         self._stamps = Stamps()
         self._floors = [0] * BUCKETS
-        self._digest_sequence: int = 0
+        self._digest_sequence = 0
         self._agreed = False
 
     def _judge(self, update: Update) -> Refusal | None:

@@ -40,8 +40,9 @@ def make(kind: str) -> Detector:
 def test_a_timer_on_the_deadline_makes_progress_and_none_before_it(
     kind: str, events: list[tuple[int, str]]
 ) -> None:
-    liveness, now_ns, sequence = Liveness(), 0, 0
+    liveness, now_ns, sequence = Liveness(), 0, 1
     liveness.watch("b", make(kind), now_ns=0)
+    liveness.on_heartbeat("b", epoch=1, sequence=1, now_ns=0)
     for wait_ns, event in events:
         now_ns += wait_ns
         suspected = bool(liveness.suspected)
@@ -99,6 +100,14 @@ def test_phi_adapts_to_a_slower_path_and_forgets_an_outage() -> None:
         now_ns += 300 * MS
         detector.heard(now_ns)
     assert detector.deadline_ns - now_ns > 300 * MS
+
+
+def test_a_peer_that_was_never_heard_is_suspected_but_that_is_no_mistake() -> None:
+    liveness = Liveness()
+    liveness.watch("b", FixedDetector(10, 3, now_ns=0), now_ns=0)
+    assert liveness.on_timer(30) == (Suspect("b", 30),)
+    assert liveness.on_heartbeat("b", epoch=1, sequence=1, now_ns=40) == (Trust("b", 40),)
+    assert (liveness.suspicions, liveness.mistakes) == (1, 0)
 
 
 def test_old_heartbeats_are_no_sign_of_life_and_a_new_epoch_is_told() -> None:
