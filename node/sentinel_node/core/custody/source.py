@@ -171,6 +171,8 @@ class SourceLedger:
             self._freed = self._written = wanted
         self._sent = wanted
         self._custody = wanted
+        # Who says it wants these bytes does not have them on disk, whatever was said before.
+        self._durable = min(self._durable, wanted)
         return (ResumeFrom(wanted, replayed),)
 
     def _note(self, checkpoints: Iterable[Checkpoint]) -> None:

@@ -15,7 +15,7 @@ from sentinel_node.core.control.custody_messages import (
 )
 from sentinel_node.core.control.refusals import Reason, Refusal
 from sentinel_node.core.custody.delivery import DeliveryLedger
-from sentinel_node.core.custody.effects import CannotResume, Completed, Confirm, Free
+from sentinel_node.core.custody.effects import CannotResume, Completed, Confirm, Free, Release
 from sentinel_node.core.custody.running_hash import Checkpoint, RunningHash
 from sentinel_node.core.custody.source import SourceLedger
 from sentinel_node.core.custody.store import CustodyStore, Taken
@@ -123,6 +123,20 @@ def test_a_pipe_cannot_resume_before_what_it_freed_and_says_why() -> None:
     assert "receiver lost" in effect.why
     with pytest.raises(ValueError, match="does not follow"):
         ledger.begin_resume(2)
+
+
+def test_a_custodian_that_lost_its_disk_frees_nothing_by_what_it_said_before() -> None:
+    ledger = SourceLedger(
+        1, next_hop="r1", receiver="d", replayable=True, release=Release.DURABLE_CUSTODY
+    )
+    ledger.on_written(len(DATA), RunningHash(block_bytes=BLOCK).update(DATA))
+    ledger.on_sent(80)
+    assert Free(0, 40) in ledger.on_custody("r1", CustodyAck(1, 1, "r1", 40, 40))  # type: ignore[operator]
+    ledger.begin_resume(2)
+    ledger.on_resume_point("r1", ResumePoint(1, 2, 20, 0, bytes(32)))
+    assert (ledger.retained_bytes, ledger.confirmed_bytes) == (80, 40)
+    ledger.on_sent(60)
+    assert ledger.on_custody("r1", CustodyAck(1, 2, "r1", 60, 25)) == (Confirm(60), Free(20, 25))
 
 
 def test_a_store_refuses_with_a_reason_and_knows_duplicates() -> None:
