@@ -11,7 +11,7 @@ on average in a given time (10, 30, 100, 300 ms). Compared at the same bound:
                     be set better)
     periodic+rate   the same, with total and rate, extrapolated
     hold, linear    send on delta (sentinel_node.core.sync.forecaster), by what is believed between
-    mean, fsu       ... at the mean rate; at what the FSU's predictor says (where it is installed)
+    mean, fsu       ... at the mean rate; at what the FSU's predictor says
     bank            ... at the rate of whichever of these has held longest
     oracle          straight lines from true totals, as long as any straight line could be, with
                     knowledge of the future (swing filter, Elmeleegy et al. 2009): no predictor
@@ -36,6 +36,8 @@ from statistics import median
 import numpy as np
 import numpy.typing as npt
 
+from sentinel_bpf.predict_reference import PredictState
+from sentinel_bpf.training.weights import load
 from sentinel_node.core.control.messages import Correction, FlowPhase, FlowState, Hello, Version
 from sentinel_node.core.control.sessions import Session
 from sentinel_node.core.sync.forecaster import Forecaster
@@ -197,22 +199,18 @@ def oracle_messages(totals: Totals, bound: int) -> int:
     return messages
 
 
-def _fsu(bound: int) -> Slope | None:
-    try:
-        from sentinel_bpf.predict_reference import PredictState
-    except ImportError:
-        return None
-    state = PredictState()
-    return Fsu(state, lambda size: state.close(None, size), INTERVAL_NS)
+def _fsu(bound: int) -> Slope:
+    state, network = PredictState(), load().network
+    per_interval = (1 << network.interval_shift) // INTERVAL_NS
+    return Fsu(state, lambda size: state.close(network, size), INTERVAL_NS, per_interval)
 
 
 def _bank(bound: int) -> Slope:
-    slopes: list[Slope] = [Hold(), Secant(), Mean(INTERVAL_NS, 5), Mean(INTERVAL_NS, 8)]
-    fsu = _fsu(bound)
-    return SlopeBank([*slopes, fsu] if fsu else slopes, INTERVAL_NS, bound)
+    means = [Mean(INTERVAL_NS, 5), Mean(INTERVAL_NS, 8)]
+    return SlopeBank([Hold(), Secant(), *means, _fsu(bound)], INTERVAL_NS, bound)
 
 
-SLOPES: dict[str, Callable[[int], Slope | None]] = {
+SLOPES: dict[str, Callable[[int], Slope]] = {
     "hold": lambda bound: Hold(),
     "linear": lambda bound: Secant(),
     "mean": lambda bound: Mean(INTERVAL_NS, 8),
@@ -289,10 +287,7 @@ def evaluate(name: str, flows: list[Packets], bound_ms: int, delays_ms: list[int
         add("periodic+rate", periodic_messages(totals, bound, linear=True))
         add("oracle", oracle_messages(totals, bound))
         for method, make in SLOPES.items():
-            slope = make(bound)
-            if slope is None:
-                continue
-            sent = send_on_delta(totals, bound, slope)
+            sent = send_on_delta(totals, bound, make(bound))
             add(method, len(sent) - 1)
             for delay in delays_ms:
                 found = replica_errors(totals, sent, delay * 1_000_000)
@@ -326,8 +321,7 @@ def sources(folder: Path | None, only: str) -> Iterator[tuple[str, list[Packets]
 def print_row(row: Row, size: int) -> None:
     """One line of the table."""
     shares = "".join(
-        f"{100 * row.ratio(method):9.1f}" if method in row.messages else "        -"
-        for method in ("periodic+rate", *SLOPES, "oracle")
+        f"{100 * row.ratio(method):9.1f}" for method in ("periodic+rate", *SLOPES, "oracle")
     )
     verdict = "ok" if row.ratio("bank") <= TARGET else "over"
     if row.ratio("oracle") > TARGET:

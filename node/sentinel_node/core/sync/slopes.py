@@ -115,24 +115,38 @@ class IntervalPredictor(Protocol):
 
 
 class Fsu:
-    """What the FSU predicts for the next interval goes on.
+    """What the FSU predicts for its next interval goes on.
 
     `close` feeds one interval into the state, as PredictState.close does with its network:
-    `Fsu(state, lambda size: state.close(network, size), interval_ns)`.
+    `Fsu(state, lambda size: state.close(network, size), interval_ns, grid_per_interval)`. The FSU's
+    intervals (2^25 ns by default, what its network is trained for) are longer than the owner's
+    grid: `grid_per_interval` samples of `interval_ns` make one.
     """
 
     name = "fsu"
 
     def __init__(
-        self, state: IntervalPredictor, close: Callable[[int], object], interval_ns: int
+        self,
+        state: IntervalPredictor,
+        close: Callable[[int], object],
+        interval_ns: int,
+        grid_per_interval: int,
     ) -> None:
+        if grid_per_interval < 1:
+            raise ValueError(f"grid_per_interval must be positive, got {grid_per_interval}")
         self._state = state
         self._close = close
-        self._interval_ns = interval_ns
+        self._fsu_interval_ns = interval_ns * grid_per_interval
+        self._grid_per_interval = grid_per_interval
+        self._count = self._bytes = 0
 
     def observe(self, size_bytes: int) -> None:
-        """Close one interval."""
-        self._close(size_bytes)
+        """One sample of the grid; closes an interval of the FSU when it is full."""
+        self._count += 1
+        self._bytes += size_bytes
+        if self._count == self._grid_per_interval:
+            self._close(self._bytes)
+            self._count = self._bytes = 0
 
     def corrected(self, size_bytes: int, elapsed_ns: int) -> None:
         """Learns from intervals only."""
@@ -140,7 +154,8 @@ class Fsu:
     @property
     def rate_Bps(self) -> int:
         """The predicted interval as bytes per second."""
-        return min(self._state.predicted_bytes * NS_PER_S // self._interval_ns, RATE_MAX_BPS)
+        rate = self._state.predicted_bytes * NS_PER_S // self._fsu_interval_ns
+        return min(rate, RATE_MAX_BPS)
 
 
 class SlopeBank:

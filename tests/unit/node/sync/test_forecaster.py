@@ -8,6 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sentinel_bpf.predict_abi import SHIFT_DEFAULT
+from sentinel_bpf.predict_reference import PredictState
 from sentinel_node.core.control.messages import FlowPhase, FlowState, SyncCheck, Version
 from sentinel_node.core.sync.forecaster import Forecaster, believed_total, replica_bound
 from sentinel_node.core.sync.phase import PhaseMeter, phase_error_ns
@@ -78,17 +80,16 @@ def test_a_constant_rate_needs_hardly_any_correction() -> None:
 
 
 def test_the_fsus_own_predictor_can_be_the_slope() -> None:
-    reference = pytest.importorskip(
-        "sentinel_bpf.predict_reference", reason="the FSU's predictor is not in this tree"
-    )
-    state = reference.PredictState()
-    slope = Fsu(state, lambda size: state.close(None, size), INTERVAL)
+    state = PredictState()
+    per_interval = (1 << SHIFT_DEFAULT) // INTERVAL
+    slope = Fsu(state, lambda size: state.close(None, size), INTERVAL, per_interval)
     owner = Forecaster(announced(15_000, 10_000), slope, interval_ns=INTERVAL)
     sent = [
         owner.sample(1500 * at, version=Version(1, at), now_ns=at * INTERVAL)
-        for at in range(1, 1001)
+        for at in range(1, 3001)
     ]
     assert sum(state is not None for state in sent) < 20
+    assert state.intervals == 3000 // per_interval
     assert slope.rate_Bps == 1500 * SECOND // INTERVAL
 
 
