@@ -244,7 +244,8 @@ def test_the_heart_of_a_killed_command_stops_and_packets_pass_as_bypassed(
         assert status_of("v0")["heartbeat"]["stale"] is False
         beating.send_signal(signal.SIGKILL)
         beating.wait()
-        # Traffic never stops; at 100 packets/s, 300 of them end after the timeout of 1 s.
+        # Traffic never stops: 100 packets/s for 3 s, of which 2 s at most may pass before the
+        # dead heart is noticed. How soon they begin after the kill depends on the host.
         ping(left, RIGHT, count=300)
     finally:
         beating.kill()
@@ -252,7 +253,7 @@ def test_the_heart_of_a_killed_command_stops_and_packets_pass_as_bypassed(
     state = status_of("v0")
     assert state["heartbeat"]["stale"] is True
     assert state["ends"][0]["state"] == "attached"
-    assert 50 < state["counters"]["bypassed"] < 250
+    assert 100 <= state["counters"]["bypassed"] <= 300
 
 
 def test_a_bpffs_of_the_host_is_used_through_a_directory_of_ours(
