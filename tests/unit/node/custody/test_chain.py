@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import Phase, settings
+from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -11,14 +11,10 @@ from hypothesis.stateful import (
     invariant,
     precondition,
     rule,
-    run_state_machine_as_test,
 )
 from tests.unit.node.custody.chain import Chain
 
-from sentinel_node.core.control.custody_messages import CustodyAck, ResumePoint
-from sentinel_node.core.custody.delivery import DeliveryLedger
-from sentinel_node.core.custody.effects import Confirm, Effect, Release, ResumeFrom
-from sentinel_node.core.custody.source import SourceLedger
+from sentinel_node.core.custody.effects import Release
 from sentinel_node.core.custody.store import CustodyStore
 
 HOPS = st.integers(0, 2)
@@ -177,51 +173,3 @@ def test_durable_custody_outlives_both_the_sender_and_the_custodian() -> None:
 def test_a_store_too_small_for_its_flows_is_refused() -> None:
     with pytest.raises(ValueError, match="need at least 131072 bytes"):
         CustodyStore("r1", capacity_bytes=131_071, flows_max=2, downstream="r2")
-
-
-def _confirms_what_may_be_lost(self: SourceLedger) -> tuple[Effect, ...]:
-    if self._custody <= self._confirmed:
-        return ()
-    self._confirmed = self._custody
-    return (Confirm(self._confirmed),)
-
-
-def _frees_on_custody(self: CustodyStore, peer: str, ack: CustodyAck) -> tuple[Effect, ...]:
-    held = self._flows.get(ack.flow_id)
-    return self._free(held, ack.offset) if held and ack.transfer_epoch == held.epoch else ()
-
-
-def _keeps_duplicates(
-    self: DeliveryLedger, transfer_epoch: int, offset: int, length: int
-) -> tuple[int, int]:
-    return offset, offset + length
-
-
-def _resumes_where_it_was(self: SourceLedger, peer: str, point: ResumePoint) -> tuple[Effect, ...]:
-    return (ResumeFrom(self._sent, 0),)
-
-
-@pytest.mark.parametrize(
-    ("ledger", "name", "lie"),
-    [
-        (SourceLedger, "_confirm", _confirms_what_may_be_lost),
-        (CustodyStore, "on_custody", _frees_on_custody),
-        (DeliveryLedger, "admit", _keeps_duplicates),
-        (SourceLedger, "on_resume_point", _resumes_where_it_was),
-    ],
-)
-def test_the_machine_would_catch_a_lie(
-    ledger: type, name: str, lie: object, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(ledger, name, lie)
-    quick = settings(
-        max_examples=300,
-        stateful_step_count=60,
-        deadline=None,
-        derandomize=True,
-        database=None,
-        phases=[Phase.generate],
-        report_multiple_bugs=False,
-    )
-    with pytest.raises((AssertionError, KeyError, ValueError)):
-        run_state_machine_as_test(Crashes, settings=quick)
