@@ -42,7 +42,7 @@ class SourceLedger:
         self._replayable = replayable
         self._release = release
         self._epoch = transfer_epoch
-        self._freed = self._sent = self._written = position
+        self._freed = self._sent = self._sent_max = self._written = position
         self._custody = self._durable = self._delivered = 0
         self._confirmed = 0
         self._digests: dict[int, bytes] = {}
@@ -114,6 +114,7 @@ class SourceLedger:
         if not 0 <= count_bytes <= self._written - self._sent:
             raise ValueError(f"sent {count_bytes} of {self._written - self._sent} bytes")
         self._sent += count_bytes
+        self._sent_max = max(self._sent_max, self._sent)
 
     def on_custody(self, peer: str, ack: CustodyAck) -> tuple[Effect, ...] | Refusal:
         """The next hop answers for a prefix. Opens the window; confirms; frees only by policy."""
@@ -131,7 +132,9 @@ class SourceLedger:
     def on_delivered(self, peer: str, ack: DeliveredAck) -> tuple[Effect, ...] | Refusal:
         """The receiver has a prefix; comes through the next hop. Frees what its hash covers."""
         refusal = self._judge(peer, self.next_hop, self.next_hop, ack.transfer_epoch)
-        refusal = refusal or self._judge_offset(ack.offset) or self._judge_hash(ack)
+        # A right hash proves that the receiver has the bytes, by whatever attempt they came.
+        proven = ack.checkpoint_offset
+        refusal = refusal or self._judge_offset(ack.offset, proven) or self._judge_hash(ack)
         if refusal is not None:
             return self.refused.note(refusal)
         self._delivered = max(self._delivered, ack.offset)
@@ -157,6 +160,8 @@ class SourceLedger:
         refusal = self._judge(peer, self.next_hop, self.next_hop, point.transfer_epoch)
         if refusal is not None:
             return self.refused.note(refusal)
+        if self._completed:
+            return ()
         wanted = point.next_offset
         if wanted > self._written and not self._replayable:
             return (CannotResume(self._written, wanted, _SKIP),)
@@ -170,6 +175,7 @@ class SourceLedger:
         if wanted > self._written:
             self._freed = self._written = wanted
         self._sent = wanted
+        self._sent_max = max(self._sent_max, wanted)
         self._custody = wanted
         # Who says it wants these bytes does not have them on disk, whatever was said before.
         self._durable = min(self._durable, wanted)
@@ -193,11 +199,11 @@ class SourceLedger:
             )
         return None
 
-    def _judge_offset(self, offset: int) -> Refusal | None:
-        if offset > self._sent:
+    def _judge_offset(self, offset: int, proven: int = 0) -> Refusal | None:
+        if offset > max(self._sent_max, proven):
             return Refusal(
                 Reason.BEYOND_SENT,
-                f"flow {self.flow_id}: {offset} acknowledged, {self._sent} sent",
+                f"flow {self.flow_id}: {offset} acknowledged, {self._sent_max} sent",
             )
         return None
 

@@ -5,14 +5,16 @@ It never takes what it has no room for: the rest is refused with a reason, and T
 closes behind it. Bytes that it has already are recognised by their offset and not kept twice.
 
 After its own death a custodian in memory has nothing, one with a disk what was synced. Either
-way it first asks downstream where the flow goes on, and only then answers upstream: what it
-wants next is never before what the receiver has, and never beyond what it can vouch for.
+way it first asks downstream where the flow goes on, and only then answers upstream. The next
+custodian may have more than this one; that frees nothing here, or its death would lose what
+nobody else has. So this node takes up custody at what is *delivered* for certain (the receiver's
+last checkpoint), asks upstream for all from there on, and forwards only what downstream lacks.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sentinel_node.core.control.custody_messages import (
     CustodyAck,
@@ -37,7 +39,10 @@ FINISHED_KEPT = 1024
 
 @dataclass(slots=True)
 class _Held:
-    """One flow: [base, end) is held, [base, durable) of it on disk, [base, sent) forwarded."""
+    """One flow: [base, end) is held, [base, durable) of it on disk.
+
+    Downstream has [0, sent): it may be beyond `end`, if this node was started anew.
+    """
 
     epoch: int
     base: int
@@ -83,7 +88,7 @@ class CustodyStore:
         self._flows_max = flows_max
         self._release = release
         self._flows: dict[int, _Held] = {}
-        self._finished: OrderedDict[int, int] = OrderedDict()
+        self._finished: OrderedDict[int, DeliveredAck] = OrderedDict()
         self._held = 0
         self.held_bytes_max = 0
         self.refused = RefusalCounter()
@@ -121,9 +126,9 @@ class CustodyStore:
         reason = self._judge_open(flow_id, known, point)
         if reason is not None:
             return self._refuse(flow_id, point.transfer_epoch, point.next_offset, reason)
-        wanted = point.next_offset
         if known is None:
-            base, end = kept if kept is not None else (wanted, wanted)
+            # The receiver has all before its checkpoint; custody starts there (see above).
+            base, end = kept if kept is not None else (point.checkpoint_offset,) * 2
             if end - base > self.room_bytes:
                 return self._refuse(flow_id, point.transfer_epoch, base, CustodyReason.STORE_FULL)
             known = _Held(point.transfer_epoch, base, end, end, base, 0)
@@ -132,9 +137,22 @@ class CustodyStore:
         known.epoch = point.transfer_epoch
         known.checkpoint_offset = point.checkpoint_offset
         known.checkpoint_digest = point.checkpoint_digest
-        if wanted < known.base:
-            return (CannotResume(wanted, known.base, "downstream lost what it had acknowledged"),)
-        return self._restart_at(known, wanted)
+        if point.next_offset < known.base:
+            why = "downstream lost what it had acknowledged"
+            return (CannotResume(point.next_offset, known.base, why),)
+        replayed = max(0, known.sent - point.next_offset)
+        known.sent = point.next_offset
+        freed = self._free(known, point.checkpoint_offset)
+        return (*freed, ResumeFrom(point.next_offset, replayed))
+
+    def finished(self, flow_id: int, transfer_epoch: int) -> DeliveredAck | None:
+        """The last word on a flow that is complete, for who asks in a later attempt.
+
+        Who is refused with FINISHED gets this: it may have died before it heard. None for a
+        flow that is not complete, or completed more than FINISHED_KEPT flows ago.
+        """
+        ack = self._finished.get(flow_id)
+        return None if ack is None else replace(ack, transfer_epoch=transfer_epoch)
 
     def offer(
         self, flow_id: int, transfer_epoch: int, offset: int, length: int
@@ -170,7 +188,7 @@ class CustodyStore:
     def unsent(self, flow_id: int) -> tuple[int, int]:
         """[start, end) of what is to be forwarded now."""
         held = self._flows[flow_id]
-        return held.sent, held.end
+        return held.sent, max(held.sent, held.end)
 
     def on_sent(self, flow_id: int, count_bytes: int) -> None:
         """So much more was handed to the connection downstream."""
@@ -207,7 +225,7 @@ class CustodyStore:
             held.checkpoint_digest = ack.checkpoint_digest
         effects = self._free(held, ack.checkpoint_offset)
         if ack.complete:
-            self._finish(ack.flow_id)
+            self._finish(ack)
             effects += (Completed(ack.offset),)
         return effects
 
@@ -223,18 +241,6 @@ class CustodyStore:
         held = self._flows.pop(flow_id)
         self._held -= held.end - held.base
         return held.end - held.base
-
-    def _restart_at(self, held: _Held, wanted: int) -> tuple[Effect, ...]:
-        replayed = max(0, held.sent - wanted)
-        effects: tuple[Effect, ...] = ()
-        if wanted > held.end:
-            # Downstream has more than survived here: what is here is of no more use.
-            if held.end > held.base:
-                effects = (Free(held.base, held.end),)
-            self._held -= held.end - held.base
-            held.base = held.end = held.durable = wanted
-        held.sent = wanted
-        return (*effects, ResumeFrom(wanted, replayed))
 
     def _judge_open(
         self, flow_id: int, known: _Held | None, point: ResumePoint
@@ -292,17 +298,19 @@ class CustodyStore:
         self.held_bytes_max = max(self.held_bytes_max, self._held)
 
     def _free(self, held: _Held, offset: int) -> tuple[Effect, ...]:
-        offset = min(offset, held.end)
+        """What is before `offset` is safe elsewhere; it may be more than this node ever had."""
         if offset <= held.base:
             return ()
-        freed = Free(held.base, offset)
-        self._held -= offset - held.base
+        start, end = held.base, min(offset, held.end)
+        self._held -= end - start
         held.base = offset
+        held.end = max(held.end, offset)
         held.durable = max(held.durable, offset)
-        return (freed,)
+        held.sent = max(held.sent, offset)
+        return (Free(start, end),) if end > start else ()
 
-    def _finish(self, flow_id: int) -> None:
-        self.drop(flow_id)
-        self._finished[flow_id] = 1
+    def _finish(self, ack: DeliveredAck) -> None:
+        self.drop(ack.flow_id)
+        self._finished[ack.flow_id] = ack
         while len(self._finished) > FINISHED_KEPT:
             self._finished.popitem(last=False)

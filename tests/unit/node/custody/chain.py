@@ -140,6 +140,7 @@ class Chain:
             effects = relay.store.open(FLOW, answer, kept=kept)
             if isinstance(effects, CustodyRefusal):
                 assert effects.reason is CustodyReason.FINISHED
+                self.tell_finished(index, relay.store.finished(FLOW, self.epoch))
                 return
             for effect in effects:
                 assert not isinstance(effect, CannotResume), effect
@@ -150,11 +151,27 @@ class Chain:
         if index == 0:
             self.resume_source(answer)
 
+    def tell_finished(self, index: int, ack: DeliveredAck | None) -> None:
+        """Downstream is complete: whoever asked hears so, in the attempt that it began."""
+        assert ack is not None
+        if index == 0 and not self.failed:
+            if self.epoch > self.source.transfer_epoch:
+                self.source.begin_resume(self.epoch)
+            if self.replayable and not self.ended:
+                position = self.source.unsent()[1]
+                self.hash = RunningHash(block_bytes=BLOCK)
+                self.hash.update(self.payload[:position])
+                self.write(len(self.payload))
+            self.acks.append((0, ack))
+            self.hear(len(self.acks) - 1)
+
     def resume_source(self, point: ResumePoint) -> None:
         if self.epoch > self.source.transfer_epoch:
             self.source.begin_resume(self.epoch)
         effects = self.source.on_resume_point("r1", point)
         assert not isinstance(effects, Refusal), effects
+        if self.source.completed:
+            return
         if isinstance(effects[0], CannotResume):
             assert not self.replayable
             self.failed = effects[0]
@@ -182,6 +199,19 @@ class Chain:
         if not self.ended and self.hash.offset == len(self.payload):
             self.ended = True
             self.source.on_source_end(self.hash.finish())
+
+    def resend(self, link: int, back: int) -> None:
+        """Hand bytes over once more that this attempt has sent already."""
+        relay = self.relays[link - 1] if link else None
+        if not self.up[link] or (relay is not None and not relay.is_open):
+            return
+        end = (relay.store.unsent(FLOW) if relay else self.source.unsent())[0]
+        held = relay.data if relay else self.retained
+        start = max(end - back, relay.store.span(FLOW)[0] if relay else 0)
+        if all(offset in held for offset in range(start, end)) and start < end:
+            ledger = relay.store.resume_point(FLOW) if relay else self.source
+            data = bytes(held[offset] for offset in range(start, end))
+            self.links[link].append((ledger.transfer_epoch, start, data))
 
     def send(self, link: int, count: int) -> None:
         """Hand bytes to the connection."""
@@ -225,6 +255,9 @@ class Chain:
         relay = self.relays[link]
         taken = relay.store.offer(FLOW, epoch, offset, len(data))
         if isinstance(taken, CustodyRefusal):
+            if taken.reason is CustodyReason.FINISHED:
+                self.links[link].pop(0)
+                return
             assert taken.reason is CustodyReason.STORE_FULL, taken
             return  # backpressure: the bytes wait in the connection
         assert isinstance(taken, Taken)

@@ -53,6 +53,10 @@ class Crashes(RuleBasedStateMachine):
     def send(self, link: int, count: int) -> None:
         self.chain.send(link, count)
 
+    @rule(link=HOPS, back=COUNTS)
+    def resend(self, link: int, back: int) -> None:
+        self.chain.resend(link, back)
+
     @rule(link=HOPS)
     def receive(self, link: int) -> None:
         self.chain.receive(link)
@@ -173,3 +177,54 @@ def test_durable_custody_outlives_both_the_sender_and_the_custodian() -> None:
 def test_a_store_too_small_for_its_flows_is_refused() -> None:
     with pytest.raises(ValueError, match="need at least 131072 bytes"):
         CustodyStore("r1", capacity_bytes=131_071, flows_max=2, downstream="r2")
+
+
+def test_what_the_next_relay_has_in_memory_frees_nothing_of_a_durable_custodian() -> None:
+    chain = Chain(
+        bytes(range(60)),
+        replayable=False,
+        durable=True,
+        release=Release.DURABLE_CUSTODY,
+        capacity=64,
+    )
+    chain.resume(0)
+    chain.write(40)
+    for link in (0, 1):
+        chain.send(link, 24)
+        chain.receive(link)
+        if link == 0:
+            chain.sync(1)
+            chain.say(1)
+            chain.hear(0)
+            chain.send(0, 16)
+            chain.receive(0)
+    chain.send(1, 16)
+    chain.receive(1)
+    assert chain.relays[1].store.span(7) == (0, 40)
+    chain.crash(1)  # its disk has 24 bytes, the next relay's memory 40
+    chain.resume(1)
+    assert chain.relays[0].store.span(7) == (0, 24)
+    chain.crash(0)
+    chain.crash(2)  # now the disk is all there is
+    chain.check()
+    assert chain.confirmed == 24
+    chain.drain()
+    assert bytes(chain.file) == bytes(range(24))
+
+
+def test_a_sender_that_died_hears_of_a_completion_it_missed() -> None:
+    chain = Chain(
+        bytes(range(50)), replayable=True, durable=False, release=Release.DELIVERED, capacity=64
+    )
+    chain.resume(0)
+    chain.write(50)
+    for link in range(3):
+        chain.send(link, 50)
+        chain.receive(link)
+    chain.crash(0)
+    chain.say(3)
+    for number in range(2):  # both relays hear that it is complete, the sender does not
+        chain.hear(number)
+    assert not chain.source.completed
+    chain.drain()
+    assert chain.source.completed
