@@ -151,10 +151,11 @@ class _Reader:
 
     def _resolve(self, event: AliasEvent, line: int) -> _Node:
         node = self._anchors.get(event.anchor)
+        got = shorten(f"*{event.anchor}")
         if node is None:
-            raise self._fail(line, f"uses an alias without an anchor, got *{event.anchor[:40]}")
+            raise self._fail(line, f"uses an alias without an anchor, got {got}")
         if not node.closed:
-            raise self._fail(line, f"contains itself, got *{event.anchor[:40]}; remove the alias")
+            raise self._fail(line, f"contains itself, got {got}; remove the alias")
         return node
 
     def _check_tag(

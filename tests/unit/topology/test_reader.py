@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from sentinel_sim.errors import TopologyError
@@ -58,6 +58,7 @@ def refusal_of(text: str) -> str | None:
 
 
 @given(st.text(max_size=200))
+@example("*\u0378")
 def test_arbitrary_text_is_read_or_refused(text: str) -> None:
     read_or_refuse(text)
 
