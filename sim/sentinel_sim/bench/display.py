@@ -9,12 +9,12 @@ from types import TracebackType
 from typing import Any
 
 from rich.console import Console, Group, RenderableType
-from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from rich.table import Table
 from rich.text import Text
 
 from sentinel_sim.bench.schedule import Step
 from sentinel_sim.report.progress import duration_text
+from sentinel_sim.report.status_line import StatusLine
 
 ABSENT = "–"
 STYLES = {"holds": "green", "fails": "red", "undecided": "yellow"}
@@ -42,25 +42,13 @@ class BenchProgress:
     """Shows steps on standard error: a bar in a terminal, a line for each kind elsewhere."""
 
     def __init__(self, console: Console, clock: Callable[[], float] = time.monotonic) -> None:
-        self._console = console
+        self._line = StatusLine(console, "compiling")
         self._clock = clock
         self._left = TimeLeft()
         self._kind = ""
-        self._bar: Progress | None = None
-        self._task: TaskID | None = None
-        if console.is_terminal:
-            self._bar = Progress(
-                TextColumn("{task.description}"),
-                BarColumn(bar_width=20),
-                TextColumn("{task.fields[left]}"),
-                console=console,
-                transient=True,
-            )
 
     def __enter__(self) -> BenchProgress:
-        if self._bar is not None:
-            self._task = self._bar.add_task("compiling", total=None, left="")
-            self._bar.start()
+        self._line.__enter__()
         return self
 
     def __exit__(
@@ -69,30 +57,20 @@ class BenchProgress:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if self._bar is not None:
-            self._bar.stop()
+        self._line.__exit__(kind, error, trace)
 
     def opened(self, directory: Path) -> None:
         """Say where results go."""
-        self._say(f"results: {directory}")
+        self._line.say(f"results: {directory}")
 
     def began(self, step: Step, number: int, steps: list[Step]) -> None:
         """Show the step and what is left."""
         left = f"left about {duration_text(self._left.seconds(number, steps, self._clock()))}"
-        if self._bar is not None and self._task is not None:
-            self._bar.update(
-                self._task,
-                description=step.title,
-                total=len(steps),
-                completed=number,
-                left=f"step {number + 1} of {len(steps)}, {left}",
-            )
-        elif step.kind != self._kind:
-            self._say(f"step {number + 1} of {len(steps)}: {step.kind} ({left})")
+        where = f"step {number + 1} of {len(steps)}"
+        self._line.show(step.title, done=number, total=len(steps), count=where, times=left)
+        if not self._line.is_live and step.kind != self._kind:
+            self._line.say(f"{where}: {step.kind} ({left})")
         self._kind = step.kind
-
-    def _say(self, text: str) -> None:
-        self._console.print(Text(text), soft_wrap=True)
 
 
 COLUMNS = (

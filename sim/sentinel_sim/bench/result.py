@@ -8,7 +8,6 @@ Schema sentinel-sim/bench/1: `settings`, `environment`, raw samples (`agreement`
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,8 +18,7 @@ from sentinel_sim.bench.lanes import COPIES
 from sentinel_sim.bench.schedule import Settings
 from sentinel_sim.bench.search import DRAIN_LEAST_NS, DRAIN_SHARE, KEPT_UP_SHARE
 from sentinel_sim.bench.summary import rows_of
-from sentinel_sim.errors import ResultError
-from sentinel_sim.experiment.files import without_nan, write_atomically
+from sentinel_sim.experiment.files import read_json, without_nan, write_json
 
 BENCH_SCHEMA = "sentinel-sim/bench/1"
 BENCH_FILE = "bench.json"
@@ -110,23 +108,9 @@ def invalid_reasons(records: Records, *, complete: bool) -> list[str]:
 
 def write_bench(directory: Path, result: Result) -> Path:
     """Write `bench.json`."""
-    path = directory / BENCH_FILE
-    write_atomically(path, json.dumps(result, indent=1, allow_nan=False).encode() + b"\n")
-    return path
+    return write_json(directory / BENCH_FILE, result)
 
 
 def read_bench(place: Path) -> Result:
     """Read a result directory or a `bench.json`. Raises ResultError with the reason."""
-    path = place / BENCH_FILE if place.is_dir() else place
-    try:
-        result = json.loads(path.read_bytes())
-    except FileNotFoundError as error:
-        raise ResultError(
-            f"{path}: no such file", cure="give the directory that `sentinel-sim bench` named"
-        ) from error
-    except (OSError, ValueError) as error:
-        raise ResultError(f"{path}: not a readable result: {error}") from error
-    found = result.get("schema") if isinstance(result, dict) else None
-    if found != BENCH_SCHEMA:
-        raise ResultError(f"{path}: schema is {found!r}, this version reads {BENCH_SCHEMA!r}")
-    return dict(result)
+    return read_json(place, BENCH_FILE, schema=BENCH_SCHEMA, verb="bench")

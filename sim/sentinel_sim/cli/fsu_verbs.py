@@ -81,14 +81,6 @@ Filter = Annotated[
 ]
 
 
-def _invocation(ctx: typer.Context, as_json: bool) -> Invocation:
-    found = ctx.obj
-    if not isinstance(found, Invocation):
-        raise TypeError("the verb was called without its group")
-    found.as_json = as_json
-    return found
-
-
 @app.command()
 def attach(
     ctx: typer.Context,
@@ -144,7 +136,7 @@ def attach(
             mode=mode.value,
             flows=flows,
             beat=beat,
-            call=_invocation(ctx, as_json),
+            call=Invocation.of(ctx, as_json=as_json),
         )
     )
 
@@ -164,7 +156,7 @@ def detach(
     """
     from sentinel_sim.cli import fsu
 
-    call = _invocation(ctx, as_json)
+    call = Invocation.of(ctx, as_json=as_json)
     raise typer.Exit(fsu.detach(interface, fsu.netns_path(netns), call=call))
 
 
@@ -179,7 +171,7 @@ def status(ctx: typer.Context, as_json: Json = False) -> None:
     """
     from sentinel_sim.cli import fsu
 
-    raise typer.Exit(fsu.status(_invocation(ctx, as_json)))
+    raise typer.Exit(fsu.status(Invocation.of(ctx, as_json=as_json)))
 
 
 @app.command()
@@ -200,7 +192,7 @@ def clean(
     """
     from sentinel_sim.cli import fsu
 
-    raise typer.Exit(fsu.clean(dry_run=dry_run, call=_invocation(ctx, as_json)))
+    raise typer.Exit(fsu.clean(dry_run=dry_run, call=Invocation.of(ctx, as_json=as_json)))
 
 
 @app.command()
@@ -223,7 +215,7 @@ def dump(
     from sentinel_sim.cli import fsu
 
     choice = fsu.Choice(tuple(interfaces or ()), fsu.netns_path(netns), run_id, node)
-    raise typer.Exit(fsu.dump(choice, _invocation(ctx, as_json)))
+    raise typer.Exit(fsu.dump(choice, Invocation.of(ctx, as_json=as_json)))
 
 
 @app.command()
@@ -308,5 +300,7 @@ def top(
         sort=sort, reverse=reverse, words=tuple(words or ()), active_s=active, limit=limit
     )
     raise typer.Exit(
-        fsu.top(choice, view, interval_s=interval, once=once, call=_invocation(ctx, as_json))
+        fsu.top(
+            choice, view, interval_s=interval, once=once, call=Invocation.of(ctx, as_json=as_json)
+        )
     )

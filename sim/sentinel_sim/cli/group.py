@@ -23,6 +23,15 @@ class Invocation:
     debug: bool = False
     as_json: bool = False
 
+    @classmethod
+    def of(cls, ctx: typer.Context, *, as_json: bool) -> Invocation:
+        """The call that a verb belongs to, told whether it answers in JSON."""
+        found = ctx.obj
+        if not isinstance(found, cls):
+            raise TypeError("the verb was called without its group")
+        found.as_json = as_json
+        return found
+
 
 class Verbs(TyperGroup):
     """Turns errors into exit codes, whoever calls: the console script or a test."""

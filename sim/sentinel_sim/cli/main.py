@@ -85,14 +85,6 @@ def top(
     ctx.obj = Invocation(wiring, debug=debug)
 
 
-def _invocation(ctx: typer.Context, as_json: bool) -> Invocation:
-    found = ctx.obj
-    if not isinstance(found, Invocation):
-        raise TypeError("the verb was called without its group")
-    found.as_json = as_json
-    return found
-
-
 @app.command()
 def run(
     ctx: typer.Context,
@@ -127,7 +119,7 @@ def run(
     reason, never enters a mean, and makes the exit code 4. One that only a busy host disturbed
     is made again first, at most --attempts times in all, and the result tells of each attempt.
     """
-    invocation = _invocation(ctx, as_json)
+    invocation = Invocation.of(ctx, as_json=as_json)
     flags = RunFlags(
         file=file,
         backend=backend,
@@ -165,7 +157,7 @@ def validate(
     what this host was measured to move. Exit 2 if any file is wrong or cannot be emulated
     faithfully here; the message names file, line, key and remedy.
     """
-    raise typer.Exit(looking.validate(files, _invocation(ctx, as_json)))
+    raise typer.Exit(looking.validate(files, Invocation.of(ctx, as_json=as_json)))
 
 
 @app.command()
@@ -179,7 +171,7 @@ def doctor(ctx: typer.Context, as_json: Json = False) -> None:
 
     Without root it sees less, and says so. Exit 3 if the emulated backend cannot run here.
     """
-    raise typer.Exit(looking.doctor(_invocation(ctx, as_json)))
+    raise typer.Exit(looking.doctor(Invocation.of(ctx, as_json=as_json)))
 
 
 @app.command()
@@ -200,7 +192,7 @@ def clean(
 
     Runs whose controller lives are left alone. Exit 1 if something could not be removed.
     """
-    raise typer.Exit(looking.clean(dry_run=dry_run, invocation=_invocation(ctx, as_json)))
+    raise typer.Exit(looking.clean(dry_run=dry_run, invocation=Invocation.of(ctx, as_json=as_json)))
 
 
 @app.command()
@@ -233,7 +225,7 @@ def report(
       sentinel-sim report results/* --metric steady
     """
     name = "goodput_bps" if metric is Metric.GOODPUT else "steady_goodput_bps"
-    call = _invocation(ctx, as_json)
+    call = Invocation.of(ctx, as_json=as_json)
     raise typer.Exit(looking.report(directories, metric=name, figures=figures, call=call))
 
 
@@ -291,7 +283,7 @@ def bench(
     lanes, under one with --quick; uses two CPUs and nothing but its own namespaces. Ctrl-C takes
     them down and keeps what was measured. Exit 4 if a lane counted wrong or the run is incomplete.
     """
-    invocation = _invocation(ctx, as_json)
+    invocation = Invocation.of(ctx, as_json=as_json)
     flags = BenchFlags(mode, quick, rate, seed, out, tuple(require or ()))
     raise typer.Exit(benchmarking.bench(flags, invocation))
 
@@ -328,7 +320,7 @@ def compare(
     Results of unlike kernels, processors, versions, settings or topologies are refused with the
     reason (exit 2). Exit 4 if one of them is invalid.
     """
-    call = _invocation(ctx, as_json)
+    call = Invocation.of(ctx, as_json=as_json)
     raise typer.Exit(comparing.compare(directories, tuple(allow or ()), call))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import tempfile
@@ -49,6 +50,34 @@ def new_directory(parent: Path, name: str, now: datetime) -> Path:
             ) from error
         return directory
     raise ResultError(f"{parent / stem}: 999 results of this second exist already")
+
+
+def write_json(path: Path, value: object) -> Path:
+    """Write a JSON document atomically; NaN cannot be in it. Gives `path`."""
+    text = json.dumps(value, indent=1, allow_nan=False, ensure_ascii=False)
+    write_atomically(path, text.encode() + b"\n")
+    return path
+
+
+def read_json(place: Path, file_name: str, *, schema: str, verb: str) -> dict[str, Any]:
+    """The document `file_name` in the directory `place`, or `place` itself.
+
+    Raises ResultError with the reason if it is absent, damaged, or not of this `schema`; `verb`
+    is the command that writes such documents.
+    """
+    path = place / file_name if place.is_dir() else place
+    try:
+        document = json.loads(path.read_bytes())
+    except FileNotFoundError as error:
+        raise ResultError(
+            f"{path}: no such file", cure=f"give the directory that `sentinel-sim {verb}` named"
+        ) from error
+    except (OSError, ValueError) as error:
+        raise ResultError(f"{path}: not a readable result: {error}") from error
+    found = document.get("schema") if isinstance(document, dict) else None
+    if found != schema:
+        raise ResultError(f"{path}: schema is {found!r}, this version reads {schema!r}")
+    return dict(document)
 
 
 def without_nan(value: Any) -> Any:  # noqa: ANN401  any JSON value in, any JSON value out

@@ -23,8 +23,7 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-from sentinel_sim.errors import ResultError
-from sentinel_sim.experiment.files import without_nan, write_atomically
+from sentinel_sim.experiment.files import read_json, without_nan, write_atomically, write_json
 from sentinel_sim.experiment.gate import LIMITS
 from sentinel_sim.experiment.metrics import STEADY_RULE
 from sentinel_sim.experiment.records import Record, canonical, summarise
@@ -87,27 +86,12 @@ def _invalid_reasons(records: Sequence[Record], *, complete: bool) -> list[str]:
 
 def write_result(directory: Path, result: Result) -> Path:
     """Write `result.json`; NaN cannot be in it."""
-    path = directory / RESULT_FILE
-    text = json.dumps(result, indent=1, allow_nan=False, ensure_ascii=False)
-    write_atomically(path, text.encode() + b"\n")
-    return path
+    return write_json(directory / RESULT_FILE, result)
 
 
 def read_result(directory: Path) -> Result:
     """Read a result directory, or a `result.json`; raises ResultError with the reason."""
-    path = directory / RESULT_FILE if directory.is_dir() else directory
-    try:
-        result = json.loads(path.read_bytes())
-    except FileNotFoundError as error:
-        raise ResultError(
-            f"{path}: no such file", cure="give the directory that `sentinel-sim run` named"
-        ) from error
-    except (OSError, ValueError) as error:
-        raise ResultError(f"{path}: not a readable result: {error}") from error
-    found = result.get("schema") if isinstance(result, dict) else None
-    if found != RESULT_SCHEMA:
-        raise ResultError(f"{path}: schema is {found!r}, this version reads {RESULT_SCHEMA!r}")
-    return dict(result)
+    return read_json(directory, RESULT_FILE, schema=RESULT_SCHEMA, verb="run")
 
 
 def unlike(

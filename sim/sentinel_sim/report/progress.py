@@ -12,13 +12,12 @@ from pathlib import Path
 from types import TracebackType
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn
-from rich.text import Text
 
 from sentinel_sim.experiment.observer import Outlook
 from sentinel_sim.experiment.records import Record
 from sentinel_sim.plan.model import RunSpec
 from sentinel_sim.report.stalls import stalls_text
+from sentinel_sim.report.status_line import StatusLine
 
 SECOND_NS = 1_000_000_000
 FIRST_OVERHEAD_S = 2.0
@@ -89,29 +88,15 @@ class ProgressDisplay:
     """An `Observer` for people. Use as a context manager around the experiment."""
 
     def __init__(self, console: Console, clock: Callable[[], float] = time.monotonic) -> None:
-        self._console = console
+        self._line = StatusLine(console, "building the network")
         self._clock = clock
         self._began_s = clock()
         self._left = TimeLeft()
-        self._phase = ""
-        self._bar: Progress | None = None
-        self._task: TaskID | None = None
-        if console.is_terminal:
-            self._bar = Progress(
-                TextColumn("{task.description}"),
-                BarColumn(bar_width=20),
-                TextColumn("{task.fields[count]}"),
-                TextColumn("{task.fields[times]}"),
-                console=console,
-                transient=True,
-            )
 
     def __enter__(self) -> ProgressDisplay:
-        if self._bar is not None:
-            self._task = self._bar.add_task("building the network", total=None, count="", times="")
-            self._bar.start()
-        else:
-            self._say("building the network")
+        self._line.__enter__()
+        if not self._line.is_live:
+            self._line.say("building the network")
         return self
 
     def __exit__(
@@ -120,63 +105,57 @@ class ProgressDisplay:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if self._bar is not None:
-            self._bar.stop()
+        self._line.__exit__(kind, error, trace)
 
     def opened(self, directory: Path, reused: int) -> None:
         """Say where results go."""
         taken = f"; {reused} finished runs are taken over" if reused else ""
-        self._say(f"results: {directory}{taken}")
+        self._line.say(f"results: {directory}{taken}")
 
     def run_started(self, spec: RunSpec, outlook: Outlook) -> None:
         """Show which run it is and what is left."""
         now_s = self._clock()
         self._left.run_started(spec, outlook, now_s)
         total = outlook.done + outlook.remaining
-        if self._bar is None:
-            self._say(f"run {outlook.done + 1} of {total}: {run_text(spec)} ({self._times(now_s)})")
-        elif self._task is not None:
-            self._bar.update(
-                self._task,
-                description=run_text(spec),
+        count = f"run {outlook.done + 1} of {total}"
+        if self._line.is_live:
+            self._line.show(
+                run_text(spec),
+                done=outlook.done,
                 total=total,
-                completed=outlook.done,
-                count=f"run {outlook.done + 1} of {total}",
+                count=count,
                 times=self._times(now_s),
             )
+        else:
+            self._line.say(f"{count}: {run_text(spec)} ({self._times(now_s)})")
 
     def phase(self, name: str, traffic_s: float) -> None:
         """Show the phase; in plain output it would only be noise."""
-        if self._bar is not None and self._task is not None:
-            traffic = f" {traffic_s:.0f} s" if traffic_s > 0 else ""
-            self._bar.update(self._task, times=f"{name}{traffic} · {self._times(self._clock())}")
+        traffic = f" {traffic_s:.0f} s" if traffic_s > 0 else ""
+        self._line.show(times=f"{name}{traffic} · {self._times(self._clock())}")
 
     def run_failed(self, spec: RunSpec, error: str, *, retry: bool) -> None:
         """Say that an attempt failed."""
         then = "trying once more" if retry else "giving this run up"
-        self._say(f"{run_text(spec)} failed: {error}; {then}")
+        self._line.say(f"{run_text(spec)} failed: {error}; {then}")
 
     def run_ended(self, spec: RunSpec, record: Record) -> None:
         """Say what the run gave."""
         self._left.run_ended(self._clock())
-        self._say(f"{run_text(spec)}: {outcome_text(record)}")
+        self._line.say(f"{run_text(spec)}: {outcome_text(record)}")
 
     def run_repeated(self, spec: RunSpec, record: Record) -> None:
         """Say that a disturbed run is made again."""
         attempt = len(record["discarded_attempts"]) + 2
-        self._say(f"{run_text(spec)}: the host disturbed it, attempt {attempt}")
+        self._line.say(f"{run_text(spec)}: the host disturbed it, attempt {attempt}")
 
     def interrupted(self, signal_name: str, *, again: bool) -> None:
         """Say that the signal was heard."""
         if again:
-            self._say(f"{signal_name}: the network is already being taken down, please wait")
+            self._line.say(f"{signal_name}: the network is already being taken down, please wait")
         else:
-            self._say(f"{signal_name}: taking the network down")
+            self._line.say(f"{signal_name}: taking the network down")
 
     def _times(self, now_s: float) -> str:
         elapsed = duration_text(now_s - self._began_s)
         return f"elapsed {elapsed}, left about {duration_text(self._left.seconds(now_s))}"
-
-    def _say(self, text: str) -> None:
-        # Text: names and messages may hold square brackets, which are not markup.
-        self._console.print(Text(text), soft_wrap=True)
