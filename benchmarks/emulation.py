@@ -36,6 +36,7 @@ from sentinel_sim.plan.model import (
     Arm,
     FlowPlan,
     LinkPlan,
+    OuterEnd,
     PathPlan,
     Role,
     RunSpec,
@@ -91,7 +92,7 @@ def chain(arm: Arm, nodes: tuple[str, ...], rtt_ms: int, rate_bps: int, seconds:
         roles=roles,
         control_band=False,
         xdp=True,
-        xdp_outer=False,
+        fsu_outer=OuterEnd.OFF,
     )
 
 

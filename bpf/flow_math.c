@@ -27,6 +27,9 @@
  *     clang -O2 -g -target bpf -c flow_math.c
  * bcc rewrites `map.lookup()` only in this file and not in macros: hence the small functions below.
  *
+ * A super-packet (tc only: flow_math_tc.c) counts as the packets that it will be cut into, each with
+ * the headers; it is one event for gap, size and RTT, at the time it was handed over.
+ *
  * -DSENTINEL_TEST_CLOCK takes the time from the map fsu_test_clock: for bit-exact tests only.
  * -DSENTINEL_WITHOUT_GUARD, _RATE, _RTT, _PREDICT, _BDP leave a stage out: for measuring its share.
  */
@@ -251,13 +254,29 @@ static __always_inline int is_bypassed(__u64 now)
 #endif
 }
 
+/* What XDP sees is one packet, all of which can be read. flow_math_tc.c knows it otherwise. */
+#ifndef SENTINEL_FRAME_BYTES
+#define SENTINEL_FRAME_BYTES(ctx) ((__u64)(ctx)->data_end - (__u64)(ctx)->data)
+#define SENTINEL_SEGMENTS(ctx) 1
+#endif
+
 /* What is known of a packet when its flow has been found. */
 struct packet {
 	struct sentinel_ends *ends;
 	struct xdp_md *ctx;
-	__u64 bytes;
+	__u64 bytes; /* on the wire, all segments */
+	__u64 segments;
 	__u64 now;
 };
+
+/* Bytes of a super-packet on the wire: each segment has headers of its own. */
+static __always_inline __u64 wire_bytes(const struct sentinel_ends *ends, __u64 frame_bytes,
+					__u64 segments)
+{
+	__u64 headers = ends->offset + (ends->is_tcp ? ends->tcp.header_bytes : 8);
+
+	return frame_bytes + (segments - 1) * headers;
+}
 
 /* Whether this packet starts its half anew: the first of all, a new SYN, or long silence. */
 static __always_inline int is_birth(const struct sentinel_flow_half *half,
@@ -276,15 +295,15 @@ static __always_inline int is_birth(const struct sentinel_flow_half *half,
 	return config && sentinel_is_long_idle(silent_ns, config);
 }
 
-static __always_inline void predict(struct sentinel_predict *state, __u64 now, __u32 bytes)
+static __always_inline void predict(struct sentinel_predict *state, const struct packet *packet)
 {
 #ifndef SENTINEL_WITHOUT_PREDICT
 	struct sentinel_models *models = find_models();
 
 	if (models)
 		sentinel_predict_packet(
-			state, SENTINEL_OPAQUE(&models->slot[0] + (models->active & 1)), now,
-			bytes);
+			state, SENTINEL_OPAQUE(&models->slot[0] + (models->active & 1)),
+			packet->now, (__u32)packet->bytes);
 #endif
 }
 
@@ -338,8 +357,8 @@ static __always_inline void observe(struct sentinel_flow *flow, const struct pac
 				    packet->ctx->ingress_ifindex);
 	}
 	new_tick = sentinel_is_new_tick(half, packet->now);
-	sentinel_count(half, packet->bytes, packet->now);
-	predict(&half->predict, packet->now, (__u32)packet->bytes);
+	sentinel_count(half, packet->bytes, packet->segments, packet->now);
+	predict(&half->predict, packet);
 	changed = measure_rtt(&view, packet, new_tick);
 #ifndef SENTINEL_WITHOUT_RATE
 	if (new_tick)
@@ -366,11 +385,13 @@ static __always_inline enum sentinel_counter handle(struct xdp_md *ctx)
 	struct sentinel_cursor cursor = {
 		.data = (void *)(long)ctx->data,
 		.end = (void *)(long)ctx->data_end,
+		.frame_bytes = SENTINEL_FRAME_BYTES(ctx),
 	};
 	struct packet packet = {
 		.ends = find_scratch(),
 		.ctx = ctx,
-		.bytes = sentinel_frame_bytes(&cursor),
+		.bytes = cursor.frame_bytes,
+		.segments = SENTINEL_SEGMENTS(ctx),
 		.now = now_ns(),
 	};
 	enum sentinel_counter outcome;
@@ -382,6 +403,8 @@ static __always_inline enum sentinel_counter handle(struct xdp_md *ctx)
 	if (outcome != SENTINEL_FLOW4 && outcome != SENTINEL_FLOW6)
 		return outcome;
 	flow = find_flow(packet.ends, packet.now, &outcome);
+	if (packet.segments > 1)
+		packet.bytes = wire_bytes(packet.ends, cursor.frame_bytes, packet.segments);
 	if (flow)
 		observe(flow, &packet);
 	return outcome;

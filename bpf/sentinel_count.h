@@ -37,10 +37,11 @@ static __always_inline void sentinel_start_half(const struct sentinel_rtt_view *
 	sentinel_store(&view->own->ts_probe, view->own->ts_probe & SENTINEL_GENERATION);
 }
 
+/* `count` packets of `bytes` altogether, seen at once. */
 static __always_inline void sentinel_count(struct sentinel_flow_half *half, __u64 bytes,
-					   __u64 now_ns)
+					   __u64 count, __u64 now_ns)
 {
-	__u64 packets = half->packets_total + 1;
+	__u64 packets = half->packets_total + count;
 	__u64 total = half->bytes_total + bytes;
 
 	half->bytes_total = total;

@@ -79,9 +79,11 @@ struct sentinel_ports {
 	__be16 rest;
 };
 
+/* `end` is where reading ends; the frame may be longer, where its payload lies elsewhere (tc). */
 struct sentinel_cursor {
 	void *data;
 	void *end;
+	__u64 frame_bytes;
 };
 
 /*
@@ -107,11 +109,6 @@ struct sentinel_ends {
 	__u32 backward; /* from the high end to the low one */
 	struct sentinel_tcp tcp;
 };
-
-static __always_inline __u64 sentinel_frame_bytes(const struct sentinel_cursor *cursor)
-{
-	return (__u64)((char *)cursor->end - (char *)cursor->data);
-}
 
 /* The first byte not read yet. The mask loses nothing: see SENTINEL_OFFSET_MASK. */
 static __always_inline void *sentinel_here(const struct sentinel_cursor *cursor,
@@ -198,7 +195,7 @@ static __always_inline enum sentinel_counter sentinel_parse_ipv4(const struct se
 	header_bytes = (ip->version_length & 0xf) * 4;
 	total = sentinel_host16(ip->total_length);
 	if (header_bytes < sizeof(*ip) || total < header_bytes ||
-	    total + ends->offset > sentinel_frame_bytes(cursor))
+	    total + ends->offset > cursor->frame_bytes)
 		return SENTINEL_PARSE_FAIL;
 	if (ip->fragment & SENTINEL_BE16(0x3fff)) /* offset, or more fragments to come */
 		return SENTINEL_FRAGMENTS;
@@ -263,7 +260,7 @@ static __always_inline enum sentinel_counter sentinel_parse_ipv6(const struct se
 	ends->protocol = ip->next_header;
 	ends->length = sentinel_host16(ip->payload_length);
 	ends->offset += sizeof(*ip);
-	if (ends->length + ends->offset > sentinel_frame_bytes(cursor))
+	if (ends->length + ends->offset > cursor->frame_bytes)
 		return SENTINEL_PARSE_FAIL;
 	SENTINEL_KEEP_LOOP
 	for (int i = 0; i < SENTINEL_EXTENSIONS_MAX; i++) {

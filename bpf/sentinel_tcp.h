@@ -51,6 +51,7 @@ struct sentinel_tcp {
 	__u32 has_timestamps;
 	__u32 ts_value;
 	__u32 ts_echo;
+	__u32 header_bytes;
 	__u32 option; /* the search's place among the options, bytes */
 };
 
@@ -118,6 +119,7 @@ static __always_inline int sentinel_read_tcp(const void *at, const void *end, __
 	header_bytes = (header->offset >> 4) * 4;
 	if (header_bytes < SENTINEL_TCP_HEADER_MIN || header_bytes > length)
 		return 0;
+	tcp->header_bytes = (__u32)header_bytes;
 	tcp->flags = header->flags;
 	tcp->sequence = sentinel_host32(header->sequence);
 	tcp->acknowledgement = sentinel_host32(header->acknowledgement);

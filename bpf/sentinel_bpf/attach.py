@@ -24,6 +24,8 @@ from sentinel_bpf.errors import BpfError, BpfUnavailableError
 from sentinel_bpf.netns import NamespaceGoneError, run_in_netns
 
 XdpMode = Literal["native", "generic"]
+EndMode = Literal["native", "generic", "tc"]
+"""Where in the kernel the FSU runs at one end; `tc`: see flow_math_tc.c."""
 TcDirection = Literal["ingress", "egress"]
 
 _BPF_XDP = 37  # enum bpf_attach_type
@@ -246,6 +248,43 @@ class TcAttachment:
                 netlink.tc("del", "clsact", ifindex)
 
 
+def has_tc(
+    ifname: str, direction: TcDirection, netns: Path | str | None = None, *, priority: int = 1
+) -> bool:
+    """Whether a filter that `attach_tc` attached is still there; False also without interface."""
+
+    def inside() -> bool:
+        try:
+            ifindex = socket.if_nametoindex(ifname)
+        except OSError:
+            return False
+        with closing(IPRoute()) as netlink:
+            found = [
+                options.get_attr("TCA_BPF_NAME")
+                for one in netlink.get_filters(ifindex, parent=_CLSACT_PARENT[direction])
+                if one["info"] >> 16 == priority
+                and (options := one.get_attr("TCA_OPTIONS")) is not None
+            ]
+        return _filter_name(direction) in found
+
+    try:
+        return run_in_netns(netns, inside)
+    except NamespaceGoneError:
+        return False
+
+
+def detach_tc(
+    ifname: str, direction: TcDirection, netns: Path | str | None = None, *, priority: int = 1
+) -> None:
+    """Take off what `attach_tc` attached, in whichever process; harmless where nothing is."""
+    if has_tc(ifname, direction, netns, priority=priority):
+        TcAttachment(ifname, netns, direction, priority).close()
+
+
+def _filter_name(direction: TcDirection) -> str:
+    return f"sentinel-{direction}"
+
+
 def _has_filters(netlink: IPRoute, ifindex: int, direction: str) -> bool:
     return bool(list(netlink.get_filters(ifindex, parent=_CLSACT_PARENT[direction])))
 
@@ -270,7 +309,7 @@ def _add_filter(prog_fd: int, ifindex: int, direction: TcDirection, priority: in
             "bpf",
             ifindex,
             fd=prog_fd,
-            name=f"sentinel-{direction}",
+            name=_filter_name(direction),
             parent=_CLSACT_PARENT[direction],
             prio=priority,
             handle=_HANDLE,

@@ -1,4 +1,4 @@
-"""The benchmark's programs (bench.c), and the FSU compiled for tc (flow_math_tc.c).
+"""The benchmark's programs (bench.c).
 
 Thin: compile, configure, read. What is measured with them is decided in sentinel_sim.bench.
 """
@@ -6,16 +6,13 @@ Thin: compile, configure, read. What is measured with them is decided in sentine
 from __future__ import annotations
 
 import ctypes
-import tempfile
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from sentinel_bpf import maps
-from sentinel_bpf.loader import FLOW_SOURCE, CompiledSource, ProgramSet, ProgramType
+from sentinel_bpf.loader import CompiledSource, ProgramSet, ProgramType
 
 BENCH_SOURCE = Path(__file__).with_name("bench.c")
-FLOW_TC_SOURCE = Path(__file__).with_name("flow_math_tc.c")
 
 FIRST_PORT = 1024
 FLOWS_MAX = 64_000
@@ -25,7 +22,6 @@ SERVER_ADDRESS = "10.99.1.2"
 DELAYS_MAX = 65_536
 FRAME_BYTES = 128
 
-_INCLUDE = '#include "flow_math.c"'
 _U32 = ctypes.c_uint32
 _U64 = ctypes.c_uint64
 
@@ -77,31 +73,6 @@ def compile_bench() -> CompiledSource:
             "bench_empty_xdp": ProgramType.XDP,
         },
     )
-
-
-def flow_tc_text() -> str:
-    """flow_math_tc.c with flow_math.c in place of its #include; lines keep their numbers."""
-    outer = FLOW_TC_SOURCE.read_text(encoding="ascii")
-    before, found, after = outer.partition(_INCLUDE)
-    if not found:
-        raise ValueError(f"{FLOW_TC_SOURCE} does not say {_INCLUDE}")
-    line = before.count("\n") + 1
-    inner = FLOW_SOURCE.read_text(encoding="ascii")
-    return (
-        f'{before}#line 1 "flow_math.c"\n{inner}\n#line {line + 1} "{FLOW_TC_SOURCE.name}"{after}'
-    )
-
-
-def compile_flow_math_tc(cflags: Sequence[str] = ()) -> CompiledSource:
-    """The FSU as tc program `flow_stabilization_tc`, with the same maps as the XDP program."""
-    with tempfile.TemporaryDirectory() as directory:
-        path = Path(directory) / FLOW_TC_SOURCE.name
-        path.write_text(flow_tc_text(), encoding="ascii")
-        return CompiledSource.compile(
-            path,
-            [f"-I{FLOW_SOURCE.parent}", *cflags],
-            programs={"flow_stabilization_tc": ProgramType.TC},
-        )
 
 
 class WalkPrograms:

@@ -331,7 +331,7 @@ def prog_test_run(
 ) -> tuple[int, int]:
     """(return value, mean ns per run) of `repeat` runs over one frame. Raises OSError.
 
-    `context` is a struct xdp_md as six 32-bit numbers.
+    `context` is a struct xdp_md or __sk_buff as 32-bit numbers.
     """
     frame = ctypes.create_string_buffer(data, len(data))
     words = None if context is None else (_U32 * len(context))(*context)

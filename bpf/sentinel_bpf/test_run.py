@@ -17,6 +17,7 @@ FRAME_MIN_BYTES = 14
 LIVE_FRAME_MAX_BYTES = 3520
 LIVE_BATCH_MAX = 256
 _LIVE_FRAMES = 1 << 1
+_SKB_WORDS, _SKB_GSO_SEGMENTS = 46, 41
 _EMPTY_PROGRAM = bytes.fromhex("b7000000020000009500000000000000")  # r0 = XDP_PASS; exit
 
 
@@ -31,20 +32,30 @@ class TestRun:
     """Mean over the repetitions, with the overhead of the kernel's loop (see empty_program)."""
 
 
-def run(prog_fd: int, frame: bytes, *, repeat: int = 1) -> TestRun:
+def run(prog_fd: int, frame: bytes, *, repeat: int = 1, segments: int = 0) -> TestRun:
     """Run a program `repeat` times on `frame`. Raises BpfError (a frame below 14 bytes: EINVAL).
 
-    The frame is not restored between repetitions; the FSU does not change it.
+    The frame is not restored between repetitions; the FSU does not change it. `segments`, for tc
+    programs only: the frame is a super-packet that will be cut into so many (gso_segs).
     """
     if len(frame) < FRAME_MIN_BYTES:
         raise BpfError(
             f"a test frame needs an Ethernet header, {FRAME_MIN_BYTES} bytes; got {len(frame)}"
         )
     try:
-        verdict, duration_ns = syscalls.prog_test_run(prog_fd, frame, repeat=repeat)
+        verdict, duration_ns = syscalls.prog_test_run(
+            prog_fd, frame, repeat=repeat, context=_skb_of(segments) if segments else None
+        )
     except OSError as error:
         raise _failed(error, f"test run of {len(frame)} bytes") from error
     return TestRun(verdict, duration_ns)
+
+
+def _skb_of(segments: int) -> list[int]:
+    """struct __sk_buff as 32-bit words: all zero but gso_segs."""
+    words = [0] * _SKB_WORDS
+    words[_SKB_GSO_SEGMENTS] = segments
+    return words
 
 
 def run_live(prog_fd: int, frame: bytes, *, ifindex: int, packets: int, batch: int = 64) -> None:

@@ -19,9 +19,10 @@ from pathlib import Path
 from typing import Any, Literal, cast
 
 from sentinel_bpf import attach, syscalls
-from sentinel_bpf.attach import XdpMode
+from sentinel_bpf.attach import EndMode, XdpMode
 from sentinel_bpf.bpffs import PinDirectory
 from sentinel_bpf.errors import BpfError
+from sentinel_bpf.flow_tc import TC_PROGRAM
 from sentinel_bpf.loader import ProgramSet
 from sentinel_bpf.netns import run_in_netns
 
@@ -42,7 +43,7 @@ class UnitEnd:
     """Path of the namespace; None: the one of whoever attached it."""
     netns_inode: int
     ifindex: int
-    mode: XdpMode
+    mode: EndMode
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,14 +108,7 @@ def attach_end(
 
     Raises BpfError; the interface is then as before.
     """
-    end = UnitEnd(
-        name=name,
-        ifname=ifname,
-        netns=None if netns is None else str(netns),
-        netns_inode=namespace_inode(netns),
-        ifindex=interface_index(ifname, netns),
-        mode=mode,
-    )
+    end = _end(name, ifname, netns, mode)
     attachment = attach.attach_xdp(programs.prog_fd(PROGRAM), ifname, netns, mode)
     try:
         pins.pin(attachment.link_fd, _link_pin(name))
@@ -123,9 +117,35 @@ def attach_end(
     return end
 
 
-def detach_end(pins: PinDirectory, name: str) -> None:
-    """Remove the pin of an end: nobody else holds the link, so the program is taken off."""
-    (pins.path / _link_pin(name)).unlink(missing_ok=True)
+def _end(name: str, ifname: str, netns: Path | str | None, mode: EndMode) -> UnitEnd:
+    return UnitEnd(
+        name=name,
+        ifname=ifname,
+        netns=None if netns is None else str(netns),
+        netns_inode=namespace_inode(netns),
+        ifindex=interface_index(ifname, netns),
+        mode=mode,
+    )
+
+
+def attach_end_tc(
+    programs: ProgramSet, name: str, ifname: str, netns: Path | str | None
+) -> UnitEnd:
+    """Attach the FSU's tc program where packets enter `ifname`, before any other filter there.
+
+    A filter needs no process and no pin; it goes with the interface. Raises BpfError.
+    """
+    end = _end(name, ifname, netns, "tc")
+    attach.attach_tc(programs.prog_fd(TC_PROGRAM), ifname, "ingress", netns)
+    return end
+
+
+def detach_end(pins: PinDirectory, end: UnitEnd) -> None:
+    """Take the program off: remove the pin, since nobody else holds the link; or the filter."""
+    if end.mode == "tc":
+        attach.detach_tc(end.ifname, "ingress", end.netns)
+    else:
+        (pins.path / _link_pin(end.name)).unlink(missing_ok=True)
 
 
 def pin_unit(programs: ProgramSet, pins: PinDirectory) -> None:
@@ -137,7 +157,7 @@ def pin_unit(programs: ProgramSet, pins: PinDirectory) -> None:
 
 
 def swap_unit(programs: ProgramSet, pins: PinDirectory) -> int:
-    """Put another version of the program behind every end of a unit; how many were swapped.
+    """Put another version of the program behind every XDP end of a unit; how many were swapped.
 
     No packet is lost or unseen. `programs` should have been instantiated with the unit's maps
     (`share`), or it starts with empty ones.
@@ -169,12 +189,24 @@ class EndReport:
 
 def end_report(pins: PinDirectory, end: UnitEnd) -> EndReport:
     """Whether an end is still attached. Raises BpfError if its pin cannot be read."""
+    if end.mode == "tc":
+        return EndReport(end, _tc_state(end), None, None)
     if _link_pin(end.name) not in pins.names():
         return EndReport(end, "detached", None, None)
     with pins.opened(_link_pin(end.name)) as link:
         found = attach.link_state(link)
     state: EndState = "attached" if found.ifindex else "interface gone"
     return EndReport(end, state, found.link_id, found.program_id)
+
+
+def _tc_state(end: UnitEnd) -> EndState:
+    if attach.has_tc(end.ifname, "ingress", end.netns):
+        return "attached"
+    try:
+        interface_index(end.ifname, end.netns)
+    except BpfError:
+        return "interface gone"
+    return "detached"
 
 
 @dataclass(frozen=True, slots=True)

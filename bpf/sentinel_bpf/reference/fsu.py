@@ -74,15 +74,15 @@ class FsuReference:
     _second_start_ns: int = 0
     _new_flows: int = 0
 
-    def observe(self, frame: bytes, now_ns: int) -> None:
-        """One frame of at least 14 bytes, whole."""
-        self.counters[self._handle(frame, now_ns)] += 1
+    def observe(self, frame: bytes, now_ns: int, segments: int = 1) -> None:
+        """One frame of at least 14 bytes, whole; or a super-packet of so many `segments`."""
+        self.counters[self._handle(frame, now_ns, segments)] += 1
 
     def entries(self) -> dict[bytes, bytes]:
         """Both maps, as bytes."""
         return {key: flow.to_bytes() for key, flow in self.flows.items()}
 
-    def _handle(self, frame: bytes, now_ns: int) -> Counter:
+    def _handle(self, frame: bytes, now_ns: int, segments: int) -> Counter:
         since_beat = (now_ns - self.beat_ns) & MASK64
         if self.timeout_ns and since_beat < 1 << 63 and since_beat > self.timeout_ns:
             return Counter.BYPASSED
@@ -96,7 +96,8 @@ class FsuReference:
             flow = FlowState()
             self.flows[parsed.key] = flow
         own, other = flow.directions[parsed.backward], flow.directions[not parsed.backward]
-        self._observe(own, other.half, parsed.tcp, len(frame), now_ns)
+        size = len(frame) + (segments - 1) * parsed.header_bytes
+        self._observe(own, other.half, parsed.tcp, (size, segments), now_ns)
         return parsed.outcome
 
     def _admit(self, now_ns: int) -> bool:
@@ -116,16 +117,23 @@ class FsuReference:
         return self.flow_idle_ns < silent_ns < 1 << 63 and silent_ns >> IDLE_LOOK_SHIFT != 0
 
     def _observe(
-        self, own: Direction, other: HalfState, tcp: Tcp | None, size: int, now_ns: int
+        self,
+        own: Direction,
+        other: HalfState,
+        tcp: Tcp | None,
+        seen: tuple[int, int],
+        now_ns: int,
     ) -> None:
+        """`seen`: (bytes on the wire, packets)."""
         half, changed = own.half, False
+        size, packets = seen
         if self._is_birth(half, tcp, now_ns):
             if half.packets_total:
                 self.counters[Counter.REBORN] += 1
                 own.predict = PredictState()
             half.begin(size, now_ns, self.ifindex)
         new_tick = rate.is_new_tick(half, now_ns)
-        half.count(size, now_ns)
+        half.count(size, packets, now_ns)
         own.predict.packet(self.network, now_ns, size)
         if tcp is not None:
             changed = rtt.observe(half, other.exchange, tcp, now_ns)

@@ -33,6 +33,7 @@ class Tcp:
     flags: int
     timestamps: tuple[int, int] | None
     """(TSval, TSecr)."""
+    header_bytes: int
 
 
 @dataclass(slots=True)
@@ -45,6 +46,8 @@ class Parsed:
     """As in the map."""
     backward: bool
     tcp: Tcp | None
+    header_bytes: int
+    """Before the payload of TCP or UDP, from the frame's first byte on."""
 
 
 def parse(frame: bytes) -> Parsed | Counter:
@@ -118,7 +121,7 @@ def _flow(
 ) -> Parsed | Counter:
     """The transport header, `transport` = (protocol, bytes), and with it the key."""
     protocol, length = transport
-    ports, tcp = (bytes(2), bytes(2)), None
+    ports, tcp, own_header = (bytes(2), bytes(2)), None, 8
     if protocol in _WITH_PORTS:
         if length < 8 or at + 8 > len(frame):
             return Counter.PARSE_FAIL
@@ -126,6 +129,7 @@ def _flow(
             tcp = read_tcp(frame, at, length)
             if tcp is None:
                 return Counter.PARSE_FAIL
+            own_header = tcp.header_bytes
         elif protocol == _UDP and not 8 <= _short(frame, at + 4)[0] <= length:
             return Counter.PARSE_FAIL
         ports = frame[at : at + 2], frame[at + 2 : at + 4]
@@ -133,7 +137,7 @@ def _flow(
     backward = source > target
     low, high = (target, source) if backward else (source, target)
     key = b"".join((low[0], high[0], low[1], high[1], (tags | protocol).to_bytes(4, "little")))
-    return Parsed(outcome, key, backward, tcp)
+    return Parsed(outcome, key, backward, tcp, at + own_header)
 
 
 def read_tcp(frame: bytes, at: int, length: int) -> Tcp | None:
@@ -150,7 +154,7 @@ def read_tcp(frame: bytes, at: int, length: int) -> Tcp | None:
         timestamps = _two_words(frame, at + 24)
     elif header > 20:
         timestamps = search_timestamps(frame, at + 20, header - 20)
-    return Tcp(sequence, acknowledgement, occupies, flags, timestamps)
+    return Tcp(sequence, acknowledgement, occupies, flags, timestamps, header)
 
 
 def search_timestamps(frame: bytes, at: int, length: int) -> tuple[int, int] | None:

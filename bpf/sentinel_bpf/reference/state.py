@@ -69,9 +69,9 @@ class HalfState:
         self.exchange.probe &= 0xFFFF << 48
         self.exchange.ts_probe &= 0xFFFF << 48
 
-    def count(self, packet_bytes: int, now_ns: int) -> None:
+    def count(self, packet_bytes: int, packets: int, now_ns: int) -> None:
         """sentinel_count()."""
-        self.packets_total = (self.packets_total + 1) & MASK64
+        self.packets_total = (self.packets_total + packets) & MASK64
         self.bytes_total = (self.bytes_total + packet_bytes) & MASK64
         self.last_timestamp = now_ns
         self.avg_packet_size = self.bytes_total // self.packets_total & MASK32

@@ -11,12 +11,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from sentinel_bpf import maps, test_run
-from sentinel_bpf.bench_programs import compile_flow_math_tc
+from sentinel_bpf.flow_tc import TC_PROGRAM, compile_flow_math_tc
 from sentinel_bpf.loader import CompiledSource, compile_flow_math
 from sentinel_sim.bench.frames import walk_frames
 from sentinel_sim.bench.lanes import Lane
 from sentinel_sim.bench.observer import FlowTable
-from sentinel_sim.bench.placing import TC_PROGRAM, XDP_PROGRAM
+from sentinel_sim.bench.placing import XDP_PROGRAM
 
 CLOCK_FLAG = "-DSENTINEL_TEST_CLOCK"
 _TEST_RUN_IFINDEX = {Lane.XDP_NATIVE: 1, Lane.TC: 0}

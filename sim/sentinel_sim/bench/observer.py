@@ -39,7 +39,7 @@ class FlowTable(FsuReference):
                 return
             flow = self.flows[key] = FlowState()
         own, other = flow.directions[backward], flow.directions[not backward]
-        self._observe(own, other.half, None, payload_bytes + UDP_HEADERS_BYTES, now_ns)
+        self._observe(own, other.half, None, (payload_bytes + UDP_HEADERS_BYTES, 1), now_ns)
         self.counters[Counter.FLOW4] += 1
 
     def clear(self) -> None:

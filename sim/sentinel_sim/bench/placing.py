@@ -10,8 +10,9 @@ from typing import Protocol
 
 from sentinel_bpf import abi, maps
 from sentinel_bpf.attach import XdpMode, attach_tc, attach_xdp
-from sentinel_bpf.bench_programs import compile_bench, compile_flow_math_tc
+from sentinel_bpf.bench_programs import compile_bench
 from sentinel_bpf.flow_map import read_counters
+from sentinel_bpf.flow_tc import TC_PROGRAM, compile_flow_math_tc
 from sentinel_bpf.loader import CompiledSource, ProgramSet, compile_flow_math, program_stats
 from sentinel_sim.bench.box import BOX_IN_ADDRESS, Box
 from sentinel_sim.bench.lanes import Lane, Variant, Work
@@ -21,7 +22,7 @@ ANSWER_TIMEOUT_S = 20.0
 FLOW_MAP_ENTRIES = 262_144
 """Four times 64,000 flows: what an LRU map needs to evict none."""
 _UDP = 17
-XDP_PROGRAM, TC_PROGRAM = "flow_stabilization_unit", "flow_stabilization_tc"
+XDP_PROGRAM = "flow_stabilization_unit"
 
 
 class Seen(Protocol):

@@ -296,7 +296,7 @@ def _run(draft: _Draft, arm: Arm, seed: int, repeat: int) -> RunSpec:
         roles={name: node.role for name, node in topology.nodes.items()},
         control_band=experiment.control_band,
         xdp=experiment.xdp,
-        xdp_outer=experiment.xdp_outer,
+        fsu_outer=experiment.fsu_outer,
     )
 
 

@@ -67,6 +67,14 @@ class PathPlan:
     """rate_bps x rtt_base / 8."""
 
 
+class OuterEnd(StrEnum):
+    """What observes where a node's packets enter the wire."""
+
+    OFF = "off"
+    TC = "tc"
+    XDP = "xdp"
+
+
 class WorkloadKind(StrEnum):
     """What the sender sends."""
 
@@ -115,8 +123,8 @@ class RunSpec:
     """Strict-priority band for control traffic in the rate stage (HTB); else TBF."""
     xdp: bool
     """False: no FSU is attached (the no-XDP baseline)."""
-    xdp_outer: bool
-    """Attached also at the outer end of every link (with `xdp` only)."""
+    fsu_outer: OuterEnd
+    """What is attached at the outer end of every link (with `xdp` only)."""
 
     @property
     def expected_duration_ns(self) -> int:

@@ -23,7 +23,7 @@ from pydantic import (
     model_validator,
 )
 
-from sentinel_sim.plan.model import Arm, ParamValue, Role
+from sentinel_sim.plan.model import Arm, OuterEnd, ParamValue, Role
 from sentinel_sim.topology import structure
 from sentinel_sim.topology.arrival import Arrival, StopRule
 from sentinel_sim.topology.expression import parse_amount, parse_duration
@@ -233,10 +233,11 @@ class Experiment(_Part):
         default=True, description="Strict-priority band for control traffic in the rate stage."
     )
     xdp: Switch = Field(default=True, description="Attach the FSU; off is the no-XDP baseline.")
-    xdp_outer: Switch = Field(
-        default=False,
-        description="Attach the FSU also where a node's packets enter the wire: needed for RTT and"
-        " BDP, and beyond the node's reach; costs as much CPU as the inner end.",
+    fsu_outer: OuterEnd = Field(
+        default=OuterEnd.TC,
+        description="The FSU where a node's packets enter the wire, beyond the node's reach; RTT"
+        " and BDP need it. tc: sees packets before they are cut into segments, and leaves"
+        " segmentation offload alone; xdp: as at the inner end, at as much CPU; off: not there.",
     )
 
 

@@ -116,7 +116,7 @@ def test_bpf_is_closed_to_it(prison: Prison) -> None:
         done = prison.as_root("bpftool", *words)
         assert not done.ok
         assert "Operation not permitted" in done.stderr
-    number = str(end_report(PinDirectory(Path(prison.record.pins)), prison.record.ends[1]).link_id)
+    number = str(end_report(PinDirectory(Path(prison.record.pins)), prison.record.ends[0]).link_id)
     assert not prison.as_root("bpftool", "link", "detach", "id", number).ok
     assert prison.states() == ["attached", "attached"]
 

@@ -9,6 +9,7 @@ from sentinel_sim.plan.model import (
     Arm,
     FlowPlan,
     LinkPlan,
+    OuterEnd,
     PathPlan,
     Role,
     RunSpec,
@@ -88,7 +89,7 @@ def chain(
         roles=roles,
         control_band=control_band,
         xdp=xdp,
-        xdp_outer=False,
+        fsu_outer=OuterEnd.OFF,
     )
 
 

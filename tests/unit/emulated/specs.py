@@ -8,6 +8,7 @@ from sentinel_sim.plan.model import (
     Arm,
     FlowPlan,
     LinkPlan,
+    OuterEnd,
     PathPlan,
     Role,
     RunSpec,
@@ -51,7 +52,7 @@ def spec(links: tuple[LinkPlan, ...], paths: tuple[PathPlan, ...], arm: Arm = Ar
         roles=roles,
         control_band=True,
         xdp=True,
-        xdp_outer=True,
+        fsu_outer=OuterEnd.TC,
     )
 
 

@@ -23,6 +23,7 @@ from sentinel_sim.plan.model import (
     Arm,
     FlowPlan,
     LinkPlan,
+    OuterEnd,
     PathPlan,
     Role,
     RunSpec,
@@ -98,7 +99,7 @@ def spec(
         roles={"a": Role.SENDER, "m": Role.INTERMEDIATE, "b": Role.RECEIVER},
         control_band=True,
         xdp=True,
-        xdp_outer=False,
+        fsu_outer=OuterEnd.OFF,
     )
 
 

@@ -3,9 +3,10 @@
 The inner end (the node's own interface) sees what arrives at the node after the wire's delay. The
 outer end (its peer, in the wire's namespace, which the node cannot enter) sees what the node
 sends, and is what the node's own root can neither detach nor bypass. Both run one program on one
-set of maps: a packet passes exactly one of the two, so every half of a flow has one writer. The
-outer end is attached on demand (`xdp_outer` in the topology): XDP there takes segmentation offload
-from what the node sends, which costs as much CPU as the inner end; without it no RTT can be seen.
+set of maps: a packet passes exactly one of the two, so every half of a flow has one writer. What
+runs at the outer end is the topology's choice (`fsu_outer`): the same text on tc sees what the node
+sends before it is cut into segments (flow_math_tc.c); XDP there takes segmentation offload from
+the node, which costs as much CPU as the inner end. With neither no RTT can be seen.
 
 One FSU for each link, not for each node: a packet that a node forwards comes in over one link and
 leaves over another. In maps shared by the whole node it would be counted twice, in one half, by two
@@ -16,7 +17,7 @@ one end of the path here, to the other end there.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -32,6 +33,7 @@ from sentinel_bpf.unit import UnitEnd, UnitRecord
 from sentinel_sim.backends.emulated.daemons import FlowMaps
 from sentinel_sim.backends.emulated.layout import Layout
 from sentinel_sim.host.ownership import Ownership
+from sentinel_sim.plan.model import OuterEnd
 from sentinel_sim.wire.names import NAMESPACE_DIRECTORY
 from sentinel_sim.wire.wire import SIDES
 
@@ -86,15 +88,17 @@ def make_pin_root(ownership: Ownership, host_bpffs: Path = bpffs.HOST_BPFFS) -> 
 class FsuPoints:
     """All FSUs of one deployment. `close` detaches and unloads them."""
 
-    def __init__(self, layout: Layout, ownership: Ownership) -> None:
+    def __init__(self, layout: Layout, ownership: Ownership, flow_tc: CompiledSource) -> None:
         self._points = tuple(points_of(layout))
         self._ownership = ownership
+        self._flow_tc = flow_tc
+        self._outer_tc: dict[str, ProgramSet] = {}
         self._common: ProgramSet | None = None
         self._heart: Heart | None = None
         self._programs: dict[str, ProgramSet] = {}
         self._pins: dict[str, PinDirectory] = {}
-        self.attached: tuple[str, ...] = ()
-        """Ends that carry the program now."""
+        self._attached: dict[str, tuple[UnitEnd, ...]] = {}
+        self._outer: OuterEnd | None = None
 
     def load(self, compiled: CompiledSource, flows_max: int) -> None:
         """Load and pin one program with maps of its own for each point; attaches nothing.
@@ -108,43 +112,58 @@ class FsuPoints:
         model.install_shipped(self._common.map_fd("fsu_models"))
         shared = {name: self._common.map_fd(name) for name in SHARED_MAPS}
 
-        def instantiate() -> ProgramSet:
+        def instantiate(point: FsuPoint) -> ProgramSet:
             return compiled.instantiate(max_entries=sizes, share=shared)
 
-        with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
-            loading = [pool.submit(instantiate) for _ in self._points]
-        # Every set that was loaded is kept before an error is raised: close() then finds it.
-        errors = [future.exception() for future in loading]
-        for point, future, error in zip(self._points, loading, errors, strict=True):
-            if error is None:
-                self._programs[point.unit] = future.result()
-        for error in errors:
-            if error is not None:
-                raise error
+        self._load_all(instantiate, self._programs)
         for point in self._points:
             pins = self._pins[point.unit] = PinDirectory(root / point.unit)
             unit.pin_unit(self._programs[point.unit], pins)
 
-    def attach(self, *, outer: bool) -> None:
-        """Attach every FSU at its inner end, or at both; nothing happens if that is so."""
-        wanted = (INNER, OUTER) if outer else (INNER,)
-        if self.attached == wanted:
+    def _load_all(
+        self, instantiate: Callable[[FsuPoint], ProgramSet], into: dict[str, ProgramSet]
+    ) -> None:
+        with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+            loading = [pool.submit(instantiate, point) for point in self._points]
+        # Every set that was loaded is kept before an error is raised: close() then finds it.
+        errors = [future.exception() for future in loading]
+        for point, future, error in zip(self._points, loading, errors, strict=True):
+            if error is None:
+                into[point.unit] = future.result()
+        for error in errors:
+            if error is not None:
+                raise error
+
+    def attach(self, outer: OuterEnd) -> None:
+        """Attach every FSU at its inner end and as `outer` says; nothing happens if that is so."""
+        if self._outer is outer:
             return
         self.detach()
-        self.attached = wanted
+        self._outer = outer
+        if outer is OuterEnd.TC and not self._outer_tc:
+            self._load_all(self._share_maps, self._outer_tc)
         if self._common is not None:
             self._heart = Heart(self._common.map_fd("fsu_heartbeat"))
         records = self._ownership.directory / RECORDS
         self._ownership.record_directory(records)
         now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         for point in self._points:
-            programs, pins = self._programs[point.unit], self._pins[point.unit]
-            ends = tuple(
-                unit.attach_end(programs, pins, end, interface, namespace)
-                for end, interface, namespace in point.interfaces
-                if end in wanted
-            )
+            ends = self._attached[point.unit] = tuple(self._attach_point(point, outer))
             unit.write_record(records / f"{point.unit}.json", self._record(point, ends, now))
+
+    def _attach_point(self, point: FsuPoint, outer: OuterEnd) -> Iterator[UnitEnd]:
+        programs, pins = self._programs[point.unit], self._pins[point.unit]
+        for end, interface, namespace in point.interfaces:
+            if end == INNER or outer is OuterEnd.XDP:
+                yield unit.attach_end(programs, pins, end, interface, namespace)
+            elif outer is OuterEnd.TC:
+                yield unit.attach_end_tc(self._outer_tc[point.unit], end, interface, namespace)
+
+    def _share_maps(self, point: FsuPoint) -> ProgramSet:
+        """The tc program on the maps of the point's XDP program."""
+        programs = self._programs[point.unit]
+        maps = {name: programs.map_fd(name) for name in programs.map_names()}
+        return self._flow_tc.instantiate(share=maps)
 
     def _record(self, point: FsuPoint, ends: tuple[UnitEnd, ...], now: str) -> UnitRecord:
         return UnitRecord(
@@ -160,16 +179,17 @@ class FsuPoints:
 
     def detach(self) -> None:
         """Take every FSU off its interfaces; the maps keep what they know."""
-        if not self.attached:
+        if self._outer is None:
             return
-        ends, self.attached = self.attached, ()
+        self._outer = None
         if self._heart is not None:
             self._heart.close()
             self._heart = None
-        for point in self._points:
-            (self._ownership.directory / RECORDS / f"{point.unit}.json").unlink(missing_ok=True)
+        while self._attached:
+            name, ends = self._attached.popitem()
+            (self._ownership.directory / RECORDS / f"{name}.json").unlink(missing_ok=True)
             for end in ends:
-                unit.detach_end(self._pins[point.unit], end)
+                unit.detach_end(self._pins[name], end)
 
     def flow_maps(self, node: str) -> list[FlowMaps]:
         """Read-only descriptors of the maps at each of the node's links; the caller closes them."""
@@ -205,7 +225,7 @@ class FsuPoints:
     def close(self) -> None:
         """Detach and unload. Harmless a second time."""
         with ExitStack() as stack:
-            for programs in self._programs.values():
+            for programs in (*self._programs.values(), *self._outer_tc.values()):
                 stack.callback(programs.close)
             if self._common is not None:
                 stack.callback(self._common.close)
@@ -214,3 +234,4 @@ class FsuPoints:
             stack.callback(self.detach)
         self._pins.clear()
         self._programs.clear()
+        self._outer_tc.clear()

@@ -8,6 +8,7 @@ from typing import Any
 
 from sentinel_bpf.attach import attach_tc, attach_xdp
 from sentinel_bpf.errors import BpfError, BpfUnavailableError
+from sentinel_bpf.flow_tc import compile_flow_math_tc
 from sentinel_bpf.loader import CompiledSource, compile_flow_math, compile_wire
 from sentinel_bpf.wire import LossReading, LossStage, ProbeReading, WireProbes
 from sentinel_sim.backends.emulated.daemons import FlowMaps
@@ -41,16 +42,17 @@ def sample_mask(rate_bps: int) -> int:
 
 @dataclass(frozen=True)
 class KernelSources:
-    """Both sources, compiled once for all nodes and wires; make it before any thread runs."""
+    """All sources, compiled once for all nodes and wires; make it before any thread runs."""
 
     flow_math: CompiledSource
+    flow_tc: CompiledSource
     wire: CompiledSource
 
     @classmethod
     def compile(cls) -> KernelSources:
-        """Compile with bcc (about a second)."""
+        """Compile with bcc (about two seconds)."""
         try:
-            return cls(compile_flow_math(), compile_wire())
+            return cls(compile_flow_math(), compile_flow_math_tc(), compile_wire())
         except BpfUnavailableError as error:
             raise MissingCapabilityError(str(error), cure=error.cure or "make setup") from error
         except BpfError as error:
@@ -59,6 +61,7 @@ class KernelSources:
     def close(self) -> None:
         """Free what the compilation keeps."""
         self.flow_math.close()
+        self.flow_tc.close()
         self.wire.close()
 
 
@@ -75,7 +78,7 @@ class KernelParts:
     def __post_init__(self) -> None:
         self._stack = ExitStack()
         self._attached_loss: ExitStack | None = None
-        self._fsu = FsuPoints(self.layout, self.ownership)
+        self._fsu = FsuPoints(self.layout, self.ownership, self.sources.flow_tc)
 
     def load(self, flows: int) -> None:
         """Load an FSU for each link end, probes and a loss stage for each wire direction.
@@ -114,7 +117,7 @@ class KernelParts:
     def configure(self, spec: RunSpec) -> None:
         """Attach what this run needs, detach what it does not."""
         if spec.xdp:
-            self._fsu.attach(outer=spec.xdp_outer)
+            self._fsu.attach(spec.fsu_outer)
         else:
             self._fsu.detach()
         self._set_loss(spec)
