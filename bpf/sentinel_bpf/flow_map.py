@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from sentinel_bpf import abi, maps
 from sentinel_bpf.errors import BpfError
+from sentinel_bpf.pending import take_pending
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +86,10 @@ def _half(half: abi.FlowHalf) -> FlowHalf:
 
 
 def parse_flow(key_bytes: bytes, value_bytes: bytes) -> FlowRecord:
-    """One entry of flow_metrics_map or flow_metrics6 (told by the key's size)."""
+    """One entry of flow_metrics_map or flow_metrics6 (told by the key's size).
+
+    RTTs are up to date: samples that wait to be taken are taken (see `pending`).
+    """
     kind, family = (
         (abi.Flow4Key, socket.AF_INET)
         if len(key_bytes) == ctypes.sizeof(abi.Flow4Key)
@@ -93,6 +97,9 @@ def parse_flow(key_bytes: bytes, value_bytes: bytes) -> FlowRecord:
     )
     key = kind.from_buffer_copy(key_bytes)
     flow = abi.Flow.from_buffer_copy(value_bytes)
+    words = flow.exchange
+    take_pending(flow.forward, words[0], words[1])
+    take_pending(flow.backward, words[1], words[0])
     return FlowRecord(
         source_address=socket.inet_ntop(family, bytes(key.low_address)),
         target_address=socket.inet_ntop(family, bytes(key.high_address)),

@@ -38,6 +38,12 @@ def _sample_ns(stamp: int, sent_ns: int) -> int:
     return 0 if stamp & VOID or passed_ns > RTT_MAX_NS else passed_ns
 
 
+def waiting_ns(probe: int, stamp: int, sent_ns: int) -> int:
+    """The sample that the next packet of the direction will take; 0: none."""
+    answered = probe & WAITS and (probe ^ stamp) >> 48 == 0
+    return _sample_ns(stamp, sent_ns) if answered else 0
+
+
 def smooth(srtt_ns_x8: int, rtt_ns: int) -> int:
     """RFC 6298, times eight."""
     return srtt_ns_x8 - (srtt_ns_x8 >> 3) + rtt_ns if srtt_ns_x8 else rtt_ns << 3
@@ -69,6 +75,13 @@ def take_sample(half: HalfState, rtt_ns: int, now_ns: int) -> None:
     half.rtt_us = (half.srtt_ns_x8 >> 3) // 1000 & MASK32
     half.rtt_last_ns = rtt_ns
     half.rtt_samples = (half.rtt_samples + 1) & MASK32
+
+
+def take_ts_sample(half: HalfState, rtt_ns: int) -> None:
+    """sentinel_ts_sample()."""
+    half.ts_srtt_ns_x8 = smooth(half.ts_srtt_ns_x8, rtt_ns)
+    half.ts_rtt_us = (half.ts_srtt_ns_x8 >> 3) // 1000 & MASK32
+    half.ts_samples = (half.ts_samples + 1) & MASK32
 
 
 def answer(own: Exchange, other: Exchange, tcp: Tcp, now_ns: int) -> None:
@@ -118,9 +131,7 @@ def ts_probe(half: HalfState, other: Exchange, tcp: Tcp, now_ns: int) -> None:
             return
         rtt_ns = _sample_ns(other.ts_stamp, half.ts_sent_ns)
         if rtt_ns:
-            half.ts_srtt_ns_x8 = smooth(half.ts_srtt_ns_x8, rtt_ns)
-            half.ts_rtt_us = (half.ts_srtt_ns_x8 >> 3) // 1000 & MASK32
-            half.ts_samples = (half.ts_samples + 1) & MASK32
+            take_ts_sample(half, rtt_ns)
         half.exchange.ts_probe = (probe & ~(WAITS | MASK32)) | value
         return
     is_new = is_after(value, probe & MASK32) if probe & KNOWN else bool(tcp.flags & SYN)

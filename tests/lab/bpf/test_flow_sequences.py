@@ -116,7 +116,7 @@ def test_handshake_gives_the_first_rtt(bench: Bench) -> None:
     bench.feed(talk.frames)
     up, down = bench.halves()
     assert (up.rtt_us, up.rtt_min_ns, up.rtt_samples) == (50_000, 50 * MS, 1)
-    assert (down.rtt_us, down.rtt_samples) == (0, 0)  # answered, but no packet has taken it yet
+    assert (down.rtt_us, down.rtt_samples) == (0, 0)  # answered at the same nanosecond: no sample
 
 
 def test_each_direction_has_its_own_rtt(bench: Bench) -> None:
@@ -219,7 +219,7 @@ def test_pure_acknowledgements_are_not_probed(bench: Bench) -> None:
     bench.feed(talk.frames)
     up, down = bench.halves()
     assert up.rtt_samples == 0
-    assert (down.rtt_samples, down.rtt_min_ns) == (3, MS)  # not of the first, nor yet of the last
+    assert (down.rtt_samples, down.rtt_min_ns) == (4, MS)  # not of the first
 
 
 def test_a_probe_without_answer_is_given_up_and_asked_anew(bench: Bench) -> None:

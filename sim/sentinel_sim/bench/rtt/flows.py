@@ -213,7 +213,10 @@ class Stream(Opening):
             self.opened(sock)
             self._flows.add(sock)
             self._silent.add(sock)
-        self._sent += sock.send(CHUNK)
+        try:
+            self._sent += sock.send(CHUNK)
+        except BlockingIOError:
+            return  # it is called writable where less than a chunk is
 
     def advance(self, now_s: float) -> float:
         for sock in [s for s in self._silent if (field(read_raw(s), "bytes_acked") or 0) > 1]:

@@ -9,8 +9,8 @@ import socket
 import statistics
 import sys
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, closing
+from collections.abc import Mapping, Sequence
+from contextlib import AsyncExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,6 +31,7 @@ from sentinel_sim.wire.names import NAMESPACE_DIRECTORY
 
 BACKLOG = 4096
 PATIENCE_S = 30.0
+TSO_RTT_LOG = Path("/proc/sys/net/ipv4/tcp_tso_rtt_log")
 MODULE = "sentinel_sim.bench.rtt.flows"
 
 
@@ -65,9 +66,11 @@ class Observed:
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """When one case looks, in seconds after all flows have begun."""
+    """When one case looks, after all flows have begun."""
 
-    settle_s: float = 2.0
+    settle_samples: int = 24
+    """Before the first look, of each flow: of what the averages had before, 4 % is left then
+    ((7/8)**24). All flows open within a moment, and their handshakes wait for each other."""
     every_s: float = 0.5
     moments: int = 8
 
@@ -103,7 +106,8 @@ class Traffickers:
 
     def _sending_words(self) -> list[str]:
         case = self._case
-        words = [case.traffic.value, "--target", f"{self._target}:{self.port}"]
+        kind = "requests" if case.traffic is Traffic.REQUESTS else "stream"
+        words = [kind, "--target", f"{self._target}:{self.port}"]
         words += ["--flows", str(case.flows), "--seed", str(self._seed)]
         if case.traffic is Traffic.REQUESTS:
             return [*words, "--interval", str(case.interval_s)]
@@ -138,7 +142,8 @@ class Traffickers:
         """End both; what the answering and the sending end did. Raises EmulationError."""
         reports = []
         for process in reversed(self._processes):  # the sending end first
-            assert process.stdin is not None and process.stdout is not None
+            assert process.stdin is not None
+            assert process.stdout is not None
             process.stdin.close()
             async with asyncio.timeout(PATIENCE_S):
                 said = (await process.stdout.read()).splitlines()
@@ -198,14 +203,19 @@ class Laboratory:
         return self._idle_ms
 
     async def run(self, case: Case, timing: Timing) -> list[Outcome]:
-        """One case on the wire as it is set, as seen at each node that sends data."""
+        """One case, as seen at each node that sends data. Its RTT must have been set."""
+        spec = run_spec(case.rtt_ms, self._seed, case.link_bps)
+        if spec != self._spec:
+            self._spec = spec
+            await self.backend.prepare(spec)
         target = self.backend.layout.address(FAR, 0)
+        run_in_netns(self._namespaces[NEAR], lambda: set_bursts(case.tso_rtt_log))
         observed = NODES if case.traffic is Traffic.REQUESTS else (NEAR,)
         seen: dict[str, list[Moment]] = {node: [] for node in observed}
         async with Traffickers(case, self._seed, self._namespaces, target) as traffic:
-            start_s = time.monotonic()
+            start_s = time.monotonic() + timing.settle_samples * case.sample_interval_s
             for count in range(timing.moments):
-                due_s = start_s + timing.settle_s + count * timing.every_s
+                due_s = start_s + count * timing.every_s
                 await asyncio.sleep(max(due_s - time.monotonic(), 0))
                 for node in observed:
                     seen[node].append(self._nodes[node].look())
@@ -229,6 +239,12 @@ class Laboratory:
             idle_rtt_ms=self._idle_ms,
             look_s=max(moment.took_s for moment in moments),
         )
+
+
+def set_bursts(tso_rtt_log: int) -> None:
+    """How many segments TCP sends at once, in this network namespace."""
+    if TSO_RTT_LOG.exists():  # since Linux 5.18; before that, the RTT had no say in it
+        TSO_RTT_LOG.write_text(str(tso_rtt_log))
 
 
 def compare_moment(moment: Moment, port: int) -> Compared:
