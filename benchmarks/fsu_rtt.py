@@ -19,7 +19,8 @@ Traffic:
   bursts    the same with as many segments at a time as the kernel likes: 10 or more at 1 ms. Since
             XDP takes segmentation offload from the node, it cuts them itself, which takes some 100
             us that TCP counts and that the FSU, behind it, cannot see.
-  bulk      as fast as TCP can, through a queue of one bandwidth-delay product at 100 Mbit/s.
+  bulk      as fast as TCP can, through a queue of one bandwidth-delay product at 100 Mbit/s. At
+            most 100 flows: of more, each would have less than one segment under way.
 
 The limits are judged for the first two, where both figures mean the same; for the others the
 verdict is in brackets. The FSU's figure is below the kernel's by what lies between TCP and the wire
@@ -46,10 +47,10 @@ from rich.console import Console
 
 from sentinel_bpf.errors import BpfUnavailableError
 from sentinel_sim.bench.rtt.agreement import MEDIAN_LIMIT, P95_LIMIT
-from sentinel_sim.bench.rtt.cases import FLOWS_MOST, Case, Outcome, Traffic
+from sentinel_sim.bench.rtt.cases import BULK_FLOWS_MOST, FLOWS_MOST, Case, Outcome, Traffic
 from sentinel_sim.bench.rtt.display import as_json, table
 from sentinel_sim.bench.rtt.measuring import Laboratory, Timing
-from sentinel_sim.errors import MissingCapabilityError
+from sentinel_sim.errors import EmulationError, MissingCapabilityError
 from sentinel_sim.host.doctor import wire_backend
 
 RTTS_MS, FLOWS = (1.0, 50.0, 200.0), (10, 100, 1_000)
@@ -62,7 +63,9 @@ def cases(options: argparse.Namespace) -> Iterator[Case]:
     for rtt_ms in options.rtt or (QUICK_RTTS_MS if options.quick else RTTS_MS):
         for flows in options.flows or (QUICK_FLOWS if options.quick else FLOWS):
             for traffic in options.traffic or Traffic:
-                yield Case(Traffic(traffic), rtt_ms, flows)
+                case = Case(Traffic(traffic), rtt_ms, flows)
+                if case.possible:
+                    yield case
 
 
 async def measure(options: argparse.Namespace, say: Console) -> list[Outcome]:
@@ -115,6 +118,8 @@ def parse_arguments() -> argparse.Namespace:
         parser.error(f"--traffic: no {', '.join(sorted(unknown))}; there are {', '.join(names)}")
     if any(not 1 <= flows <= FLOWS_MOST for flows in options.flows or ()):
         parser.error(f"--flows: 1 to {FLOWS_MOST:,}, which is what the maps here are made for")
+    if not any(True for _ in cases(options)):
+        parser.error(f"--traffic bulk: with at most {BULK_FLOWS_MOST} flows")
     return options
 
 
@@ -126,6 +131,9 @@ def main() -> int:
     except (BpfUnavailableError, MissingCapabilityError) as error:
         sys.stderr.write(f"{error}" + (f"; {error.cure}" if error.cure else "") + "\n")
         return 3
+    except EmulationError as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
     found = report(outcomes)
     if options.json:
         sys.stdout.write(json.dumps(found, indent=1) + "\n")

@@ -13,7 +13,8 @@
  *
  * One aligned 64-bit store each, so no reader sees half a probe, on any architecture, and no order
  * between stores matters. A stamp counts only for the generation that is waiting; generation 0
- * is never asked for.
+ * is never asked for. Until A sends again, the sample waits; readers take it in their copy of
+ * the entry (pending.py).
  *
  * SEQ probe (primary; works without timestamps, ns resolution):
  *   value = the sequence number behind the segment; covered by ACK - value >= 0 modulo 2^32.

@@ -9,6 +9,7 @@
     snapshot   flows with their predictions
     maps       read and write maps by descriptor; needs neither bcc nor, for reading, privilege
     flow_map   flows and counters of the FSU (flow_math.c)
+    pending    RTT samples that wait for the next packet, taken by whoever reads
     wire       seeded loss and independent stamps of a wire (wire.c)
     loss       the loss pattern in Python
     heartbeat  beat, or the FSU keeps its hands off
@@ -25,5 +26,6 @@
     syscalls   bpf(2), with its structures in `uapi`
     netns      do something inside another network namespace
 
-Node daemons import flow_map (and with it maps, abi, syscalls, uapi): standard library only.
+Node daemons import flow_map (and with it maps, abi, syscalls, uapi, pending, reference): standard
+library only.
 """

@@ -17,4 +17,6 @@ Drivers:
     costs       program cost by BPF_PROG_TEST_RUN and its like in Python
     trials      one trial: send, wait until all is through, read every meter
     runner      the whole run, in the order of the schedule
+
+Apart from all this, rtt: the FSU's round-trip times beside those of the kernel's TCP.
 """

@@ -117,3 +117,14 @@ def test_load_is_the_same_however_many_flows_share_it() -> None:
     few, many = (Case(Traffic.REQUESTS, 1.0, flows) for flows in (10, 1000))
     assert (few.interval_s, many.interval_s) == (0.05, 0.25)
     assert Case(Traffic.STREAM, 1.0, 1000).rate_bps == 80_000
+
+
+def test_averages_have_forgotten_the_handshakes_before_the_first_look() -> None:
+    assert Case(Traffic.REQUESTS, 200.0, 10).sample_interval_s == 0.2  # one request at a time
+    assert Case(Traffic.STREAM, 1.0, 1000).sample_interval_s == pytest.approx(0.3, abs=0.01)
+
+
+def test_bulk_is_for_flows_that_have_a_window() -> None:
+    assert [Case(Traffic.BULK, 1.0, flows).possible for flows in (100, 101)] == [True, False]
+    assert Case(Traffic.STREAM, 1.0, 1000).possible
+    assert not Traffic.BULK.judged

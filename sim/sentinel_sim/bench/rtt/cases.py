@@ -22,6 +22,8 @@ INTERVAL_LEAST_S = 0.05
 STREAMS_BPS = 80_000_000
 """Of all flows together: 7,000 segments and half as many acknowledgements a second."""
 STREAM_MOST_BPS = 8_000_000
+BULK_FLOWS_MOST = 100
+"""More would have less than a segment each in the full queue: they would be silent for seconds."""
 BURST_BITS = 2 * 1514 * 8
 FLOWS_MOST = 1_000
 TSO_RTT_LOG_DEFAULT = 9
@@ -56,6 +58,11 @@ class Case:
     traffic: Traffic
     rtt_ms: float
     flows: int
+
+    @property
+    def possible(self) -> bool:
+        """Whether every flow can have round trips all the time."""
+        return self.traffic is not Traffic.BULK or self.flows <= BULK_FLOWS_MOST
 
     @property
     def tso_rtt_log(self) -> int:
