@@ -16,9 +16,9 @@ Traffic:
             with the answer; at node `far` with the request after it, or with an acknowledgement
             that TCP delays by up to 40 ms: both are in both figures.
   stream    bytes without end, paced (8 Mbit/s a flow or less), two segments at a time.
-  bursts    the same with as many segments at a time as the kernel likes: 10 or more at 1 ms. Since
-            XDP takes segmentation offload from the node, it cuts them itself, which takes some 100
-            us that TCP counts and that the FSU, behind it, cannot see.
+  bursts    the same with as many segments at a time as the kernel likes: 10 or more at 1 ms. The
+            kernel may take several samples from one burst. With `--outer xdp` the node cuts bursts
+            itself, which takes some 100 us that TCP counts and that the FSU, behind it, cannot see.
   bulk      as fast as TCP can, through a queue of one bandwidth-delay product at 100 Mbit/s. At
             most 100 flows: of more, each would have less than one segment under way.
 
@@ -52,6 +52,7 @@ from sentinel_sim.bench.rtt.display import as_json, table
 from sentinel_sim.bench.rtt.measuring import Laboratory, Timing
 from sentinel_sim.errors import EmulationError, MissingCapabilityError
 from sentinel_sim.host.doctor import wire_backend
+from sentinel_sim.plan.model import OuterEnd
 
 RTTS_MS, FLOWS = (1.0, 50.0, 200.0), (10, 100, 1_000)
 QUICK_RTTS_MS, QUICK_FLOWS = (1.0, 50.0), (100,)
@@ -73,7 +74,9 @@ async def measure(options: argparse.Namespace, say: Console) -> list[Outcome]:
     outcomes: list[Outcome] = []
     timing = QUICK if options.quick else Timing()
     set_ms = None
-    async with Laboratory(options.wire or wire_backend(), options.seed) as laboratory:
+    async with Laboratory(
+        options.wire or wire_backend(), options.seed, OuterEnd(options.outer)
+    ) as laboratory:
         for case in cases(options):
             if case.rtt_ms != set_ms:
                 set_ms = case.rtt_ms
@@ -84,12 +87,13 @@ async def measure(options: argparse.Namespace, say: Console) -> list[Outcome]:
     return outcomes
 
 
-def report(outcomes: list[Outcome]) -> dict[str, object]:
+def report(options: argparse.Namespace, outcomes: list[Outcome]) -> dict[str, object]:
     """The whole measurement, to be believed in a year."""
     return {
         "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "kernel": platform.release(),
         "cpus": len(os.sched_getaffinity(0)),
+        "outer": options.outer,
         "limits": {"median": asdict(MEDIAN_LIMIT), "p95": asdict(P95_LIMIT)},
         "outcomes": [as_json(outcome) for outcome in outcomes],
         "met": all(o.within for o in outcomes if o.case.traffic.judged),
@@ -111,6 +115,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--traffic", type=numbers(str), metavar="KIND,...", help=",".join(names))
     parser.add_argument("--seed", type=int, default=1, help="of sizes and moments of requests")
     parser.add_argument("--wire", default="", help="netem or delayline (default: by probing)")
+    parser.add_argument("--outer", choices=("tc", "xdp"), default="tc", help="fsu_outer of runs")
     parser.add_argument("--quick", action="store_true", help="two RTTs, 100 flows, short")
     parser.add_argument("--json", action="store_true", help="everything, to standard output")
     options = parser.parse_args()
@@ -134,7 +139,7 @@ def main() -> int:
     except EmulationError as error:
         sys.stderr.write(f"{error}\n")
         return 1
-    found = report(outcomes)
+    found = report(options, outcomes)
     if options.json:
         sys.stdout.write(json.dumps(found, indent=1) + "\n")
     else:

@@ -10,6 +10,6 @@ What is compared is the same thing, or nearly so. TCP's round trip begins when a
 TCP layer and ends when its acknowledgement gets there. The FSU's begins at the outer end of the
 node's interface, as the segment enters the wire, and ends at the inner end, as the acknowledgement
 leaves it. What lies between TCP and these places (the node's queueing discipline and veth, some 10
-to 100 us here) is in the kernel's figure and not in the FSU's. Delayed acknowledgements, and the
+to 70 us here) is in the kernel's figure and not in the FSU's. Delayed acknowledgements, and the
 time that the far end takes, are in both.
 """

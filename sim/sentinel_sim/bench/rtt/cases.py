@@ -6,7 +6,16 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from sentinel_sim.bench.rtt.agreement import Agreement
-from sentinel_sim.plan.model import Arm, FlowPlan, LinkPlan, PathPlan, Role, RunSpec, WorkloadKind
+from sentinel_sim.plan.model import (
+    Arm,
+    FlowPlan,
+    LinkPlan,
+    OuterEnd,
+    PathPlan,
+    Role,
+    RunSpec,
+    WorkloadKind,
+)
 
 NEAR, FAR = "near", "far"
 NODES = (NEAR, FAR)
@@ -38,8 +47,7 @@ class Traffic(StrEnum):
     """Without end, paced; two segments at a time, which is the least that TCP sends."""
     BURSTS = "bursts"
     """As `stream`, but with segments as many at a time as the kernel likes: up to 64 KB on short
-    paths (tcp_tso_rtt_log). The node cuts them in software, and that takes it time: before the
-    FSU, and after TCP has begun to count."""
+    paths (tcp_tso_rtt_log)."""
     BULK = "bulk"
     """As fast as TCP can, through a full queue: the RTT changes while it is averaged, and the
     kernel's average has the latest eight acknowledgements in it, the FSU's the latest eight round
@@ -116,7 +124,9 @@ class Outcome:
         return not self.missing and self.smoothed.within
 
 
-def run_spec(rtt_ms: float, seed: int, link_bps: int = RATE_BPS) -> RunSpec:
+def run_spec(
+    rtt_ms: float, seed: int, outer: OuterEnd = OuterEnd.TC, link_bps: int = RATE_BPS
+) -> RunSpec:
     """Two nodes, one link, FSUs at inner and outer ends."""
     rtt_ns = int(rtt_ms * 1_000_000)
     bdp = link_bps * rtt_ns // 8_000_000_000
@@ -139,5 +149,5 @@ def run_spec(rtt_ms: float, seed: int, link_bps: int = RATE_BPS) -> RunSpec:
         roles={NEAR: Role.SENDER, FAR: Role.RECEIVER},
         control_band=False,
         xdp=True,
-        xdp_outer=True,
+        fsu_outer=outer,
     )

@@ -27,6 +27,7 @@ from sentinel_sim.bench.rtt.cases import FAR, NEAR, NODES, Case, Outcome, Traffi
 from sentinel_sim.bench.rtt.sock_diag import ConnectionDump, connections, kernel_rtt
 from sentinel_sim.errors import EmulationError
 from sentinel_sim.host.release import RUN_ROOT
+from sentinel_sim.plan.model import OuterEnd
 from sentinel_sim.wire.names import NAMESPACE_DIRECTORY
 
 BACKLOG = 4096
@@ -165,10 +166,12 @@ class Traffickers:
 class Laboratory:
     """The network that all cases share. `async with Laboratory(...)`."""
 
-    def __init__(self, wire_backend: str, seed: int = 1) -> None:
+    def __init__(self, wire_backend: str, seed: int = 1, outer: OuterEnd = OuterEnd.TC) -> None:
+        """`outer`: what observes at the outer ends; without it there is no RTT to compare."""
         self._options, self._seed = EmulationOptions(wire_backend), seed
+        self._outer = outer
         self._stack = AsyncExitStack()
-        self._spec = run_spec(50.0, seed)
+        self._spec = run_spec(50.0, seed, outer)
         self._idle_ms: float | None = None
 
     async def __aenter__(self) -> Laboratory:
@@ -195,7 +198,7 @@ class Laboratory:
 
     async def set_rtt(self, rtt_ms: float) -> float:
         """Set the wire; the median of its round trips while it is idle, in ms."""
-        self._spec = run_spec(rtt_ms, self._seed)
+        self._spec = run_spec(rtt_ms, self._seed, self._outer)
         idle_ns = await self.backend.idle_rtt_ns(self._spec)
         if not idle_ns:
             raise EmulationError(f"no echo came back through the wire at {rtt_ms:g} ms")
@@ -204,7 +207,7 @@ class Laboratory:
 
     async def run(self, case: Case, timing: Timing) -> list[Outcome]:
         """One case, as seen at each node that sends data. Its RTT must have been set."""
-        spec = run_spec(case.rtt_ms, self._seed, case.link_bps)
+        spec = run_spec(case.rtt_ms, self._seed, self._outer, case.link_bps)
         if spec != self._spec:
             self._spec = spec
             await self.backend.prepare(spec)
