@@ -1,7 +1,7 @@
 """Do all lanes compute the same? The same frames at the same times, compared bit for bit.
 
 The kernel programs are built with their time taken from a map, so time is an input; the user-space
-function gets the same frames and times. Every byte of every flow's entry has to be equal.
+function gets the same frames, times and network. Every byte of every flow's entry has to be equal.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import random
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from sentinel_bpf import maps, test_run
+from sentinel_bpf import maps, model, test_run
 from sentinel_bpf.flow_tc import TC_PROGRAM, compile_flow_math_tc
 from sentinel_bpf.loader import CompiledSource, compile_flow_math
 from sentinel_sim.bench.frames import walk_frames
@@ -32,6 +32,8 @@ class Agreement:
     flows: int
     equal: int
     """Flows whose entries agree in every byte."""
+    network_version: int
+    """Of the weights that both predicted with, as the kernel's map has it."""
 
     @property
     def agrees(self) -> bool:
@@ -46,6 +48,7 @@ class Agreement:
             "flows": self.flows,
             "equal": self.equal,
             "agrees": self.agrees,
+            "network_version": self.network_version,
         }
 
 
@@ -70,15 +73,18 @@ def compare(
     lane: Lane, source: CompiledSource, program: str, *, packets: int, flows: int, seed: int
 ) -> Agreement:
     """Feed both, compare every entry."""
-    table = FlowTable(ifindex=_TEST_RUN_IFINDEX[lane])
     with source.instantiate() as programs:
+        models = programs.map_fd(model.MAP)
+        network = model.install_shipped(models).network
+        table = FlowTable(network=network, ifindex=_TEST_RUN_IFINDEX[lane])
         prog_fd, clock = programs.prog_fd(program), programs.map_fd("fsu_test_clock")
         for frame, now_ns in trace(packets, flows, seed):
             maps.update(clock, maps.index_key(0), now_ns.to_bytes(8, "little"))
             test_run.run(prog_fd, frame)
             table.observe(frame, now_ns)
         found = dict(maps.items(programs.map_fd("flow_metrics_map")))
+        version = model.active_version(models)
     expected = table.entries()
     keys = found.keys() | expected.keys()
     equal = sum(found.get(key) == expected.get(key) for key in keys)
-    return Agreement(str(lane), packets, len(keys), equal)
+    return Agreement(str(lane), packets, len(keys), equal, version)

@@ -19,7 +19,7 @@ from sentinel_bpf.loader import ProgramType
 from sentinel_sim.bench.estimates import Figure, difference
 from sentinel_sim.bench.frames import test_frame, walk_frames
 from sentinel_sim.bench.lanes import Lane, Work
-from sentinel_sim.bench.observer import UDP_HEADERS_BYTES, FlowTable
+from sentinel_sim.bench.observer import UDP_HEADERS_BYTES, shipped_table
 from sentinel_sim.bench.placing import Sources
 from sentinel_sim.errors import EmulationError
 
@@ -140,7 +140,7 @@ class PythonCosts:
 
     def __init__(self, lane: Lane) -> None:
         self._lane = lane
-        self._table = FlowTable()
+        self._table = shipped_table()
 
     def _observer(self, work: Work) -> Observe:
         if work is Work.EMPTY:

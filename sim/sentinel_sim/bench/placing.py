@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from typing import Protocol
 
-from sentinel_bpf import abi, maps
+from sentinel_bpf import abi, maps, model
 from sentinel_bpf.attach import XdpMode, attach_tc, attach_xdp
 from sentinel_bpf.bench_programs import compile_bench
 from sentinel_bpf.flow_map import read_counters
@@ -70,7 +70,9 @@ class Sources:
         return self._stack.enter_context(source)
 
     def _load(self, source: CompiledSource, sizes: dict[str, int]) -> ProgramSet:
-        return self._stack.enter_context(source.instantiate(max_entries=sizes))
+        made = self._stack.enter_context(source.instantiate(max_entries=sizes))
+        model.install_shipped(made.map_fd(model.MAP))
+        return made
 
     def program(self, lane: Lane, work: Work) -> int:
         """The descriptor of what a kernel lane runs."""
@@ -184,6 +186,10 @@ class UserLane:
     def packets_by_port(self) -> Mapping[int, int]:
         report = self._process.ask("report", ANSWER_TIMEOUT_S)
         return {int(port): int(count) for port, count in report["by_port"].items()}
+
+    def predicts_with_network(self) -> bool:
+        """Whether the relay has loaded the shipped weights."""
+        return bool(self._process.ask("report", ANSWER_TIMEOUT_S)["network"])
 
     def program_run(self) -> tuple[int, int] | None:
         return None

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from sentinel_bpf import syscalls
+from sentinel_bpf import model, syscalls
 from sentinel_bpf.bench_programs import EgressCounter
 from sentinel_bpf.errors import BpfError, BpfUnavailableError
 from sentinel_bpf.loader import CompiledSource
@@ -148,6 +148,7 @@ class Measuring:
             **self._bench.environment,
             "cpus": {"generator": self._box.cpus.generator, "box": self._box.cpus.box},
             "awake": self._box.awake,
+            "network_version": model.active_version(self._sources.fsu_xdp.map_fd(model.MAP)),
             "programs": {
                 name: {
                     "verified_instructions": one.verified_instructions,

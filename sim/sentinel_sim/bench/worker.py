@@ -29,7 +29,7 @@ from pathlib import Path
 from sentinel_bpf.bench_programs import SERVER_ADDRESS, SERVER_PORT
 from sentinel_bpf.netns import run_in_netns
 from sentinel_sim.bench.lanes import Lane, Work
-from sentinel_sim.bench.observer import FlowTable
+from sentinel_sim.bench.observer import FlowTable, shipped_table
 
 RECEIVE_BUFFER_BYTES = 1 << 20
 _SO_RCVBUFFORCE = 33
@@ -60,6 +60,7 @@ class Control:
                 {
                     "packets": self._table.packets,
                     "by_port": self._table.packets_by_port(),
+                    "network": self._table.network is not None,
                 }
             )
         else:
@@ -196,7 +197,7 @@ def main() -> None:
     options = parser.parse_args()
     os.sched_setaffinity(0, {options.cpu})
     gc.disable()
-    table, full = FlowTable(), options.work is Work.FULL
+    table, full = shipped_table(), options.work is Work.FULL
     if options.lane is Lane.AF_PACKET:
         bridge(options, table, full)
     else:

@@ -10,13 +10,16 @@ from collections.abc import Iterator
 
 import pytest
 
+from sentinel_bpf import model
 from sentinel_bpf.bench_programs import FRAME_BYTES, EgressCounter
+from sentinel_bpf.training import weights
 from sentinel_sim.bench import agreement
 from sentinel_sim.bench.box import Box, choose_cpus
 from sentinel_sim.bench.costs import Sweeper, costs_of
 from sentinel_sim.bench.lanes import LANES_OF, Lane, Mode, Variant, Work, variants_of
 from sentinel_sim.bench.live import KINDS, measure_live
-from sentinel_sim.bench.placing import Sources, in_place
+from sentinel_sim.bench.observer import FlowTable
+from sentinel_sim.bench.placing import Sources, UserLane, in_place
 from sentinel_sim.bench.runner import _program_statistics
 from sentinel_sim.bench.trials import check_flows, pass_through, run_trial
 from sentinel_sim.errors import MissingCapabilityError
@@ -97,6 +100,20 @@ def test_a_wrong_count_is_noticed(box: Box, sources: Sources) -> None:
     assert not check.agrees
 
 
+@pytest.mark.parametrize("lane", LANES)
+def test_every_lane_predicts_with_the_shipped_network(
+    box: Box, sources: Sources, lane: Lane
+) -> None:
+    variant = Variant(lane)
+    if variant.in_kernel:
+        version = model.active_version(sources.maps(lane).map_fd(model.MAP))
+        assert version == weights.load().version
+        return
+    with in_place(box, sources, variant) as placed:
+        assert isinstance(placed, UserLane)
+        assert placed.predicts_with_network()
+
+
 def test_an_overloaded_lane_loses_packets_and_says_so(box: Box, sources: Sources) -> None:
     with in_place(box, sources, Variant(Lane.ASYNCIO)) as lane:
         passage = pass_through(box, lane, packets=100_000, pps=0, flows=1, seed=1)
@@ -110,6 +127,7 @@ def test_all_lanes_compute_the_same_bit_for_bit() -> None:
             found = agreement.compare(lane, source, program, packets=400, flows=20, seed=5)
         assert found.flows == 20
         assert found.agrees, lane
+        assert found.network_version == weights.load().version
 
 
 def test_a_flow_that_differs_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -120,6 +138,15 @@ def test_a_flow_that_differs_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(observer.FlowState, "to_bytes", lambda self: whole(self)[:-1] + b"\x01")
     with source:
         found = agreement.compare(Lane.XDP_NATIVE, source, program, packets=50, flows=5, seed=5)
+    assert not found.agrees
+
+
+def test_a_lane_without_the_network_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    source, program = agreement.sources()[Lane.XDP_NATIVE]
+    bare = FlowTable
+    monkeypatch.setattr(agreement, "FlowTable", lambda network, ifindex: bare(ifindex=ifindex))
+    with source:
+        found = agreement.compare(Lane.XDP_NATIVE, source, program, packets=400, flows=20, seed=5)
     assert not found.agrees
 
 

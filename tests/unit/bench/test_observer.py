@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sentinel_bpf.frames import ETH_IPV4, UDP, ethernet, ipv4, udp
-from sentinel_sim.bench.observer import FlowTable
+from sentinel_bpf.training import weights
+from sentinel_sim.bench.observer import FlowTable, shipped_table
 
 packets = st.lists(
     st.tuples(
@@ -37,6 +38,12 @@ def test_datagram_and_frame_leave_the_same_state(sequence: list[tuple[str, int, 
         by_datagram.observe_datagram(ends[0], ends[1], UDP, size, now_ns)
     assert by_frame.entries() == by_datagram.entries()
     assert by_frame.packets == by_datagram.packets == len(sequence)
+
+
+def test_the_shipped_network_predicts_and_outlives_clear() -> None:
+    table = shipped_table()
+    table.clear()
+    assert table.network == weights.load().network
 
 
 def test_clear_forgets_everything() -> None:
