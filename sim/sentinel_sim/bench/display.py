@@ -73,35 +73,48 @@ class BenchProgress:
         self._kind = step.kind
 
 
-COLUMNS = (
+PACKET_COLUMNS = (
     "lane",
     "flows",
     "latency us\np50 / p99",
     "added us\np50 / p99",
-    "packets/s\nno loss",
-    "work ns\nhot",
-    "cold",
-    "in place",
     "CPU %",
     "switches/s\nvol / invol",
+)
+WORK_COLUMNS = (
+    "lane",
+    "flows",
+    "packets/s\nno loss",
+    "work ns\nhot",
+    "work ns\ncold",
+    "work ns\nin place",
     "copies",
 )
+"""Two tables, so that no figure is cut in a terminal of 80 columns."""
 
 
-def cells_of(row: Mapping[str, Any]) -> tuple[str, ...]:
-    """One row of the table of lanes."""
-    bound = "*" if "generator" in row["pps_bound_by"] else ""
+def packet_cells(row: Mapping[str, Any]) -> tuple[str, ...]:
+    """One row of what packets meet at equal rate."""
     return (
         row["lane"],
         f"{row['flows']:,}",
         _two(row["delay_ns"], 1e3),
         _two(row["added_ns"], 1e3),
+        _number(_mean(row["cpu_share"]), 0.01),
+        f"{_number(_mean(row['voluntary_per_s']))} / {_number(_mean(row['involuntary_per_s']))}",
+    )
+
+
+def work_cells(row: Mapping[str, Any]) -> tuple[str, ...]:
+    """One row of what the work costs."""
+    bound = "*" if "generator" in row["pps_bound_by"] else ""
+    return (
+        row["lane"],
+        f"{row['flows']:,}",
         _number(_mean(row["pps"])) + bound,
         _number(_mean(row["program_ns"])),
         _number(_mean(row["cold_program_ns"])),
         _number(row["in_place_ns"]),
-        _number(_mean(row["cpu_share"]), 0.01),
-        f"{_number(_mean(row['voluntary_per_s']))} / {_number(_mean(row['involuntary_per_s']))}",
         f"{row['copies']} {row['copies_how']}",
     )
 
@@ -124,22 +137,36 @@ def _number(value: float | None, scale: float = 1.0) -> str:
 def tables_of(result: Mapping[str, Any]) -> RenderableType:
     """Lanes, rates of three kinds, claims, and what must be known to read them."""
     return Group(
-        _lanes(result), _three_rates(result), _claims(result), *map(Text, notes_of(result))
+        _packets(result),
+        _work(result),
+        _three_rates(result),
+        _claims(result),
+        *map(Text, notes_of(result)),
     )
 
 
-def _lanes(result: Mapping[str, Any]) -> Table:
+def _packets(result: Mapping[str, Any]) -> Table:
     rate = result["settings"]["equal_pps"]
-    table = Table(
-        title=f"the same work in each lane; latency, CPU, switches at {rate:,} packets/s"
-        if rate is not None
-        else "not finished",
-        title_justify="left",
-        pad_edge=False,
-    )
-    for number, heading in enumerate(COLUMNS):
+    title = "not finished" if rate is None else f"the same work in each lane, at {rate:,} packets/s"
+    rows = [row for row in result["lanes"] if row["trials"]]
+    return _table(title, PACKET_COLUMNS, rows, packet_cells)
+
+
+def _work(result: Mapping[str, Any]) -> Table:
+    title = "what that work costs, and how many packets/s a lane carries"
+    return _table(title, WORK_COLUMNS, result["lanes"], work_cells)
+
+
+def _table(
+    title: str,
+    columns: Sequence[str],
+    rows: Sequence[Mapping[str, Any]],
+    cells_of: Callable[[Mapping[str, Any]], tuple[str, ...]],
+) -> Table:
+    table = Table(title=title, title_justify="left", pad_edge=False)
+    for number, heading in enumerate(columns):
         table.add_column(heading, justify="left" if number == 0 else "right", no_wrap=True)
-    for row in result["lanes"]:
+    for row in rows:
         table.add_row(*cells_of(row), style="yellow" if row["trials_left_out"] else None)
     return table
 
