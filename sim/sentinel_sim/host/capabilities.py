@@ -104,6 +104,7 @@ _CANNOT_RUN = "nothing can be emulated"
 CATALOGUE: tuple[Entry, ...] = (
     Entry("privileges", Need.ALWAYS, _CANNOT_RUN, ROOT_CURE),
     Entry("network namespaces", Need.ALWAYS, _CANNOT_RUN, KERNEL_CURE, ("iproute2",)),
+    Entry("user namespaces", Need.ALWAYS, "nodes cannot be confined", "", ("util-linux",)),
     Entry("namespace sysctls", Need.ALWAYS, "no IP forwarding in nodes, no buffers of one BDP"),
     Entry("veth", Need.ALWAYS, _CANNOT_RUN, "modprobe veth"),
     Entry(

@@ -22,7 +22,7 @@ from sentinel_bpf.errors import BpfError
 from sentinel_bpf.headers import require_headers
 from sentinel_bpf.netns import run_in_netns
 from sentinel_sim.host import capabilities as caps
-from sentinel_sim.host import namespaces
+from sentinel_sim.host import namespaces, user_namespaces
 from sentinel_sim.host.capabilities import Finding, Status
 from sentinel_sim.host.commands import CommandResult, CommandRunner
 
@@ -126,6 +126,15 @@ def _in_lab(probe: Probe) -> Probe:
         return _UNKNOWN if lab.namespace is None else probe(lab)
 
     return guarded
+
+
+def _user_namespaces(lab: Lab) -> Finding:
+    limits = {k: lab.read(user_namespaces.limit_path(k)).strip() for k in user_namespaces.LIMITED}
+    return user_namespaces.finding_of(
+        lab.run(user_namespaces.TRIAL),
+        in_kernel=(lab.root / "proc/self/ns/user").exists(),
+        limits=limits,
+    )
 
 
 def _namespace_sysctls(lab: Lab) -> Finding:
@@ -350,6 +359,7 @@ def _veth_stall(lab: Lab) -> Finding:
 PROBES: dict[str, Probe] = {
     "privileges": _privileges,
     "network namespaces": _network_namespaces,
+    "user namespaces": _in_lab(_user_namespaces),
     "namespace sysctls": _in_lab(_namespace_sysctls),
     "veth": _in_lab(_veth),
     "veth native XDP": _in_lab(_native_xdp),

@@ -8,9 +8,16 @@ import pytest
 
 from sentinel_sim.host import namespaces
 from sentinel_sim.host.capabilities import Capability, Status
-from sentinel_sim.host.commands import run_command
+from sentinel_sim.host.commands import CommandResult, run_command
 from sentinel_sim.host.doctor import nfqueue_iptables, run_doctor, verdict, wire_backend
 from sentinel_sim.host.state import HostSnapshot
+from sentinel_sim.host.user_namespaces import (
+    ENOUGH,
+    OWN_USER_NAMESPACE,
+    TRIAL,
+    finding_of,
+    limit_path,
+)
 
 pytestmark = pytest.mark.lab
 
@@ -42,6 +49,24 @@ def test_the_doctor_leaves_the_host_as_it_was() -> None:
 def test_what_nfqueue_is_said_to_work_with_works() -> None:
     program = nfqueue_iptables()
     assert run_command((program, "--version")).ok
+
+
+def test_a_host_without_room_for_user_namespaces_is_told_which_limit_to_raise(
+    found: dict[str, Capability],
+) -> None:
+    """Limits hold for each user namespace: one of our own plays the host, ours stays as it is."""
+    assert found["user namespaces"].status is Status.FOUND
+    lower = f'echo 0 >/{limit_path("user")} && exec "$@"'
+
+    def there(arguments: tuple[str, ...]) -> CommandResult:
+        return run_command((*OWN_USER_NAMESPACE, "sh", "-c", lower, "sh", *arguments))
+
+    told = finding_of(there(TRIAL), in_kernel=True, limits={"user": "0"})
+    assert told.status is Status.MISSING
+    assert told.cure == f"sysctl -w user.max_user_namespaces={ENOUGH}"
+    # The cure cures: with that limit the same trial succeeds there.
+    lower = lower.replace("echo 0", f"echo {ENOUGH}")
+    assert finding_of(there(TRIAL), in_kernel=True, limits={}).status is Status.FOUND
 
 
 @pytest.mark.lab(needs=("netem",))

@@ -10,7 +10,15 @@ import pytest
 from rich.console import Console
 
 from sentinel_sim.host import doctor, probes
-from sentinel_sim.host.capabilities import CATALOGUE, Capability, Finding, Status, judge
+from sentinel_sim.host.capabilities import (
+    CATALOGUE,
+    KERNEL_CURE,
+    Capability,
+    Finding,
+    Status,
+    draw_verdict,
+    judge,
+)
 from sentinel_sim.host.commands import CommandResult, run_command
 from sentinel_sim.host.probes import PROBES, Lab
 
@@ -57,6 +65,50 @@ def test_nfqueue_names_each_iptables_that_refuses() -> None:
     finding = find("NFQUEUE", {"iptables-nft": refused, "iptables-legacy": refused})
     assert finding.status is Status.MISSING
     assert finding.detail.count("No chain/target/match") == 2
+
+
+def _refused_namespaces(tmp_path: Path, words: str, **limits: str) -> Capability:
+    """What the doctor says where the trial of a node's namespaces ends with these words."""
+    (tmp_path / "proc/self/ns").mkdir(parents=True)
+    (tmp_path / "proc/self/ns/user").touch()
+    (tmp_path / "proc/sys/user").mkdir(parents=True)
+    for kind in ("user", "net", "mnt", "pid"):
+        (tmp_path / f"proc/sys/user/max_{kind}_namespaces").write_text(limits.get(kind, "96343"))
+    answer = CommandResult(1, "", f"unshare: unshare failed: {words}\n")
+    finding = find("user namespaces", {"--map-root-user": answer}, tmp_path)
+    return judge("user namespaces", finding)
+
+
+@pytest.mark.parametrize(
+    ("limits", "cure"),
+    [
+        ({"user": "0"}, "sysctl -w user.max_user_namespaces=10000"),
+        ({"net": "0"}, "sysctl -w user.max_net_namespaces=10000"),
+        ({"user": "64"}, "sysctl -w user.max_user_namespaces=10000"),
+    ],
+)
+def test_the_limit_that_forbids_user_namespaces_is_named_and_raised(
+    tmp_path: Path, limits: dict[str, str], cure: str
+) -> None:
+    found = _refused_namespaces(tmp_path, "No space left on device", **limits)
+    assert found.status is Status.MISSING
+    ((kind, value),) = limits.items()
+    assert f"user.max_{kind}_namespaces = {value}" in found.detail
+    assert found.cure == cure
+    assert not draw_verdict(
+        [judge(e.name, Finding(Status.FOUND, "")) for e in CATALOGUE if e.name != found.name]
+        + [found]
+    ).ready
+
+
+def test_user_namespaces_forbidden_or_absent_are_told_apart(tmp_path: Path) -> None:
+    forbidden = _refused_namespaces(tmp_path, "Operation not permitted")
+    assert "privileged container" in forbidden.cure
+    (tmp_path / "proc/self/ns/user").unlink()
+    answer = CommandResult(1, "", "unshare: unshare failed: Invalid argument\n")
+    absent = find("user namespaces", {"--map-root-user": answer}, tmp_path)
+    assert absent.detail == "not in this kernel (CONFIG_USER_NS)"
+    assert absent.cure == KERNEL_CURE
 
 
 @pytest.mark.parametrize(

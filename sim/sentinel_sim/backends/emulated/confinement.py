@@ -22,9 +22,6 @@ from pathlib import Path
 from sentinel_sim.host.namespaces import NETNS_DIRECTORY
 from sentinel_sim.host.release import RUN_ROOT
 
-OWN_USER_NAMESPACE = ("unshare", "--user", "--map-root-user", "--")
-"""Put before the command that makes the node's namespaces: these then belong to it."""
-
 HIDDEN = (NETNS_DIRECTORY, RUN_ROOT)
 """Where namespaces, sockets and pins of others lie."""
 

@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import IO, Any
 
-from sentinel_sim.backends.emulated.confinement import OWN_USER_NAMESPACE
 from sentinel_sim.errors import EmulationError, MissingCapabilityError
+from sentinel_sim.host.user_namespaces import OWN_USER_NAMESPACE
 
 
 @dataclass(frozen=True, slots=True)
