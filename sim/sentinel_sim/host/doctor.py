@@ -53,6 +53,12 @@ def nfqueue_iptables(run: CommandRunner = run_command) -> str:
     return require(capability).value
 
 
+def require_user_namespaces(run: CommandRunner = run_command) -> None:
+    """Raise MissingCapabilityError, with the cure, where a node cannot have one of its own."""
+    [capability] = _probe(["user namespaces"], run)
+    require(capability)
+
+
 def require(capability: Capability) -> Capability:
     """The capability itself if it can be used; else raises MissingCapabilityError with its cure."""
     if not capability.usable:

@@ -18,6 +18,7 @@ from sentinel_sim.backends.emulated.offloads import (
 )
 from sentinel_sim.backends.emulated.profiles import node_sysctls
 from sentinel_sim.errors import EmulationError, MissingCapabilityError
+from sentinel_sim.host.doctor import require_user_namespaces
 from sentinel_sim.host.ownership import Ownership
 from sentinel_sim.plan.model import LinkPlan, Role, RunSpec
 from sentinel_sim.wire.build import delayline_program
@@ -71,6 +72,8 @@ class Deployment:
 
     def build(self) -> None:
         """Nodes, wires and links; afterwards every node reaches every other without delay."""
+        # Mininet waits for ever for the prompt of a shell that could not be started.
+        require_user_namespaces()
         self.ownership.record_directory(self.ownership.directory / "nodes")
         for node in self.layout.nodes:
             pid = self._add_namespace(self.layout.namespace(node), confined=True)
