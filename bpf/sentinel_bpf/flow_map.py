@@ -124,8 +124,8 @@ def _check(fd: int, name: str, key_kind: type[ctypes.Structure]) -> None:
         )
 
 
-def read_flows(fd4: int, fd6: int | None = None) -> list[FlowRecord]:
-    """All flows of flow_metrics_map (`fd4`) and flow_metrics6 (`fd6`), in a stable order.
+def read_values(fd4: int, fd6: int | None = None) -> list[tuple[bytes, bytes]]:
+    """Keys and values of flow_metrics_map (`fd4`) and flow_metrics6 (`fd6`), in a stable order.
 
     A flow that is being updated may be read between two of its fields. Raises BpfError if a
     descriptor is not such a map.
@@ -136,7 +136,12 @@ def read_flows(fd4: int, fd6: int | None = None) -> list[FlowRecord]:
         _check(fd6, "flow_metrics6", abi.Flow6Key)
         entries += maps.items(fd6)
     # The batch order of a hash is arbitrary, and an entry may come twice if the map changes.
-    return [parse_flow(key, value) for key, value in sorted(dict(entries).items())]
+    return sorted(dict(entries).items())
+
+
+def read_flows(fd4: int, fd6: int | None = None) -> list[FlowRecord]:
+    """All flows of both maps as records; see `read_values`."""
+    return [parse_flow(key, value) for key, value in read_values(fd4, fd6)]
 
 
 def read_counters(fd: int) -> dict[str, int]:

@@ -75,9 +75,9 @@ def make_parser() -> argparse.ArgumentParser:
         "--fsu-point",
         action="append",
         default=[],
-        metavar="LINK:FD:FD:FD",
-        help="inherited descriptors of an FSU's flow_metrics_map, flow_metrics6 and fsu_counters; "
-        "once for each link",
+        metavar="LINK:FD:FD:FD:FD",
+        help="inherited descriptors of an FSU's flow_metrics_map, flow_metrics6, fsu_counters and "
+        "fsu_models; once for each link",
     )
     alone = parser.add_argument_group("by itself, on real hosts")
     add = alone.add_argument

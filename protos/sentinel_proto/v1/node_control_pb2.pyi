@@ -770,6 +770,8 @@ Global___ReadFlowMetricsRequest: _TypeAlias = ReadFlowMetricsRequest  # noqa: Y0
 
 @_typing.final
 class FlowMetricsHalf(_message.Message):
+    """One direction of a flow. RTT, BDP and buffer are 0 as long as no round trip was seen."""
+
     DESCRIPTOR: _descriptor.Descriptor
 
     BYTES_TOTAL_FIELD_NUMBER: _builtins.int
@@ -779,6 +781,9 @@ class FlowMetricsHalf(_message.Message):
     THROUGHPUT_BPS_FIELD_NUMBER: _builtins.int
     RTT_US_FIELD_NUMBER: _builtins.int
     OPTIMAL_BUFFER_SIZE_FIELD_NUMBER: _builtins.int
+    RTT_MIN_NS_FIELD_NUMBER: _builtins.int
+    BDP_BYTES_FIELD_NUMBER: _builtins.int
+    PREDICTION_FIELD_NUMBER: _builtins.int
     bytes_total: _builtins.int
     packets_total: _builtins.int
     last_timestamp: _builtins.int
@@ -787,8 +792,17 @@ class FlowMetricsHalf(_message.Message):
     """bytes"""
     throughput_bps: _builtins.int
     rtt_us: _builtins.int
+    """smoothed (RFC 6298)"""
     optimal_buffer_size: _builtins.int
-    """bytes"""
+    """bytes: BDP x pattern factor x 1.2"""
+    rtt_min_ns: _builtins.int
+    """least of the last 8.6 to 17.2 s that had samples"""
+    bdp_bytes: _builtins.int
+    """throughput x smoothed RTT"""
+    @_builtins.property
+    def prediction(self) -> Global___FlowPrediction:
+        """absent before the first interval was closed"""
+
     def __init__(
         self,
         *,
@@ -799,14 +813,79 @@ class FlowMetricsHalf(_message.Message):
         throughput_bps: _builtins.int = ...,
         rtt_us: _builtins.int = ...,
         optimal_buffer_size: _builtins.int = ...,
+        rtt_min_ns: _builtins.int = ...,
+        bdp_bytes: _builtins.int = ...,
+        prediction: Global___FlowPrediction | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["prediction", b"prediction"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["avg_packet_size", b"avg_packet_size", "bytes_total", b"bytes_total", "last_timestamp", b"last_timestamp", "optimal_buffer_size", b"optimal_buffer_size", "packets_total", b"packets_total", "rtt_us", b"rtt_us", "throughput_bps", b"throughput_bps"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["avg_packet_size", b"avg_packet_size", "bdp_bytes", b"bdp_bytes", "bytes_total", b"bytes_total", "last_timestamp", b"last_timestamp", "optimal_buffer_size", b"optimal_buffer_size", "packets_total", b"packets_total", "prediction", b"prediction", "rtt_min_ns", b"rtt_min_ns", "rtt_us", b"rtt_us", "throughput_bps", b"throughput_bps"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___FlowMetricsHalf: _TypeAlias = FlowMetricsHalf  # noqa: Y015
+
+@_typing.final
+class FlowPrediction(_message.Message):
+    """What the FSU expects of one direction of a flow, and how well it did so far."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PREDICTED_BYTES_FIELD_NUMBER: _builtins.int
+    INTERVAL_NS_FIELD_NUMBER: _builtins.int
+    INTERVALS_FIELD_NUMBER: _builtins.int
+    LEADER_FIELD_NUMBER: _builtins.int
+    BURST_FIELD_NUMBER: _builtins.int
+    PATTERN_FACTOR_FIELD_NUMBER: _builtins.int
+    ASLEEP_FIELD_NUMBER: _builtins.int
+    MEAN_ERROR_BYTES_FIELD_NUMBER: _builtins.int
+    MASE_FIELD_NUMBER: _builtins.int
+    predicted_bytes: _builtins.int
+    """in the interval that is open"""
+    interval_ns: _builtins.int
+    """its length"""
+    intervals: _builtins.int
+    """closed so far, modulo 2^32"""
+    leader: _builtins.str
+    """the expert whose prediction it is: last, fast, slow, holt, lms, network"""
+    burst: _builtins.str
+    """expected: steady, varying, bursty, peak"""
+    pattern_factor: _builtins.float
+    """that follows from it: 1.0 to 1.5"""
+    asleep: _builtins.bool
+    """no packet for some intervals: none is expected"""
+    mean_error_bytes: _builtins.float
+    """Mean absolute error of all predictions so far, in bytes an interval, and over that of "as in the
+    last interval" (below 1 is better). Absent: none scored; the ratio also where that was exact.
+    """
+    mase: _builtins.float
+    def __init__(
+        self,
+        *,
+        predicted_bytes: _builtins.int = ...,
+        interval_ns: _builtins.int = ...,
+        intervals: _builtins.int = ...,
+        leader: _builtins.str = ...,
+        burst: _builtins.str = ...,
+        pattern_factor: _builtins.float = ...,
+        asleep: _builtins.bool = ...,
+        mean_error_bytes: _builtins.float | None = ...,
+        mase: _builtins.float | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_mase", b"_mase", "_mean_error_bytes", b"_mean_error_bytes", "mase", b"mase", "mean_error_bytes", b"mean_error_bytes"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_mase", b"_mase", "_mean_error_bytes", b"_mean_error_bytes", "asleep", b"asleep", "burst", b"burst", "interval_ns", b"interval_ns", "intervals", b"intervals", "leader", b"leader", "mase", b"mase", "mean_error_bytes", b"mean_error_bytes", "pattern_factor", b"pattern_factor", "predicted_bytes", b"predicted_bytes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__mase: _TypeAlias = _typing.Literal["mase"]  # noqa: Y015
+    _WhichOneofArgType__mase: _TypeAlias = _typing.Literal["_mase", b"_mase"]  # noqa: Y015
+    _WhichOneofReturnType__mean_error_bytes: _TypeAlias = _typing.Literal["mean_error_bytes"]  # noqa: Y015
+    _WhichOneofArgType__mean_error_bytes: _TypeAlias = _typing.Literal["_mean_error_bytes", b"_mean_error_bytes"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__mase) -> _WhichOneofReturnType__mase | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__mean_error_bytes) -> _WhichOneofReturnType__mean_error_bytes | None: ...
+
+Global___FlowPrediction: _TypeAlias = FlowPrediction  # noqa: Y015
 
 @_typing.final
 class FlowMetrics(_message.Message):

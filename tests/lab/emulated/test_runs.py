@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 import json
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 from tests.lab.emulated.runs import MBIT, bulk, measure, measure_all
 
+from sentinel_bpf.snapshot import BURSTS, EXPERTS
+from sentinel_bpf.training import weights
 from sentinel_sim.backends.base import RunMeasurement
 from sentinel_sim.backends.emulated.backend import EmulatedBackend
 from sentinel_sim.backends.emulated.options import EmulationOptions
@@ -67,6 +70,21 @@ def test_the_fsu_of_every_node_counts_at_least_the_payload(
         biggest = max(int(half.get("bytes_total", 0)) for half in halves)
         assert payload < biggest < payload * 1.15
         assert report["counters"]["insert_fail"] == 0
+        for half in halves:
+            if int(half.get("bytes_total", 0)) == biggest:
+                check_data(half)
+
+
+def check_data(half: dict[str, Any]) -> None:
+    """What the daemon tells of the direction that carries the payload, 100 Mbit/s for 1.5 s."""
+    guess = half["prediction"]
+    assert guess["leader"] in EXPERTS
+    assert guess["burst"] in BURSTS
+    assert 1.0 <= guess["pattern_factor"] <= 1.5
+    assert int(guess["interval_ns"]) == 1 << weights.load().network.interval_shift
+    assert guess["intervals"] > 20
+    assert int(half["bdp_bytes"]) > 0
+    assert 0 < int(half["rtt_min_ns"]) <= 1500 * int(half["rtt_us"])
 
 
 def test_split_has_a_connection_on_every_link_and_the_others_one_from_end_to_end(

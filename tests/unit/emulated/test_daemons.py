@@ -28,11 +28,11 @@ def test_a_daemon_is_told_its_role_its_name_and_where_to_listen() -> None:
 
 
 def test_the_maps_of_every_link_are_handed_over_as_the_daemon_reads_them() -> None:
-    handed = [FlowMaps("s--m", 7, 8, 9), FlowMaps("m--r", 10, 11, 12)]
+    handed = [FlowMaps("s--m", 7, 8, 9, 10), FlowMaps("m--r", 11, 12, 13, 10)]
     arguments = daemon_arguments(LAYOUT, "m", Path("/s"), handed)
     options = make_parser().parse_args(arguments[3:])
     assert daemon_config(options).fsu_points == (
-        FsuPoint("s--m", 7, 8, 9),
-        FsuPoint("m--r", 10, 11, 12),
+        FsuPoint("s--m", 7, 8, 9, 10),
+        FsuPoint("m--r", 11, 12, 13, 10),
     )
     assert arguments[1:3] == ("-m", main.__module__)

@@ -125,7 +125,7 @@ async def test_flow_metrics_of_a_node_without_a_map_are_not_attached(net: Net) -
 async def test_a_descriptor_that_is_no_map_is_an_error_not_an_empty_answer(
     new_daemon: Callable[..., Daemon],
 ) -> None:
-    daemon = new_daemon("receiver", "--fsu-point", "a--b:2:2:2")
+    daemon = new_daemon("receiver", "--fsu-point", "a--b:2:2:2:2")
     async with await NodeClient.connect(str(daemon.control)) as client:
         status, details = await refused(client.read_flow_metrics())
     assert status == "INTERNAL"

@@ -102,11 +102,11 @@ def test_sigterm_ends_a_listening_node_with_exit_0() -> None:
         ("--role intermediate --listen :5", "needs --target"),
         ("--role receiver --listen localhost:5", "numeric"),
         ("--role receiver --listen 1.2.3.4", "HOST:PORT"),
-        ("--role receiver --listen :5 --fsu-point l:3:4:5", "--control only"),
+        ("--role receiver --listen :5 --fsu-point l:3:4:5:6", "--control only"),
         ("--role receiver --listen :5 --flows -1", "--flows"),
         ("--role receiver --control unix:/x --listen :5", "cannot be used with --control"),
         ("--role receiver --control 1.2.3.4", "HOST:PORT"),
-        ("--role receiver --control unix:/x --fsu-point l:3:4", "LINK:FD:FD:FD"),
+        ("--role receiver --control unix:/x --fsu-point l:3:4:5", "LINK:FD:FD:FD:FD"),
     ],
 )
 def test_usage_errors_say_what_is_wrong(arguments: str, words: str) -> None:

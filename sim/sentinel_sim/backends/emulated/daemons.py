@@ -30,11 +30,12 @@ class FlowMaps(NamedTuple):
     flows4: int
     flows6: int
     counters: int
+    models: int
 
     @property
-    def descriptors(self) -> tuple[int, int, int]:
-        """All three."""
-        return self.flows4, self.flows6, self.counters
+    def descriptors(self) -> tuple[int, ...]:
+        """All of them."""
+        return self.flows4, self.flows6, self.counters, self.models
 
     @property
     def argument(self) -> str:

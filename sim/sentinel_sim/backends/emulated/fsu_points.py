@@ -198,7 +198,7 @@ class FsuPoints:
                 point.link,
                 *(
                     reopen_readonly(self._programs[point.unit].map_fd(name))
-                    for name in ("flow_metrics_map", "flow_metrics6", "fsu_counters")
+                    for name in ("flow_metrics_map", "flow_metrics6", "fsu_counters", "fsu_models")
                 ),
             )
             for point in self._points
