@@ -25,6 +25,7 @@ RUN_KEYS = (
     "offloads",
     "commit",
     "topology_sha256",
+    "bpf_stats",
 )
 BASE = Lane.XDP_NATIVE
 TRIAL_FIGURES = {

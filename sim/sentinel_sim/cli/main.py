@@ -100,6 +100,7 @@ def run(
     quick: given.Quick = False,
     resume: given.Resume = None,
     dry_run: given.DryRun = False,
+    fsu_cost: given.FsuCost = False,
     require: given.Require = None,
     as_json: Json = False,
 ) -> None:
@@ -133,6 +134,7 @@ def run(
         quick=quick,
         resume=resume,
         dry_run=dry_run,
+        fsu_cost=fsu_cost,
         require=tuple(require or ()),
     )
     raise typer.Exit(running.run(flags, invocation))

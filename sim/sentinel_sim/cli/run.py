@@ -14,6 +14,7 @@ from typing import Any
 
 from rich.text import Text
 
+from sentinel_sim.backends.emulated.options import EmulationOptions
 from sentinel_sim.cli import dryrun, output
 from sentinel_sim.cli.group import EXIT_INTERRUPTED, Invocation
 from sentinel_sim.cli.options import distances_of, words_of
@@ -67,6 +68,7 @@ class RunFlags:
     quick: bool
     resume: Path | None
     dry_run: bool
+    fsu_cost: bool
     require: tuple[str, ...]
 
 
@@ -163,12 +165,13 @@ def _environment(flags: RunFlags, invocation: Invocation) -> dict[str, Any]:
 
 def _execute(flags: RunFlags, plan: Plan, wire: str, invocation: Invocation) -> Outcome:
     wiring = invocation.wiring
+    options = EmulationOptions(wire_backend=wire, fsu_cost=flags.fsu_cost)
     with contextlib.ExitStack() as stack:
         observer: Observer = stack.enter_context(ProgressDisplay(output.error_console()))
         return execute(
             Job(
                 plan=plan,
-                backend=lambda: wiring.emulated(plan, wire),
+                backend=lambda: wiring.emulated(plan, options),
                 environment=_environment(flags, invocation),
                 out=flags.out,
                 resume=flags.resume,

@@ -79,6 +79,15 @@ DryRun = Annotated[
         help="Show plan, feasibility and wire commands, and do nothing. Needs no root.",
     ),
 ]
+FsuCost = Annotated[
+    bool,
+    typer.Option(
+        "--fsu-cost",
+        envvar="SENTINEL_FSU_COST",
+        help="Let the kernel time each FSU at work: ns per packet in the result. Times every BPF"
+        " program of the host meanwhile, which costs some CPU.",
+    ),
+]
 Require = Annotated[
     list[str] | None,
     typer.Option(

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import platformdirs
 
 from sentinel_sim.backends.base import Backend
+from sentinel_sim.backends.emulated.options import EmulationOptions
 from sentinel_sim.experiment.environment import host_environment
 from sentinel_sim.host import capabilities, doctor
 from sentinel_sim.host import clean as cleaning
@@ -29,12 +30,11 @@ if TYPE_CHECKING:
 ENVIRONMENT_PREFIX = "SENTINEL_"
 
 
-def _emulated(plan: Plan, wire: str) -> Backend:
+def _emulated(plan: Plan, options: EmulationOptions) -> Backend:
     # Imported late: `validate`, `report` and `--help` need neither gRPC nor the kernel parts.
     from sentinel_sim.backends.emulated.backend import EmulatedBackend
-    from sentinel_sim.backends.emulated.options import EmulationOptions
 
-    return EmulatedBackend(plan.runs(0)[0], EmulationOptions(wire_backend=wire))
+    return EmulatedBackend(plan.runs(0)[0], options)
 
 
 def _bench(bench: Bench) -> dict[str, Any]:
@@ -66,8 +66,7 @@ def _utc_now() -> datetime:
 class Wiring:
     """The real world by default."""
 
-    emulated: Callable[[Plan, str], Backend] = _emulated
-    """(plan, wire backend) -> the backend."""
+    emulated: Callable[[Plan, EmulationOptions], Backend] = _emulated
     bench: Callable[[Bench], dict[str, Any]] = _bench
     wire_backend: Callable[[], str] = doctor.wire_backend
     missing_privileges: Callable[[], list[str]] = _missing_privileges

@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from sentinel_sim.report.chart import arm_rank, median, varying_params, x_quantity
+from sentinel_sim.report.fsu_cost import fsu_cost_notes
 from sentinel_sim.report.stalls import stalls_text, worst_stalled
 
 ABSENT = "–"
@@ -125,6 +126,7 @@ def notes_of(result: Mapping[str, Any]) -> list[str]:
     if result["runs"]:
         notes.append(f"theory: {result['runs'][0]['theory']['framing']}")
         notes.append(f"steady: {result['steady_rule']}")
+    notes.extend(fsu_cost_notes(result))
     notes.extend(f"note: {note}" for note in result.get("plan", {}).get("notes", ()))
     return notes
 

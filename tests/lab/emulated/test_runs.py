@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from tests.lab.emulated.runs import MBIT, bulk, measure, measure_all
 
+from sentinel_bpf import test_run
+from sentinel_bpf.loader import program_stats
 from sentinel_bpf.snapshot import BURSTS, EXPERTS
 from sentinel_bpf.training import weights
 from sentinel_sim.backends.base import RunMeasurement
@@ -159,6 +163,33 @@ def test_loss_is_what_was_asked_for_and_accounted() -> None:
         expected = wire.loss_seen * 0.01
         assert abs(wire.loss_dropped - expected) <= 1 + 5 * expected**0.5
     assert sum(measured.flows[0].retransmitted_bytes.values()) > 0
+
+
+def test_the_kernel_times_the_fsus_at_work_and_no_longer() -> None:
+    spec = bulk(Arm.SPLIT, seconds=0.5)
+
+    async def work() -> RunMeasurement:
+        options = EmulationOptions(wire_backend(), fsu_cost=True)
+        async with EmulatedBackend(spec, options) as backend:
+            return await backend.run(spec, lambda phase, done: None)
+
+    def switched_on() -> str:
+        return Path("/proc/sys/kernel/bpf_stats_enabled").read_text().strip()
+
+    before = switched_on()
+    cost = asyncio.run(work()).cpu["fsu_cost"]
+    assert set(cost["points"]) == {"n0/n0--n1", "n1/n0--n1", "n1/n1--n2", "n2/n1--n2"}
+    # Data one way, acknowledgements the other: every point sees packets of the run.
+    assert all(point["packets"] > 100 for point in cost["points"].values())
+    for point in cost["points"].values():
+        assert point["ns_per_packet"] > cost["empty_program_ns"] > 0
+    assert switched_on() == before
+    program = test_run.load_empty_program()
+    try:
+        test_run.run(program, bytes(64), repeat=100)
+        assert program_stats(program).run_count == 0, "the statistics are still on"
+    finally:
+        os.close(program)
 
 
 def attached_programs(backend: EmulatedBackend) -> set[str]:

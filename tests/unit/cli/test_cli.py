@@ -283,3 +283,10 @@ def test_dry_run_of_an_infeasible_file_shows_the_figures_and_exits_2(world: Worl
     done = world.run("--dry-run")
     assert done.exit_code == 2
     assert "refuse" in done.stdout
+
+
+def test_the_kernel_times_the_fsus_only_if_asked(world: World) -> None:
+    assert world.run("--quick").exit_code == 0
+    assert world.run("--quick", "--fsu-cost").exit_code == 0
+    assert world.run("--quick", env={"SENTINEL_FSU_COST": "1"}).exit_code == 0
+    assert [options.fsu_cost for options in world.options] == [False, True, True]

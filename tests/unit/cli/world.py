@@ -10,6 +10,7 @@ from tests.unit.experiment.support import SMALL_FILE, FakeBackend
 from typer.testing import CliRunner, Result
 
 from sentinel_sim.backends.base import Backend
+from sentinel_sim.backends.emulated.options import EmulationOptions
 from sentinel_sim.cli.main import app
 from sentinel_sim.cli.wiring import Wiring
 from sentinel_sim.host.capabilities import CATALOGUE, Capability, Status
@@ -32,6 +33,7 @@ class World:
         self.out = tmp_path / "results"
         self.backends: list[FakeBackend] = []
         self.wires: list[str] = []
+        self.options: list[EmulationOptions] = []
         self.make = FakeBackend
         self.wiring = Wiring(
             emulated=self._emulated,
@@ -47,10 +49,11 @@ class World:
             log_directory=lambda: tmp_path / "log",
         )
 
-    def _emulated(self, plan: Plan, wire: str) -> Backend:
+    def _emulated(self, plan: Plan, options: EmulationOptions) -> Backend:
         backend = self.make()
         self.backends.append(backend)
-        self.wires.append(wire)
+        self.wires.append(options.wire_backend)
+        self.options.append(options)
         return backend
 
     def change(self, **parts: object) -> None:

@@ -145,6 +145,23 @@ def wire_measurement(state: WireState) -> WireMeasurement:
     )
 
 
+def node_facts(reports: Mapping[str, pb.CollectReply]) -> dict[str, Any]:
+    """What the daemons tell of themselves, by node."""
+    return {
+        "relay_buffered_bytes_max": {
+            node: reply.relay_buffered_bytes_max for node, reply in reports.items()
+        },
+        "node_events": {node: list(reply.events) for node, reply in reports.items()},
+        "context_switches": {
+            node: {
+                "voluntary": reply.context_switches_voluntary,
+                "involuntary": reply.context_switches_involuntary,
+            }
+            for node, reply in reports.items()
+        },
+    }
+
+
 def fsu_report(reply: pb.ReadFlowMetricsReply, since_ns: int) -> dict[str, Any]:
     """Flow records of one node that were active in this run, and its counters."""
     flows = [

@@ -20,6 +20,7 @@ from sentinel_sim.backends.emulated.assemble import (
     WireState,
     flow_measurement,
     fsu_report,
+    node_facts,
     wire_measurement,
 )
 from sentinel_sim.backends.emulated.daemons import Daemons
@@ -75,7 +76,9 @@ class EmulatedBackend:
         self._ownership = Ownership.create()
         self._layout = Layout.of(self._ownership.run_id, self._first)
         self._deployment = Deployment(self._layout, self._ownership, self._options.wire_backend)
-        self._parts = KernelParts(self._layout, self._sources, self._ownership)
+        self._parts = KernelParts(
+            self._layout, self._sources, self._ownership, self._options.fsu_cost
+        )
         self._daemons = Daemons(
             self._layout,
             self._ownership,
@@ -172,6 +175,7 @@ class EmulatedBackend:
             "loss_seeded": True,
             "jitter_seeded": self._options.wire_backend == "delayline",
             "fsu_program": self._parts.program_facts(),
+            "bpf_stats": self._options.fsu_cost or None,
             "iptables": self._deployment.iptables or None,
             "polling_threads": self._deployment.pollers,
             "awake": self._processors.describe() if self._processors is not None else None,
@@ -289,6 +293,7 @@ class EmulatedBackend:
         names = {link: wire.names for link, wire in self._deployment.wires.items()}
         start_ns = time.monotonic_ns()
         meter = CpuMeter(self.pids())
+        self._parts.begin_cost()
         if self._processors is not None:
             self._processors.reset()
         ended = asyncio.Event()
@@ -308,7 +313,7 @@ class EmulatedBackend:
                 probing.cancel()
                 await asyncio.gather(probing, return_exceptions=True)
             stalls = self._processors.stalls() if self._processors is not None else {}
-            cpu = {**meter.read(), "stalls": stalls}
+            cpu = {**meter.read(), "stalls": stalls, **self._parts.end_cost()}
             progress("draining", 0.0)
             await self._drain()
         return _Load(start_ns, end_ns, reports, cpu, sampler)
@@ -382,17 +387,7 @@ class EmulatedBackend:
 
     def _extra(self, reports: Reports) -> dict[str, Any]:
         return {
-            "relay_buffered_bytes_max": {
-                node: reply.relay_buffered_bytes_max for node, reply in reports.by_node.items()
-            },
-            "node_events": {n: list(reply.events) for n, reply in reports.by_node.items()},
-            "context_switches": {
-                node: {
-                    "voluntary": reply.context_switches_voluntary,
-                    "involuntary": reply.context_switches_involuntary,
-                }
-                for node, reply in reports.by_node.items()
-            },
+            **node_facts(reports.by_node),
             "delay_stages": {
                 link: wire.stage.describe() for link, wire in self._deployment.wires.items()
             },

@@ -210,6 +210,13 @@ class FsuPoints:
         loaded = next(iter(self._programs.values()), None)
         return None if loaded is None else loaded.stats()[0]
 
+    def statistics(self) -> dict[str, ProgramStats]:
+        """Run times and counts by point (`node/link`); both ends of a point run one program."""
+        return {
+            f"{point.node}/{point.link}": self._programs[point.unit].stats()[0]
+            for point in self._points
+        }
+
     def heartbeat(self) -> dict[str, float] | None:
         """How regularly we beat so far; None while detached."""
         if self._heart is None:

@@ -12,6 +12,7 @@ from sentinel_bpf.flow_tc import compile_flow_math_tc
 from sentinel_bpf.loader import CompiledSource, compile_flow_math, compile_wire
 from sentinel_bpf.wire import LossReading, LossStage, ProbeReading, WireProbes
 from sentinel_sim.backends.emulated.daemons import FlowMaps
+from sentinel_sim.backends.emulated.fsu_cost import FsuCost
 from sentinel_sim.backends.emulated.fsu_points import FsuPoints
 from sentinel_sim.backends.emulated.layout import Layout
 from sentinel_sim.errors import EmulationError, MissingCapabilityError
@@ -72,6 +73,8 @@ class KernelParts:
     layout: Layout
     sources: KernelSources
     ownership: Ownership
+    timed: bool = False
+    """Whether the kernel times the FSUs; see `fsu_cost`."""
     probes: dict[Direction, WireProbes] = field(default_factory=dict)
     loss: dict[Direction, LossStage] = field(default_factory=dict)
 
@@ -79,6 +82,7 @@ class KernelParts:
         self._stack = ExitStack()
         self._attached_loss: ExitStack | None = None
         self._fsu = FsuPoints(self.layout, self.ownership, self.sources.flow_tc)
+        self._cost: FsuCost | None = None
 
     def load(self, flows: int) -> None:
         """Load an FSU for each link end, probes and a loss stage for each wire direction.
@@ -87,6 +91,9 @@ class KernelParts:
         """
         self._stack.callback(self._fsu.close)
         self._fsu.load(self.sources.flow_math, max(FLOWS_MAX_DEFAULT, FLOWS_HEADROOM * flows))
+        if self.timed:
+            self._cost = FsuCost(self._fsu.statistics)
+            self._stack.callback(self._cost.close)
         for link in self.layout.links:
             for side in SIDES:
                 self._load_wire(link.name, side)
@@ -142,6 +149,15 @@ class KernelParts:
                     wire = NAMESPACE_DIRECTORY / names.namespace
                     interface = names.mid(other(source))
                     stack.callback(attach_xdp(stage.xdp_fd, interface, wire).close)
+
+    def begin_cost(self) -> None:
+        """Time the FSUs from here on, if that was asked for."""
+        if self._cost is not None:
+            self._cost.begin()
+
+    def end_cost(self) -> dict[str, Any]:
+        """{"fsu_cost": what they took since `begin_cost`}; empty if it was not asked for."""
+        return {} if self._cost is None else {"fsu_cost": self._cost.end()}
 
     def read_probes(self, direction: Direction) -> ProbeReading:
         """What the independent stamps of one wire direction saw since `configure`."""

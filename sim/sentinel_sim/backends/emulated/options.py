@@ -19,5 +19,7 @@ class EmulationOptions:
     """`netem` or `delayline`."""
     keep_awake: bool = field(default_factory=keep_awake_by_default)
     """Keep the CPUs from sleeping, and watch them; see `wire.processors`."""
+    fsu_cost: bool = False
+    """Let the kernel time every run of every FSU while traffic runs; see `fsu_cost`."""
     hashed: bool = True
     """False: payload is not verified, so every run is invalid; for capacity benchmarks."""
