@@ -87,8 +87,12 @@ class DelayLineProcess:
             start_new_session=True,
         )
         line = cls(process)
-        if (answer := line._answer()) != "ready":
-            raise EmulationError(f"the delay line said {answer!r} instead of 'ready'")
+        try:
+            if (answer := line._answer()) != "ready":
+                raise EmulationError(f"the delay line said {answer!r} instead of 'ready'")
+        except BaseException:
+            line.kill()
+            raise
         return line
 
     def _answer(self) -> str:
@@ -131,8 +135,15 @@ class DelayLineProcess:
         self._process.kill()
         self.stop()
 
+    def quit(self) -> None:
+        """End a delay line: at the end of its input alone it would take us for dead, and go on."""
+        assert self._process.stdin is not None
+        with contextlib.suppress(BrokenPipeError):
+            self._process.stdin.write("quit\n")
+        self.stop()
+
     def stop(self) -> None:
-        """Close its input, which ends it; kill it when it does not listen."""
+        """Close its input; kill it when that does not end it."""
         for stream in (self._process.stdin, self._process.stdout, self._process.stderr):
             if stream is not None:
                 # A command that a dead line never read cannot be flushed any more.
@@ -215,5 +226,5 @@ class DelayLineStage:
     def stop(self) -> None:
         """End the program; packets still held are dropped by the kernel."""
         if self._process is not None:
-            self._process.stop()
+            self._process.quit()
             self._process = None

@@ -10,9 +10,10 @@
  *   sentinel-delayline --tag TAG --priority 50 --queue NUMBER ...
  *
  * Prints `ready` when the queues are bound. Reads commands from standard input, answers each
- * with one line: `delay QUEUE DELAY_NS JITTER_NS REORDER SEED`, `stats`. Ends at end of input, so that it
- * does not outlive its controller. A dead line never lets a packet pass undelayed: without a
- * listener the kernel drops what is queued.
+ * with one line: `delay QUEUE DELAY_NS JITTER_NS REORDER SEED`, `stats`; `quit` ends it. End of input
+ * does not: a network whose controller was killed goes on until `sentinel-sim clean`, and an idle
+ * line takes no CPU. A dead line never lets a packet pass undelayed: without a listener the
+ * kernel drops what is queued.
  *
  * With --keep-awake CPU or --watch CPU it does one of the services in processor.h instead.
  */
@@ -44,6 +45,7 @@ struct delayline {
 	int count;
 	int priority;
 	bool whole_gso;
+	bool orphaned;			/* end of input without `quit` */
 	int awake_cpu;			/* with either of these two: no delay line */
 	int watched_cpu;
 };
@@ -207,17 +209,22 @@ static bool set_delay(struct delayline *self, const char *command)
 	return false;
 }
 
-/* Carry out the commands that wait on standard input; false at its end. */
+/* Carry out the commands that wait on standard input; false after `quit`. At the end of the input
+ * the controller has died: its packets are delayed as before, until somebody cleans up. */
 static bool obey(struct delayline *self)
 {
 	char text[4096];
 	char *rest = NULL;
 	ssize_t length = read(STDIN_FILENO, text, sizeof(text) - 1);
 
-	if (length <= 0)
-		return false;
+	if (length <= 0) {
+		self->orphaned = true;
+		return true;
+	}
 	text[length] = 0;
 	for (char *word = strtok_r(text, "\n", &rest); word; word = strtok_r(NULL, "\n", &rest)) {
+		if (!strcmp(word, "quit"))
+			return false;
 		if (!strcmp(word, "stats"))
 			print_stats(self);
 		else
@@ -243,7 +250,9 @@ static int64_t next_due_ns(const struct delayline *self)
  * sockets of lines that hold packets are not watched: what arrives there is due later. */
 static bool wait_for_work(struct delayline *self, bool *command)
 {
-	struct pollfd watched[LINES_MOST + 1] = {{.fd = STDIN_FILENO, .events = POLLIN}};
+	/* ppoll ignores a negative descriptor. */
+	struct pollfd watched[LINES_MOST + 1] = {
+		{.fd = self->orphaned ? -1 : STDIN_FILENO, .events = POLLIN}};
 	int64_t left_ns = next_due_ns(self);
 	struct timespec timeout;
 	int watching = 1;
