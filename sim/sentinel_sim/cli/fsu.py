@@ -287,5 +287,5 @@ def _show_once(records: list[UnitRecord], view: View, call: Invocation) -> int:
         console = output.console()
         if not console.is_terminal:
             console.width = table.WIDE
-        console.print(table.flow_table(rows, view.sort))
+        console.print(table.flow_table(rows, view.sort, width=console.width))
     return EXIT_OK

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import select
+import signal
 import sys
 import termios
 import time
@@ -18,38 +19,50 @@ from rich.text import Text
 from sentinel_sim.fsu.keys import View
 from sentinel_sim.fsu.rows import view_rows
 from sentinel_sim.fsu.source import Reading
-from sentinel_sim.fsu.table import WIDE, flow_table
+from sentinel_sim.fsu.table import WIDE, flow_table, hidden_words
 
-HEAD_LINES = 3
-"""Above the flows: summary, empty line, names of the columns."""
+HEAD_LINES = 4
+"""Above the flows: summary, keys, names and units of the columns."""
+KEYS = "q ends, < > sort, r reverse, a active only"
 
 
-def render(reading: Reading, view: View, lines: int | None) -> Group:
+def render(reading: Reading, view: View, *, width: int, lines: int | None) -> Group:
     """One screen: summary, problems, and as many flows as there is room for."""
     rows = view_rows(reading.rows, view)
-    limit = view.limit if lines is None else min(view.limit or lines, max(1, lines - HEAD_LINES))
-    hidden = max(0, len(rows) - (limit or len(rows)))
+    limit = view.limit
+    if lines is not None:
+        room = max(1, lines - HEAD_LINES - len(reading.problems))
+        limit = min(limit or room, room)
+    drawn = rows[:limit]
+    without = hidden_words(drawn, width)
     words = [
         f"{reading.units} FSU, {len(rows)} of {len(reading.rows)} lines",
         f"by {view.sort}{' reversed' if view.reverse else ''}",
         *([f"active within {view.active_s:g} s"] if view.active_s is not None else []),
-        *([f"{hidden} more below"] if hidden else []),
-        "q ends, < > sort, r reverse, a active",
+        *([f"{len(rows) - len(drawn)} more below"] if len(drawn) < len(rows) else []),
+        *([f"no room for: {without}"] if without else []),
     ]
-    problems = [Text(problem, style="red") for problem in reading.problems]
     return Group(
-        Text("  |  ".join(words)), *problems, Text(), flow_table(rows, view.sort, limit=limit)
+        _line("  |  ".join(words)),
+        _line(KEYS, "dim"),
+        *(_line(problem, "red") for problem in reading.problems),
+        flow_table(drawn, view.sort, width=width),
     )
 
 
+def _line(text: str, style: str = "") -> Text:
+    """One line of the screen, however narrow it is."""
+    return Text(text, style=style, no_wrap=True, overflow="ellipsis")
+
+
 def run_screen(read: Callable[[], Reading], view: View, interval_s: float) -> None:
-    """Read and draw every `interval_s` until a key or Ctrl-C ends it.
+    """Read and draw every `interval_s` until a key, Ctrl-C or SIGTERM ends it.
 
     Where standard output is no terminal, tables follow one another, as in `top -b`.
     """
     console = Console(highlight=False, width=None if sys.stdout.isatty() else WIDE)
     try:
-        with _keys() as keyboard:
+        with _terminable(), _keys() as keyboard:
             if console.is_terminal:
                 _live(console, read, view, interval_s, keyboard)
             else:
@@ -70,7 +83,8 @@ def _live(
             reading = read()
             due_s = time.monotonic() + interval_s
             while True:
-                live.update(render(reading, view, console.height), refresh=True)
+                screen = render(reading, view, width=console.width, lines=console.height)
+                live.update(screen, refresh=True)
                 key = _wait_key(keyboard, due_s)
                 if not key:
                     break
@@ -88,9 +102,23 @@ def _batch(
     keyboard: int | None,
 ) -> None:
     while True:
-        console.print(render(read(), view, None))
+        console.print(render(read(), view, width=console.width, lines=None))
         if _wait_key(keyboard, time.monotonic() + interval_s) in ("q", "Q"):
             return
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """SIGTERM ends in order, as Ctrl-C does: the terminal gets its screen and its keys back."""
+
+    def interrupt(number: int, frame: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 @contextmanager

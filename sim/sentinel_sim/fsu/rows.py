@@ -187,16 +187,6 @@ def _scaled(value: float, unit: str, step: int, prefixes: Sequence[str]) -> str:
     return f"{value:.1f} {prefixes[-1]}{unit}"
 
 
-def human_rate(bps: float | None) -> str:
-    """`940.2 Mbit/s`; decimal, as rates are."""
-    return "-" if bps is None else _scaled(bps, "bit/s", 1000, ("", "k", "M", "G", "T"))
-
-
-def human_bytes(size: float | None) -> str:
-    """`12.5 MB`; decimal."""
-    return "-" if size is None else _scaled(size, "B", 1000, ("", "k", "M", "G", "T"))
-
-
 def human_time_us(value_us: float | None) -> str:
     """`980 us`, `101.3 ms`, `2.1 s`."""
     if value_us is None:
@@ -204,8 +194,10 @@ def human_time_us(value_us: float | None) -> str:
     return _scaled(value_us, "s", 1000, ("u", "m", ""))
 
 
-def human_count(count: int) -> str:
-    """`83.4 k`."""
+def human_count(count: int | None) -> str:
+    """`83.4 k`; decimal."""
+    if count is None:
+        return "-"
     return _scaled(count, "", 1000, ("", "k", "M", "G", "T")).rstrip()
 
 
