@@ -1,4 +1,4 @@
-"""From two readings of the kernel's statistics to ns per packet."""
+"""From two readings of the kernel's statistics to ns per run."""
 
 from __future__ import annotations
 
@@ -11,20 +11,27 @@ def reading(time_ns: int, runs: int) -> ProgramStats:
 
 
 def test_only_what_came_between_the_readings_counts() -> None:
-    before = {"n0/a": reading(1_000_000, 10), "n1/a": reading(5, 1)}
-    after = {"n0/a": reading(1_000_300, 12), "n1/a": reading(605, 7)}
-    found = cost_of(before, after)
+    before = {"xdp": {"n0/a": reading(1_000_000, 10), "n1/a": reading(5, 1)}}
+    after = {"xdp": {"n0/a": reading(1_000_300, 12), "n1/a": reading(605, 7)}}
+    found = cost_of(before, after)["xdp"]
     assert found["points"] == {
-        "n0/a": {"packets": 2, "ns_per_packet": 150.0},
-        "n1/a": {"packets": 6, "ns_per_packet": 100.0},
+        "n0/a": {"runs": 2, "ns_per_run": 150.0},
+        "n1/a": {"runs": 6, "ns_per_run": 100.0},
     }
-    # By packets, not by points: 900 ns over 8.
-    assert found["ns_per_packet"] == 112.5
+    # By runs, not by points: 900 ns over 8.
+    assert (found["runs"], found["ns_per_run"]) == (8, 112.5)
+
+
+def test_a_program_loaded_in_between_had_run_nothing() -> None:
+    found = cost_of({"xdp": {}}, {"xdp": {}, "tc": {"n0/a": reading(600, 3)}})
+    assert found["tc"]["points"] == {"n0/a": {"runs": 3, "ns_per_run": 200.0}}
+    assert found["xdp"] == {"runs": 0, "ns_per_run": None, "points": {}}
 
 
 def test_without_packets_there_is_no_figure() -> None:
-    same = {"n0/a": reading(1_000, 10)}
-    assert cost_of(same, same) == {
-        "ns_per_packet": None,
-        "points": {"n0/a": {"packets": 0, "ns_per_packet": None}},
+    same = {"xdp": {"n0/a": reading(1_000, 10)}}
+    assert cost_of(same, same)["xdp"] == {
+        "runs": 0,
+        "ns_per_run": None,
+        "points": {"n0/a": {"runs": 0, "ns_per_run": None}},
     }

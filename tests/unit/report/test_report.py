@@ -115,34 +115,35 @@ def test_an_invalid_run_is_named_with_its_reason_below_the_table() -> None:
     assert any("did not finish" in note for note in notes_of(result_of(complete=False)))
 
 
-def fsu_cost(ns: float, packets: int, *, dear_ns: float) -> dict[str, Any]:
+def fsu_cost(ns: float, runs: int, *, dear_ns: float, tc: bool = False) -> dict[str, Any]:
     points = {
-        "a/a--m": {"packets": packets, "ns_per_packet": ns},
-        "m/a--m": {"packets": packets, "ns_per_packet": dear_ns},
-        "b/m--b": {"packets": 0, "ns_per_packet": None},
+        "a/a--m": {"runs": runs, "ns_per_run": ns},
+        "m/a--m": {"runs": runs, "ns_per_run": dear_ns},
+        "b/m--b": {"runs": 0, "ns_per_run": None},
     }
-    mean = (ns + dear_ns) / 2
-    return {"method": "", "empty_program_ns": 31.4, "ns_per_packet": mean, "points": points}
+    cost = {"runs": 2 * runs, "ns_per_run": (ns + dear_ns) / 2, "points": points}
+    both = {"xdp": cost, "tc": cost} if tc else {"xdp": cost}
+    return {"fsu_cost": {"method": "", "empty_program_ns": 31.4, **both}}
 
 
 def test_what_the_fsu_took_is_told_by_arm_where_it_was_measured() -> None:
     assert not any(note.startswith("FSU") for note in notes_of(swept()))
     runs = [
-        (spec(Arm.SPLIT), {"cpu": {"fsu_cost": fsu_cost(100.0, 1_000, dear_ns=140.0)}}),
-        (spec(Arm.SPLIT, repeat=2), {"cpu": {"fsu_cost": fsu_cost(200.0, 3_000, dear_ns=240.0)}}),
-        (
-            spec(Arm.DIRECT, key="late"),
-            {"rtt_idle_ns": (1,), "cpu": {"fsu_cost": fsu_cost(9.0, 9, dear_ns=9.0)}},
-        ),
-        (spec(Arm.TUNED), {"cpu": {}}),
+        (spec(Arm.SPLIT), {"cpu": fsu_cost(100.0, 1_000, dear_ns=140.0)}),
+        (spec(Arm.SPLIT, repeat=2), {"cpu": fsu_cost(200.0, 3_000, dear_ns=240.0)}),
+        (spec(Arm.DIRECT, key="late"), {"rtt_idle_ns": (1,), "cpu": fsu_cost(9.0, 9, dear_ns=9.0)}),
+        (spec(Arm.TUNED), {"cpu": fsu_cost(10.0, 5, dear_ns=30.0, tc=True)}),
     ]
     told = [note for note in notes_of(result_of(*runs)) if note.startswith("FSU")]
+    both = "20 over 10 packets (10 to 30 by run and point)"
+    assert told[0] == f"FSU, ns per packet: tuned: inner (XDP) {both}, outer (tc) {both}"
     # (1,000 x 240 + 3,000 x 440) / 8,000 packets; the invalid run enters no mean.
-    assert (
-        told[0] == "FSU: split: 195 ns per packet over 8,000 packets (100 to 240 by run and point)"
+    assert told[1] == (
+        "FSU, ns per packet: split: inner (XDP) 195 over 8,000 packets"
+        " (100 to 240 by run and point)"
     )
-    assert len(told) == 2
-    assert "nothing subtracted; a program that does nothing reads 31 ns here" in told[1]
+    assert len(told) == 3
+    assert "nothing subtracted; a program that does nothing reads 31 ns here" in told[2]
 
 
 def test_many_invalid_runs_are_counted_instead_of_flooding_the_screen() -> None:

@@ -18,29 +18,35 @@ from sentinel_bpf.loader import ProgramStats, program_stats
 from sentinel_sim.errors import MissingCapabilityError
 
 METHOD = (
-    "bpf_stats: run_time_ns / run_cnt of each FSU's program while the traffic ran, all its packets;"
-    " nothing subtracted: about one clock reading of the kernel is in it, as in empty_program_ns"
+    "bpf_stats: run_time_ns / run_cnt of each FSU's program while the traffic ran, all its runs;"
+    " nothing subtracted: about one clock reading of the kernel is in it, as in empty_program_ns."
+    " A run of xdp is one wire packet; a run of tc is what the node hands over, super-packets whole"
 )
 EMPTY_RUNS = 20_000
 _FRAME = bytes(64)
 
-Statistics = Mapping[str, ProgramStats]
-"""By point: `node/link`."""
+Statistics = Mapping[str, Mapping[str, ProgramStats]]
+"""By kind of program (`xdp`, `tc`) and point (`node/link`)."""
 
 
 def cost_of(before: Statistics, after: Statistics) -> dict[str, Any]:
-    """ns per packet at each point between two readings, and over all packets (pure).
+    """By kind: ns per run at each point between two readings, and over all runs (pure).
 
-    None where no packet came.
+    None where nothing ran. A program that was loaded in between had run nothing before.
     """
+    return {kind: _cost(before.get(kind, {}), then) for kind, then in after.items()}
+
+
+def _cost(before: Mapping[str, ProgramStats], after: Mapping[str, ProgramStats]) -> dict[str, Any]:
     points = {}
     runs_all = time_all_ns = 0
-    for name, then in before.items():
-        runs = after[name].run_count - then.run_count
-        time_ns = after[name].run_time_ns - then.run_time_ns
+    for name, now in after.items():
+        then = before.get(name)
+        runs = now.run_count - (then.run_count if then else 0)
+        time_ns = now.run_time_ns - (then.run_time_ns if then else 0)
         runs_all, time_all_ns = runs_all + runs, time_all_ns + time_ns
-        points[name] = {"packets": runs, "ns_per_packet": _mean(time_ns, runs)}
-    return {"ns_per_packet": _mean(time_all_ns, runs_all), "points": points}
+        points[name] = {"runs": runs, "ns_per_run": _mean(time_ns, runs)}
+    return {"runs": runs_all, "ns_per_run": _mean(time_all_ns, runs_all), "points": points}
 
 
 def _mean(time_ns: int, runs: int) -> float | None:

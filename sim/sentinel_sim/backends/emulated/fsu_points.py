@@ -210,11 +210,13 @@ class FsuPoints:
         loaded = next(iter(self._programs.values()), None)
         return None if loaded is None else loaded.stats()[0]
 
-    def statistics(self) -> dict[str, ProgramStats]:
-        """Run times and counts by point (`node/link`); both ends of a point run one program."""
+    def statistics(self) -> dict[str, dict[str, ProgramStats]]:
+        """Run times and counts by kind of program (`xdp`, `tc`) and point (`node/link`)."""
+        kinds = {"xdp": self._programs, "tc": self._outer_tc}
         return {
-            f"{point.node}/{point.link}": self._programs[point.unit].stats()[0]
-            for point in self._points
+            kind: {f"{p.node}/{p.link}": loaded[p.unit].stats()[0] for p in self._points}
+            for kind, loaded in kinds.items()
+            if loaded
         }
 
     def heartbeat(self) -> dict[str, float] | None:
