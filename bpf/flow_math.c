@@ -335,6 +335,20 @@ static __always_inline int measure_rtt(const struct sentinel_rtt_view *view,
 }
 
 /*
+ * Where a new tick begins, intervals end, and the stages will need every line of the half. A flow
+ * whose packets are so far apart is often in no cache: asking for the lines now lets the loads
+ * overlap, instead of one waiting behind the mispredicted branches of the stage before.
+ */
+static __always_inline void fetch_lines(const struct sentinel_flow_half *half)
+{
+	SENTINEL_FETCH(half->predict.error_sum[0]);
+	SENTINEL_FETCH(half->predict.expert_bytes[0]);
+	SENTINEL_FETCH(half->throughput_bps);
+	SENTINEL_FETCH(half->probe_sent_ns);
+	SENTINEL_FETCH(half->started_ns);
+}
+
+/*
  * All that is done with a packet of a known flow: the stages, in order. The direction is an offset
  * that the verifier knows the bounds of, not a branch: one way instead of two.
  */
@@ -348,15 +362,17 @@ static __always_inline void observe(struct sentinel_flow *flow, const struct pac
 		.other = SENTINEL_OPAQUE(&flow->exchange[0] + (backward ^ 1)),
 	};
 	int changed = 0;
-	int new_tick;
+	int new_tick = sentinel_is_new_tick(half, packet->now);
 
+	if (new_tick)
+		fetch_lines(half);
 	if (is_birth(half, packet)) {
 		if (half->packets_total)
 			add_one(SENTINEL_REBORN);
 		sentinel_start_half(&view, packet->bytes, packet->now,
 				    packet->ctx->ingress_ifindex);
+		new_tick = 0;
 	}
-	new_tick = sentinel_is_new_tick(half, packet->now);
 	sentinel_count(half, packet->bytes, packet->segments, packet->now);
 	predict(&half->predict, packet);
 	changed = measure_rtt(&view, packet, new_tick);

@@ -91,9 +91,12 @@ def test_the_network_knows_no_rate(inputs: list[int], scale: int) -> None:
     small = replace(network, output=tuple(w >> 8 for w in network.output))
     once = small.predict([value * 64 for value in inputs])
     scaled = small.predict([value * 64 * scale for value in inputs])
-    slack = 1 + sum(abs(w) for w in small.output) / 2**abi.NETWORK_OUTPUT_SHIFT
+    # What the shift of large inputs drops is below 2^-13 of the largest one. Outputs amplify it.
+    hidden = sum(abs(v) * 128 * 8 for v in small.output) / 2**abi.NETWORK_HIDDEN_SHIFT
+    gain = (hidden + sum(map(abs, small.direct))) / 2**abi.NETWORK_OUTPUT_SHIFT
+    dropped = max(inputs) * 64 * scale / 2**13
     if 0 < scaled < abi.BYTES_MAX:
-        assert abs(scaled - scale * once) <= slack * (scale + 1)
+        assert abs(scaled - scale * once) <= scale + 1 + 2 * gain * dropped
 
 
 @given(
@@ -132,7 +135,7 @@ def test_a_sleeping_flow_is_predicted_to_send_nothing_and_wakes() -> None:
     asleep = run_c([*packets, (40 * INTERVAL_NS, 1000)], None)
     assert (asleep.asleep, asleep.predicted_bytes, asleep.intervals) == (1, 0, 40)
     awake = run_c([*packets, (40 * INTERVAL_NS, 1000), (41 * INTERVAL_NS, 1000)], None)
-    assert (awake.asleep, awake.history[0]) == (0, 1000)
+    assert (awake.asleep, awake.expert_bytes[Expert.LAST]) == (0, 1000)
     assert awake.error_sum[Expert.LAST] - asleep.error_sum[Expert.LAST] == 1000
 
 
