@@ -48,8 +48,13 @@ void predict_intervals(struct sentinel_predict *state, const struct sentinel_mod
 __u32 predict_network(const struct sentinel_model *model, const __u32 *input)
 {
 	struct sentinel_predict state = {
-		.expert_bytes = { input[0], input[4], input[5], input[6], input[7] },
-		.history = { input[1], input[2], input[3] },
+		.expert_bytes = { [SENTINEL_EXPERT_LAST] = input[0],
+				  [SENTINEL_EXPERT_FAST] = input[3],
+				  [SENTINEL_EXPERT_SLOW] = input[4],
+				  [SENTINEL_EXPERT_LMS] = input[5] },
+		.history = { input[1], input[2] },
+		.recent_error = { [SENTINEL_EXPERT_SLOW] = input[6],
+				  [SENTINEL_EXPERT_LMS] = input[7] },
 	};
 
 	return sentinel_network(model, &state);

@@ -56,6 +56,8 @@ static __always_inline int sentinel_close(struct sentinel_predict *s,
 		sentinel_learn(s, bytes);
 	} else {
 		sentinel_begin(s, bytes);
+		s->leader = sentinel_has_network(model) ? SENTINEL_EXPERT_NETWORK :
+							  SENTINEL_EXPERT_LAST;
 	}
 	s->intervals += 1;
 	s->asleep = 0;
@@ -68,7 +70,7 @@ static __always_inline int sentinel_close(struct sentinel_predict *s,
 	SENTINEL_BARRIER();
 	sentinel_network_predict(s, model);
 	SENTINEL_BARRIER();
-	sentinel_choose(s);
+	sentinel_choose(s, model);
 	return 0;
 }
 

@@ -54,7 +54,7 @@ static __always_inline void sentinel_lms_predict(struct sentinel_predict *s)
 
 	SENTINEL_UNROLL
 	for (i = 0; i < SENTINEL_PREDICT_LAGS; i++)
-		sum += (__s64)s->lms_weight[i] * ((__s64)sentinel_network_input(s, i) - mean);
+		sum += (__s64)s->lms_weight[i] * ((__s64)sentinel_lag(s, i) - mean);
 	s->expert_bytes[SENTINEL_EXPERT_LMS] =
 		sentinel_saturate_bytes(mean + (sum >> SENTINEL_LMS_SHIFT));
 }
@@ -70,7 +70,7 @@ static __always_inline void sentinel_lms_update(struct sentinel_predict *s, __u3
 	SENTINEL_UNROLL
 	for (i = 0; i < SENTINEL_PREDICT_LAGS; i++) {
 		__s64 weight = s->lms_weight[i] +
-			       step * sentinel_direction((__s64)sentinel_network_input(s, i) - mean);
+			       step * sentinel_direction((__s64)sentinel_lag(s, i) - mean);
 
 		if (weight <= SENTINEL_LMS_WEIGHT_MAX && weight >= -SENTINEL_LMS_WEIGHT_MAX)
 			s->lms_weight[i] = (__s16)weight;
@@ -110,10 +110,15 @@ static __always_inline void sentinel_begin(struct sentinel_predict *s, __u32 byt
 	s->lms_weight[0] = 1 << SENTINEL_LMS_SHIFT;
 }
 
+static __always_inline int sentinel_has_network(const struct sentinel_model *model)
+{
+	return model && model->version;
+}
+
 static __always_inline void sentinel_network_predict(struct sentinel_predict *s,
 						     const struct sentinel_model *model)
 {
-	if (!model || !model->version) {
+	if (!sentinel_has_network(model)) {
 		s->expert_bytes[SENTINEL_EXPERT_NETWORK] = s->expert_bytes[SENTINEL_EXPERT_LAST];
 		return;
 	}

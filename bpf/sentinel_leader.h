@@ -6,10 +6,14 @@
  * expert with the least discounted error leads: follow the leader with discounted losses, the
  * limit of the discounted Hedge (Freund and Schapire 1997) at a high learning rate, which needs
  * no exponential function. A challenger leads once it is better by 1/16: without a margin,
- * experts that are equally good take turns, and each turn costs. While the bank as a whole has
- * done worse than last value by more than 1/32, recent errors have misled: then the network leads
- * if over the whole flow it was better than last value by 1/8, else last value. This bounds what
- * the choice can lose on flows that change faster than errors can be averaged.
+ * experts that are equally good take turns, and each turn costs. The network, which has seen
+ * other flows, leads from the start and needs no margin: of a short, bursty flow a few large
+ * errors decide who was the best, by chance.
+ *
+ * While the bank as a whole has done worse than last value by more than 1/32, recent errors have
+ * misled: then the network leads if over the whole flow it was better than last value by 1/64, else
+ * last value. This bounds what the choice can lose on flows that change faster than errors can
+ * be averaged.
  *
  * Why absolute error: MASE (Hyndman and Koehler 2006) is the mean absolute error over that of last
  * value. What minimises it is the median of what may come, which is zero for rare bursts.
@@ -22,7 +26,8 @@
 #define SENTINEL_ERROR_SHIFT 6
 #define SENTINEL_MARGIN_SHIFT 4
 #define SENTINEL_GUARD_SHIFT 5
-#define SENTINEL_TRUST_SHIFT 3
+#define SENTINEL_TRUST_SHIFT 6
+#define SENTINEL_FAVOUR_SHIFT 4
 #define SENTINEL_SUM_MAX 0x7fffffffU
 /* An error and, below it, the index of an expert: the least of such words names the best. */
 #define SENTINEL_INDEX_BITS 3
@@ -78,17 +83,28 @@ static __always_inline void sentinel_score(struct sentinel_predict *s, __u32 byt
 		sentinel_halve_sums(s);
 }
 
+/* The network's recent error, less what it is favoured by. */
+static __always_inline __s64 sentinel_favoured(const struct sentinel_predict *s,
+					       const struct sentinel_model *model)
+{
+	__s64 error = s->recent_error[SENTINEL_EXPERT_NETWORK];
+
+	return sentinel_has_network(model) ? error - (error >> SENTINEL_FAVOUR_SHIFT) : error;
+}
+
 /* The expert with the least recent error, if it beats the leader by the margin; else the leader. */
-static __always_inline __s64 sentinel_recent_best(const struct sentinel_predict *s, __s64 leader)
+static __always_inline __s64 sentinel_recent_best(const struct sentinel_predict *s,
+						  const struct sentinel_model *model, __s64 leader)
 {
 	__s64 current = s->recent_error[leader & SENTINEL_INDEX_MASK];
 	__s64 least = (__s64)s->recent_error[0] << SENTINEL_INDEX_BITS;
-	__s64 challenge;
+	__s64 challenge = sentinel_favoured(s, model);
 	int i;
 
 	SENTINEL_UNROLL
-	for (i = 1; i < SENTINEL_EXPERTS; i++)
+	for (i = 1; i < SENTINEL_EXPERT_NETWORK; i++)
 		least = sentinel_least(((__s64)s->recent_error[i] << SENTINEL_INDEX_BITS) + i, least);
+	least = sentinel_least((challenge << SENTINEL_INDEX_BITS) + i, least);
 	challenge = least >> SENTINEL_INDEX_BITS;
 	challenge += challenge >> SENTINEL_MARGIN_SHIFT;
 	return leader + (((least & SENTINEL_INDEX_MASK) - leader) &
@@ -106,10 +122,11 @@ static __always_inline __s64 sentinel_trusted(const struct sentinel_predict *s)
 }
 
 /* The leader for the next interval, and what it predicts. */
-static __always_inline void sentinel_choose(struct sentinel_predict *s)
+static __always_inline void sentinel_choose(struct sentinel_predict *s,
+					    const struct sentinel_model *model)
 {
 	__s64 last = s->error_sum[SENTINEL_EXPERT_LAST];
-	__s64 leader = sentinel_recent_best(s, s->leader);
+	__s64 leader = sentinel_recent_best(s, model, s->leader);
 	__s64 behind = sentinel_sign(last + (last >> SENTINEL_GUARD_SHIFT) -
 				     (__s64)s->leader_error_sum);
 	__u32 index, bytes, error;

@@ -2,6 +2,10 @@
 /*
  * Inference of the small network: integers in, integer out, the same in the kernel and outside.
  *
+ * Inputs: the latest three intervals, the fast and the slow mean, what LMS predicts, and the recent
+ * errors of the slow mean and of LMS. Errors tell a noisy flow from one that changes, which the
+ * other inputs cannot; like them they grow with the flow's rate.
+ *
  *     x'[i]     = x[i] >> k           the least k of 0, 6, 12 with which all x' < 2^20
  *     hidden[j] = max(0, sum_i w[j][i] x'[i])
  *     output    = max(0, (sum_j v[j] hidden[j] + 2^6 sum_i d[i] x'[i] + 2^17) 2^k >> 18)
@@ -30,14 +34,22 @@
 #define SENTINEL_NETWORK_ROUND                                                                     \
 	(1LL << (SENTINEL_NETWORK_HIDDEN_SHIFT + SENTINEL_NETWORK_OUTPUT_SHIFT - 1))
 
-/* Input `i` of the network, 0 to 7: the last four intervals, two means, Holt, LMS. */
+/* The interval `i` before the open one, from 0. */
+static __always_inline __u32 sentinel_lag(const struct sentinel_predict *s, int i)
+{
+	return i ? s->history[i - 1] : s->expert_bytes[SENTINEL_EXPERT_LAST];
+}
+
+/* Input `i` of the network, 0 to 7. */
 static __always_inline __u32 sentinel_network_input(const struct sentinel_predict *s, int i)
 {
-	if (i == 0)
-		return s->expert_bytes[SENTINEL_EXPERT_LAST];
-	if (i < SENTINEL_PREDICT_LAGS)
-		return s->history[i - 1];
-	return s->expert_bytes[SENTINEL_EXPERT_FAST + i - SENTINEL_PREDICT_LAGS];
+	static const int expert[] = { SENTINEL_EXPERT_FAST, SENTINEL_EXPERT_SLOW,
+				      SENTINEL_EXPERT_LMS };
+	static const int judged[] = { SENTINEL_EXPERT_SLOW, SENTINEL_EXPERT_LMS };
+
+	if (i < 3)
+		return sentinel_lag(s, i);
+	return i < 6 ? s->expert_bytes[expert[i - 3]] : s->recent_error[judged[i - 6]];
 }
 
 /* k: by how much the inputs are shifted, 0, 6 or 12. */

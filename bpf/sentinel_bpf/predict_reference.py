@@ -26,7 +26,8 @@ LMS_WEIGHT_MAX = 8192
 ERROR_SHIFT = 6
 MARGIN_SHIFT = 4
 GUARD_SHIFT = 5
-TRUST_SHIFT = 3
+TRUST_SHIFT = 6
+FAVOUR_SHIFT = 4
 SUM_MAX = 0x7FFFFFFF
 NETWORK_INPUT_BITS = 20
 NETWORK_INPUT_STEP = 6
@@ -237,6 +238,7 @@ class PredictState:
             self.history = [size] * (abi.LAGS - 1)
             self.expert_bytes = [size] * len(Expert)
             self.lms_weight[0] = 1 << LMS_SHIFT
+            self.leader = Expert.NETWORK if network else Expert.LAST
         self.intervals = (self.intervals + 1) & MASK32
         self.asleep = 0
         if not size and sum(map(bool, self.history)) <= 1:
@@ -247,7 +249,7 @@ class PredictState:
         self.expert_bytes[Expert.LMS] = saturate(mean + (total >> LMS_SHIFT))
         last = self.expert_bytes[Expert.LAST]
         self.expert_bytes[Expert.NETWORK] = network.predict(self.inputs) if network else last
-        self._choose()
+        self._choose(network is not None)
         return False
 
     @property
@@ -258,8 +260,9 @@ class PredictState:
     @property
     def inputs(self) -> list[int]:
         """sentinel_network_inputs()."""
-        means = (Expert.FAST, Expert.SLOW, Expert.HOLT, Expert.LMS)
-        return [*self.lags, *(self.expert_bytes[expert] for expert in means)]
+        predicted = [self.expert_bytes[e] for e in (Expert.FAST, Expert.SLOW, Expert.LMS)]
+        errors = [self.recent_error[e] for e in (Expert.SLOW, Expert.LMS)]
+        return [*self.lags[:3], *predicted, *errors]
 
     def _score(self, size: int) -> None:
         burst = burst_of(size, self.expert_bytes[Expert.SLOW])
@@ -298,10 +301,13 @@ class PredictState:
             if abs(weight) <= LMS_WEIGHT_MAX:
                 self.lms_weight[index] = weight
 
-    def _choose(self) -> None:
+    def _choose(self, has_network: bool) -> None:
         last, network = self.error_sum[Expert.LAST], self.error_sum[Expert.NETWORK]
-        best = min(range(len(Expert)), key=lambda index: self.recent_error[index])
-        least = self.recent_error[best]
+        errors = list(self.recent_error)
+        if has_network:
+            errors[Expert.NETWORK] -= errors[Expert.NETWORK] >> FAVOUR_SHIFT
+        best = min(range(len(Expert)), key=lambda index: errors[index])
+        least = errors[best]
         if self.leader_error_sum > last + (last >> GUARD_SHIFT):
             trusted = network + (network >> TRUST_SHIFT) < last
             self.leader = Expert.NETWORK if trusted else Expert.LAST

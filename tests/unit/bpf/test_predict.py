@@ -22,8 +22,8 @@ from sentinel_bpf import predict_abi as abi
 from sentinel_bpf.predict_abi import Burst, Expert
 from sentinel_bpf.predict_reference import FACTORS_Q16, Network, PredictState, burst_of
 from sentinel_bpf.training import library
+from sentinel_bpf.training.kinds import KINDS, generate
 from sentinel_bpf.training.series import intervals
-from sentinel_bpf.training.traffic import KINDS, generate
 from sentinel_bpf.training.weights import to_model
 
 INTERVAL_NS = 1 << abi.SHIFT_DEFAULT
