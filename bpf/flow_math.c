@@ -9,6 +9,7 @@
  *     parse    Ethernet, VLAN, QinQ, IPv4, IPv6 and its extensions, ports       sentinel_packet.h
  *              TCP numbers and timestamps                                       sentinel_tcp.h
  *     lookup   the flow's entry, both directions in one
+ *     fetch    the half's cache lines, once a tick                              sentinel_fetch.h
  *     count    bytes, packets, mean size                                        sentinel_count.h
  *     rate     windowed and averaged throughput                                 sentinel_rate.h
  *     rtt      SEQ/ACK probe with Karn's rule, TSval probe beside it            sentinel_rtt.h
@@ -36,6 +37,7 @@
 #include "sentinel_abi.h"
 #include "sentinel_bdp.h"
 #include "sentinel_count.h"
+#include "sentinel_fetch.h"
 #include "sentinel_guard.h"
 #include "sentinel_packet.h"
 #include "sentinel_rate.h"
@@ -335,20 +337,6 @@ static __always_inline int measure_rtt(const struct sentinel_rtt_view *view,
 }
 
 /*
- * Where a new tick begins, intervals end, and the stages will need every line of the half. A flow
- * whose packets are so far apart is often in no cache: asking for the lines now lets the loads
- * overlap, instead of one waiting behind the mispredicted branches of the stage before.
- */
-static __always_inline void fetch_lines(const struct sentinel_flow_half *half)
-{
-	SENTINEL_FETCH(half->predict.error_sum[0]);
-	SENTINEL_FETCH(half->predict.expert_bytes[0]);
-	SENTINEL_FETCH(half->throughput_bps);
-	SENTINEL_FETCH(half->probe_sent_ns);
-	SENTINEL_FETCH(half->started_ns);
-}
-
-/*
  * All that is done with a packet of a known flow: the stages, in order. The direction is an offset
  * that the verifier knows the bounds of, not a branch: one way instead of two.
  */
@@ -365,7 +353,7 @@ static __always_inline void observe(struct sentinel_flow *flow, const struct pac
 	int new_tick = sentinel_is_new_tick(half, packet->now);
 
 	if (new_tick)
-		fetch_lines(half);
+		sentinel_fetch_lines(half);
 	if (is_birth(half, packet)) {
 		if (half->packets_total)
 			add_one(SENTINEL_REBORN);

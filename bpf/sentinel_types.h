@@ -60,9 +60,6 @@ typedef __u32 __wsum;
 		opaque_;                                                                           \
 	})
 
-/* Load `value` for its cache line's sake: nothing waits for it. BPF has no prefetch. */
-#define SENTINEL_FETCH(value) __asm__ volatile("" ::"r"(value))
-
 #if __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
 #error "sentinel is built and tested for little-endian hosts only (x86-64, arm64)"
 #endif

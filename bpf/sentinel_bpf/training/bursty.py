@@ -19,10 +19,9 @@ from sentinel_bpf.training.traffic import (
     Seconds,
     Sizes,
     Times,
-    burst,
+    clocked,
     finish,
     log_uniform,
-    clocked,
 )
 
 Kind = Callable[[Generator], tuple[Times, Sizes]]
@@ -40,7 +39,9 @@ def _joined(parts: list[tuple[Seconds, Seconds]]) -> tuple[Times, Sizes]:
     return finish(times[order], sizes[order])
 
 
-def _transfer(rng: Generator, start_s: float, size: float, rtt_s: float, rate_pps: float) -> Seconds:
+def _transfer(
+    rng: Generator, start_s: float, size: float, rtt_s: float, rate_pps: float
+) -> Seconds:
     """Times of the packets of `size` bytes in slow start from a window of ten."""
     rest = max(1, int(np.ceil(size / FULL_BYTES)))
     rounds = []
@@ -102,13 +103,14 @@ def messages(rng: Generator) -> tuple[Times, Sizes]:
 def _spoken(rng: Generator, end_s: float) -> tuple[Seconds, Seconds]:
     period_s = float(rng.choice([0.02, 0.03, 0.04, 0.06]))
     quiet_s, talk_s = log_uniform(rng, 0.1, 3), log_uniform(rng, 0.4, 5)
-    parts, now = [np.zeros(1)], 0.0
+    parts: list[Seconds] = [np.zeros(1)]
+    now = 0.0
     while now < end_s:
         count = max(1, int(rng.exponential(talk_s) / period_s))
         parts.append(now + np.arange(count) * period_s)
         now += count * period_s
         pause = rng.exponential(quiet_s)
-        parts.append(now + np.arange(0, pause, 0.16))
+        parts.append(np.asarray(now + np.arange(0, pause, 0.16), np.float64))
         now += pause
     times = np.concatenate(parts)
     times = times[times < end_s]

@@ -158,6 +158,22 @@ def test_a_ramp_is_led_by_an_expert_with_a_trend() -> None:
     assert state.leader_error_sum < state.error_sum[Expert.LAST] / 2
 
 
+def test_the_network_leads_from_the_start() -> None:
+    series = np.array([5000], np.uint32)
+    with_network = library.run_intervals(series, to_model(random_network(1), 1)).state
+    assert with_network.leader == Expert.NETWORK
+    assert with_network.predicted_bytes == with_network.expert_bytes[Expert.NETWORK]
+    assert library.run_intervals(series, None).state.leader == Expert.LAST
+
+
+def test_a_flow_that_sends_now_and_then_sleeps_after_one_empty_interval() -> None:
+    """And again so after each packet; what it wakes with is scored against 0."""
+    series = np.array([700, 0, 0, 0, 0, 700, 0, 0, 700, 0, 0], np.uint32)
+    trace = library.run_intervals(series, None)
+    silent = np.flatnonzero(trace.predicted.sum(axis=1) == 0)
+    assert silent.tolist() == [3, 4, 6, 7, 9, 10]
+
+
 def test_without_a_model_the_network_repeats_the_last_value() -> None:
     series = np.array([5, 100, 3, 70, 70, 1], np.uint32)
     trace = library.run_intervals(series, None)
