@@ -107,10 +107,10 @@ def _spoken(rng: Generator, end_s: float) -> tuple[Seconds, Seconds]:
     now = 0.0
     while now < end_s:
         count = max(1, int(rng.exponential(talk_s) / period_s))
-        parts.append(now + np.arange(count) * period_s)
+        parts.append(np.asarray(now + np.arange(count) * period_s, np.float64))
         now += count * period_s
         pause = rng.exponential(quiet_s)
-        parts.append(np.asarray(now + np.arange(0, pause, 0.16), np.float64))
+        parts.append(now + np.arange(0, pause, 0.16))
         now += pause
     times = np.concatenate(parts)
     times = times[times < end_s]
