@@ -36,8 +36,8 @@ bench: setup ## What the emulation carries on this host (a few minutes; needs ro
 	@bash -c 'source scripts/packages.sh && install_packages iperf3'
 	@$(BIN)/python benchmarks/emulation.py $(ARGS)
 
-train: setup ## Fit the predictor's network anew and write its weights (three minutes on two cores)
-	@$(BIN)/python -m sentinel_bpf.training.train $(ARGS)
+train: setup ## Fit the predictor's network anew and write its weights (three minutes)
+	@OPENBLAS_NUM_THREADS=1 $(BIN)/python -m sentinel_bpf.training.train $(ARGS)
 
 protos: setup ## Generate the protobuf modules anew (they are committed)
 	@cd protos && PATH="$(CURDIR)/$(BIN):$$PATH" python -m grpc_tools.protoc -I . \

@@ -9,6 +9,7 @@
  *     parse    Ethernet, VLAN, QinQ, IPv4, IPv6 and its extensions, ports       sentinel_packet.h
  *              TCP numbers and timestamps                                       sentinel_tcp.h
  *     lookup   the flow's entry, both directions in one
+ *     fetch    the half's cache lines, once a tick                              sentinel_fetch.h
  *     count    bytes, packets, mean size                                        sentinel_count.h
  *     rate     windowed and averaged throughput                                 sentinel_rate.h
  *     rtt      SEQ/ACK probe with Karn's rule, TSval probe beside it            sentinel_rtt.h
@@ -36,6 +37,7 @@
 #include "sentinel_abi.h"
 #include "sentinel_bdp.h"
 #include "sentinel_count.h"
+#include "sentinel_fetch.h"
 #include "sentinel_guard.h"
 #include "sentinel_packet.h"
 #include "sentinel_rate.h"
@@ -348,15 +350,17 @@ static __always_inline void observe(struct sentinel_flow *flow, const struct pac
 		.other = SENTINEL_OPAQUE(&flow->exchange[0] + (backward ^ 1)),
 	};
 	int changed = 0;
-	int new_tick;
+	int new_tick = sentinel_is_new_tick(half, packet->now);
 
+	if (new_tick)
+		sentinel_fetch_lines(half);
 	if (is_birth(half, packet)) {
 		if (half->packets_total)
 			add_one(SENTINEL_REBORN);
 		sentinel_start_half(&view, packet->bytes, packet->now,
 				    packet->ctx->ingress_ifindex);
+		new_tick = 0;
 	}
-	new_tick = sentinel_is_new_tick(half, packet->now);
 	sentinel_count(half, packet->bytes, packet->segments, packet->now);
 	predict(&half->predict, packet);
 	changed = measure_rtt(&view, packet, new_tick);

@@ -125,7 +125,7 @@ static __always_inline void touch(struct sentinel_flow *flow, struct sentinel_fl
 	half->last_timestamp = now_ns;
 	half->packets_total += 1;
 #ifdef SENTINEL_DRIVE_SPARSE
-	half->predict.history[0] += 1;
+	half->predict.expert_bytes[0] += 1;
 	half->predict.leader_error_sum += 1;
 	half->probe_sent_ns = now_ns;
 	half->throughput_bps += 1;

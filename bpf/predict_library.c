@@ -20,9 +20,10 @@ static void record(const struct sentinel_predict *s, __u32 *predicted, __u32 *in
 	int i;
 
 	for (i = 0; i < SENTINEL_EXPERTS; i++)
-		predicted[i] = s->asleep ? 0 : sentinel_expert_bytes(s, i);
+		predicted[i] = s->asleep ? 0 : s->expert_bytes[i];
 	predicted[SENTINEL_EXPERTS] = s->predicted_bytes;
-	sentinel_network_inputs(s, input);
+	for (i = 0; i < SENTINEL_NETWORK_INPUTS; i++)
+		input[i] = sentinel_network_input(s, i);
 }
 
 /*
@@ -32,15 +33,13 @@ static void record(const struct sentinel_predict *s, __u32 *predicted, __u32 *in
 void predict_intervals(struct sentinel_predict *state, const struct sentinel_model *model,
 		       const __u32 *bytes, __u64 count, __u32 *predicted, __u32 *input)
 {
-	__u32 empty = 0;
 	__u64 i;
 
 	for (i = 0; i < count; i++) {
-		empty = bytes[i] ? 0 : empty + 1;
-		if (empty <= SENTINEL_PREDICT_AWAKE_EMPTY)
+		if (state->asleep && !bytes[i])
+			sentinel_sleep(state, 1);
+		else
 			sentinel_close(state, model, bytes[i]);
-		if (empty >= SENTINEL_PREDICT_AWAKE_EMPTY)
-			sentinel_sleep(state, empty > SENTINEL_PREDICT_AWAKE_EMPTY);
 		record(state, predicted + i * (SENTINEL_EXPERTS + 1),
 		       input + i * SENTINEL_NETWORK_INPUTS);
 	}
@@ -48,7 +47,17 @@ void predict_intervals(struct sentinel_predict *state, const struct sentinel_mod
 
 __u32 predict_network(const struct sentinel_model *model, const __u32 *input)
 {
-	return sentinel_network(model, input);
+	struct sentinel_predict state = {
+		.expert_bytes = { [SENTINEL_EXPERT_LAST] = input[0],
+				  [SENTINEL_EXPERT_FAST] = input[3],
+				  [SENTINEL_EXPERT_SLOW] = input[4],
+				  [SENTINEL_EXPERT_LMS] = input[5] },
+		.history = { input[1], input[2] },
+		.recent_error = { [SENTINEL_EXPERT_SLOW] = input[6],
+				  [SENTINEL_EXPERT_LMS] = input[7] },
+	};
+
+	return sentinel_network(model, &state);
 }
 
 __u32 predict_pattern_factor_q16(const struct sentinel_predict *state)

@@ -17,7 +17,7 @@
 #include "sentinel_predict_abi.h"
 #include "sentinel_types.h"
 
-#define SENTINEL_ABI_VERSION 2
+#define SENTINEL_ABI_VERSION 3
 
 /*
  * Sizes of the maps when the loader is told nothing else. An LRU map is allocated in full when it

@@ -3,7 +3,7 @@
  * The predictor of one direction of a flow: packets in, predictions out. Pure integer arithmetic,
  * used unchanged inside a BPF program and in user space (training, tests).
  *
- * It predicts the bytes of the next interval (sentinel_experts.h), the gap before the next packet
+ * It predicts the bytes of the next interval (sentinel_bank.h), the gap before the next packet
  * and its size, and a burst class, and scores itself on what comes. sentinel_predict_packet() is
  * called for every packet; the first packet after the end of an interval closes it.
  *
@@ -26,7 +26,7 @@
 #ifndef SENTINEL_PREDICT_H
 #define SENTINEL_PREDICT_H
 
-#include "sentinel_experts.h"
+#include "sentinel_bank.h"
 
 #define SENTINEL_U32_MAX 0xffffffffULL
 #define SENTINEL_SIZE_MAX 0xffffU
@@ -58,7 +58,7 @@ static __always_inline __u32 sentinel_interval_shift(const struct sentinel_model
 					 SENTINEL_PREDICT_SHIFT_DEFAULT;
 }
 
-/* Both limits by masks: see sentinel_sign(). */
+/* Both limits by masks: see sentinel_arithmetic.h. */
 static __always_inline __u32 sentinel_median(__u32 median, __u32 value)
 {
 	__s64 limit = (median >> SENTINEL_MEDIAN_SHIFT) + 1;

@@ -11,7 +11,7 @@
 #include "sentinel_types.h"
 
 /* Of the layout and of the meaning of weights: a model made for another number is refused. */
-#define SENTINEL_MODEL_FORMAT 1
+#define SENTINEL_MODEL_FORMAT 2
 
 /* An interval lasts 2^shift ns. 2^25 ns = 33.6 ms unless the model says otherwise. */
 #define SENTINEL_PREDICT_SHIFT_DEFAULT 25
@@ -21,14 +21,17 @@
 /* Bytes of an interval saturate here: 128 Gbit/s at the longest interval, 512 at the default. */
 #define SENTINEL_PREDICT_BYTES_MAX 0x7fffffffU
 
-/* After so many empty intervals in a row a flow is asleep: 0 is predicted until it sends again. */
-#define SENTINEL_PREDICT_AWAKE_EMPTY 4
-
+/* How many of the latest intervals a flow is judged by; also the order of the autoregression. */
 #define SENTINEL_PREDICT_LAGS 4
+/* Empty intervals after which a flow is asleep at the latest: 0 is predicted until it sends again. */
+#define SENTINEL_PREDICT_AWAKE_EMPTY (SENTINEL_PREDICT_LAGS - 1)
+
 #define SENTINEL_NETWORK_INPUTS 8
 #define SENTINEL_NETWORK_HIDDEN 8
-/* First-layer weights are stored with this added: unsigned bytes load in one instruction. */
+#define SENTINEL_NETWORK_PAIRS (SENTINEL_NETWORK_HIDDEN / 2)
+/* Weights of the inputs are stored with this added, which makes them unsigned. */
 #define SENTINEL_NETWORK_WEIGHT_ZERO 128
+#define SENTINEL_NETWORK_DIRECT_ZERO 32768
 /* Weights of both layers are integers over 2^shift. */
 #define SENTINEL_NETWORK_HIDDEN_SHIFT 6
 #define SENTINEL_NETWORK_OUTPUT_SHIFT 12
@@ -83,14 +86,10 @@ struct sentinel_predict {
 	__u16 size_last; /* bytes; 0: no packet yet; saturates at 65535 */
 	__u16 size_median;
 
-	__u32 history[SENTINEL_PREDICT_LAGS]; /* bytes of the closed intervals, latest first */
-	__u32 fast_mean;
-	__u32 slow_mean;
-	__u32 holt_level;
+	__u32 expert_bytes[SENTINEL_EXPERTS]; /* what each predicts for the open interval */
+	__u32 history[SENTINEL_PREDICT_LAGS - 1]; /* bytes of the intervals before the latest */
 	__s32 holt_trend;			 /* bytes per interval */
 	__s16 lms_weight[SENTINEL_PREDICT_LAGS]; /* over 2^12 */
-	__u32 lms_bytes;			 /* predictions for the interval that is open */
-	__u32 network_bytes;
 	__u32 predicted_bytes;	 /* the leader's */
 	__u32 intervals;	 /* closed, modulo 2^32; all but the first are scored */
 	__u32 burst_hits;	 /* intervals whose class was the one predicted */
@@ -122,11 +121,12 @@ struct sentinel_model {
 	__u32 version;	    /* 0: an empty slot, no network */
 	__u8 interval_shift; /* SENTINEL_PREDICT_SHIFT_MIN .. _MAX */
 	__u8 pad[3];
-	__u8 hidden_weight[SENTINEL_NETWORK_HIDDEN][SENTINEL_NETWORK_INPUTS];
-	__s16 output_weight[SENTINEL_NETWORK_HIDDEN];
-	__s16 direct_weight[SENTINEL_NETWORK_INPUTS];
+	/* Of two units: bits 7-0 the even one, bits 39-32 the odd one. */
+	__u64 hidden_weight[SENTINEL_NETWORK_INPUTS][SENTINEL_NETWORK_PAIRS];
+	__u64 direct_weight[SENTINEL_NETWORK_INPUTS]; /* bits 15-0; bit 40 is 1: counts the input */
+	__s64 output_weight[SENTINEL_NETWORK_HIDDEN];
 };
-_Static_assert(sizeof(struct sentinel_model) == 104, "keep predict_abi.py in step");
+_Static_assert(sizeof(struct sentinel_model) == 392, "keep predict_abi.py in step");
 
 /*
  * The one value of the map of models. To change the model: write the idle slot with `active`
@@ -138,6 +138,6 @@ struct sentinel_models {
 	__u32 pad;
 	struct sentinel_model slot[2];
 };
-_Static_assert(sizeof(struct sentinel_models) == 216, "keep predict_abi.py in step");
+_Static_assert(sizeof(struct sentinel_models) == 792, "keep predict_abi.py in step");
 
 #endif

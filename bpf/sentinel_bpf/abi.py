@@ -10,7 +10,7 @@ from enum import IntEnum
 
 from sentinel_bpf.predict_abi import Predict
 
-ABI_VERSION = 2
+ABI_VERSION = 3
 FLOWS4_MAX = 16384
 FLOWS6_MAX = 4096
 NEW_FLOWS_PER_S = 65536

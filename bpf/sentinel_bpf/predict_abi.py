@@ -8,16 +8,19 @@ from __future__ import annotations
 import ctypes
 from enum import IntEnum
 
-MODEL_FORMAT = 1
+MODEL_FORMAT = 2
 SHIFT_DEFAULT = 25
 SHIFT_MIN = 20
 SHIFT_MAX = 27
 BYTES_MAX = 0x7FFFFFFF
-AWAKE_EMPTY = 4
 LAGS = 4
+AWAKE_EMPTY = LAGS - 1
 NETWORK_INPUTS = 8
 NETWORK_HIDDEN = 8
+NETWORK_PAIRS = NETWORK_HIDDEN // 2
 NETWORK_WEIGHT_ZERO = 128
+NETWORK_DIRECT_ZERO = 32768
+NETWORK_COUNT_SHIFT = 40
 NETWORK_HIDDEN_SHIFT = 6
 NETWORK_OUTPUT_SHIFT = 12
 
@@ -26,6 +29,7 @@ _S16 = ctypes.c_int16
 _U16 = ctypes.c_uint16
 _S32 = ctypes.c_int32
 _U32 = ctypes.c_uint32
+_S64 = ctypes.c_int64
 _U64 = ctypes.c_uint64
 
 
@@ -69,14 +73,10 @@ class Predict(ctypes.Structure):
         ("gap_median_ns", _U32),
         ("size_last", _U16),
         ("size_median", _U16),
-        ("history", _U32 * LAGS),
-        ("fast_mean", _U32),
-        ("slow_mean", _U32),
-        ("holt_level", _U32),
+        ("expert_bytes", _U32 * len(Expert)),
+        ("history", _U32 * (LAGS - 1)),
         ("holt_trend", _S32),
         ("lms_weight", _S16 * LAGS),
-        ("lms_bytes", _U32),
-        ("network_bytes", _U32),
         ("predicted_bytes", _U32),
         ("intervals", _U32),
         ("burst_hits", _U32),
@@ -105,9 +105,9 @@ class Model(ctypes.Structure):
         ("version", _U32),
         ("interval_shift", _U8),
         ("pad", _U8 * 3),
-        ("hidden_weight", (_U8 * NETWORK_INPUTS) * NETWORK_HIDDEN),
-        ("output_weight", _S16 * NETWORK_HIDDEN),
-        ("direct_weight", _S16 * NETWORK_INPUTS),
+        ("hidden_weight", (_U64 * NETWORK_PAIRS) * NETWORK_INPUTS),
+        ("direct_weight", _U64 * NETWORK_INPUTS),
+        ("output_weight", _S64 * NETWORK_HIDDEN),
     )
 
 

@@ -26,8 +26,12 @@ LMS_WEIGHT_MAX = 8192
 ERROR_SHIFT = 6
 MARGIN_SHIFT = 4
 GUARD_SHIFT = 5
-TRUST_SHIFT = 3
+TRUST_SHIFT = 6
+FAVOUR_SHIFT = 4
 SUM_MAX = 0x7FFFFFFF
+NETWORK_INPUT_BITS = 20
+NETWORK_INPUT_STEP = 6
+NETWORK_SHIFT = abi.NETWORK_HIDDEN_SHIFT + abi.NETWORK_OUTPUT_SHIFT
 SIZE_MAX = 0xFFFF
 GAP_MEAN_SHIFT = 3
 MEDIAN_SHIFT = 4
@@ -49,12 +53,14 @@ class Network:
 
     def predict(self, inputs: Sequence[int]) -> int:
         """sentinel_network(): bytes."""
-        total = 1 << (abi.NETWORK_OUTPUT_SHIFT - 1)
-        total += sum(w * x for w, x in zip(self.direct, inputs, strict=True))
+        large = max(inputs).bit_length() - NETWORK_INPUT_BITS
+        shift = NETWORK_INPUT_STEP * ((large > 0) + (large > NETWORK_INPUT_STEP))
+        values = [value >> shift for value in inputs]
+        total = sum(w * x for w, x in zip(self.direct, values, strict=True))
+        total = (total << abi.NETWORK_HIDDEN_SHIFT) + (1 << (NETWORK_SHIFT - 1))
         for row, weight in zip(self.hidden, self.output, strict=True):
-            value = sum(w * x for w, x in zip(row, inputs, strict=True))
-            total += weight * (max(value, 0) >> abi.NETWORK_HIDDEN_SHIFT)
-        return saturate(total >> abi.NETWORK_OUTPUT_SHIFT)
+            total += weight * max(sum(w * x for w, x in zip(row, values, strict=True)), 0)
+        return saturate((total << shift) >> NETWORK_SHIFT)
 
 
 def saturate(value: int) -> int:
@@ -65,6 +71,11 @@ def saturate(value: int) -> int:
 def step(difference: int, shift: int) -> int:
     """sentinel_step(): difference / 2^shift, away from zero."""
     return (difference >> shift) + (difference > 0)
+
+
+def direction(value: int) -> int:
+    """sentinel_direction(): -1, 0 or 1."""
+    return (value > 0) - (value < 0)
 
 
 def mean(previous: int, value: int, shift: int) -> int:
@@ -107,14 +118,10 @@ class PredictState:
     gap_median_ns: int = 0
     size_last: int = 0
     size_median: int = 0
-    history: list[int] = field(default_factory=lambda: _zeros(abi.LAGS))
-    fast_mean: int = 0
-    slow_mean: int = 0
-    holt_level: int = 0
+    expert_bytes: list[int] = field(default_factory=lambda: _zeros(len(Expert)))
+    history: list[int] = field(default_factory=lambda: _zeros(abi.LAGS - 1))
     holt_trend: int = 0
     lms_weight: list[int] = field(default_factory=lambda: _zeros(abi.LAGS))
-    lms_bytes: int = 0
-    network_bytes: int = 0
     predicted_bytes: int = 0
     intervals: int = 0
     burst_hits: int = 0
@@ -208,55 +215,57 @@ class PredictState:
 
     def close_all(self, network: Network | None, size: int, count: int) -> None:
         """sentinel_close_all()."""
-        for index in range(abi.AWAKE_EMPTY + 1):
-            if index >= count:
+        for closed in range(1, count + 1):
+            if self.close(network, 0 if closed > 1 else size):
+                self.sleep(count - closed)
                 return
-            self.close(network, 0 if index else size)
-        self.sleep(count - abi.AWAKE_EMPTY - 1)
 
     def sleep(self, count: int) -> None:
         """sentinel_sleep()."""
+        moved = min(count, abi.LAGS - 1)
+        self.history = (_zeros(moved) + self.history)[: abi.LAGS - 1]
         self.intervals = (self.intervals + count) & MASK32
         self.asleep = 1
         self.predicted_bytes = 0
         self.burst_class = Burst.STEADY
 
-    def close(self, network: Network | None, size: int) -> None:
-        """sentinel_close(): an interval of `size` bytes."""
+    def close(self, network: Network | None, size: int) -> bool:
+        """sentinel_close(): an interval of `size` bytes; whether the flow sleeps now."""
         if self.intervals:
             self._score(size)
             self._learn(size)
         else:
-            self.history = [size] * abi.LAGS
-            self.fast_mean = self.slow_mean = self.holt_level = size
+            self.history = [size] * (abi.LAGS - 1)
+            self.expert_bytes = [size] * len(Expert)
             self.lms_weight[0] = 1 << LMS_SHIFT
+            self.leader = Expert.NETWORK if network else Expert.LAST
         self.intervals = (self.intervals + 1) & MASK32
         self.asleep = 0
-        deviations = [value - self.slow_mean for value in self.history]
-        total = sum(w * d for w, d in zip(self.lms_weight, deviations, strict=True))
-        self.lms_bytes = saturate(self.slow_mean + (total >> LMS_SHIFT))
-        self.network_bytes = network.predict(self.inputs) if network else self.history[0]
-        self._choose()
+        if not size and sum(map(bool, self.history)) <= 1:
+            self.sleep(0)
+            return True
+        mean = self.expert_bytes[Expert.SLOW]
+        total = sum(w * (x - mean) for w, x in zip(self.lms_weight, self.lags, strict=True))
+        self.expert_bytes[Expert.LMS] = saturate(mean + (total >> LMS_SHIFT))
+        last = self.expert_bytes[Expert.LAST]
+        self.expert_bytes[Expert.NETWORK] = network.predict(self.inputs) if network else last
+        self._choose(network is not None)
+        return False
 
     @property
-    def holt_bytes(self) -> int:
-        """sentinel_holt_bytes()."""
-        return saturate(self.holt_level + damped(self.holt_trend))
+    def lags(self) -> list[int]:
+        """sentinel_lag() of each: bytes of the latest intervals, latest first."""
+        return [self.expert_bytes[Expert.LAST], *self.history]
 
     @property
     def inputs(self) -> list[int]:
         """sentinel_network_inputs()."""
-        means = [self.fast_mean, self.slow_mean, self.holt_bytes, self.lms_bytes]
-        return [*self.history, *means]
-
-    @property
-    def expert_bytes(self) -> list[int]:
-        """sentinel_expert_bytes() of every Expert."""
-        means = [self.fast_mean, self.slow_mean, self.holt_bytes, self.lms_bytes]
-        return [self.history[0], *means, self.network_bytes]
+        predicted = [self.expert_bytes[e] for e in (Expert.FAST, Expert.SLOW, Expert.LMS)]
+        errors = [self.recent_error[e] for e in (Expert.SLOW, Expert.LMS)]
+        return [*self.lags[:3], *predicted, *errors]
 
     def _score(self, size: int) -> None:
-        burst = burst_of(size, self.slow_mean)
+        burst = burst_of(size, self.expert_bytes[Expert.SLOW])
         self.leader_error_sum += abs(self.predicted_bytes - size) >> self.error_shift
         largest = self.leader_error_sum
         for index, predicted in enumerate(self.expert_bytes):
@@ -272,38 +281,41 @@ class PredictState:
         self.burst_exceeded = (self.burst_exceeded + (burst > self.burst_class)) & MASK32
 
     def _learn(self, size: int) -> None:
-        self._learn_lms(size)
-        predicted = self.holt_bytes
-        self.holt_trend = damped(self.holt_trend) + step(size - predicted, HOLT_TREND_SHIFT)
-        self.holt_level = predicted + step(size - predicted, HOLT_LEVEL_SHIFT)
-        self.fast_mean = mean(self.fast_mean, size, FAST_SHIFT)
-        self.slow_mean = mean(self.slow_mean, size, SLOW_SHIFT)
-        self.history = [size, *self.history[:-1]]
+        expert = self.expert_bytes
+        if not self.asleep:
+            self._learn_lms(size)
+        error = size - expert[Expert.HOLT]
+        level = expert[Expert.HOLT] + step(error, HOLT_LEVEL_SHIFT)
+        self.holt_trend = damped(self.holt_trend) + step(error, HOLT_TREND_SHIFT)
+        expert[Expert.HOLT] = saturate(level + damped(self.holt_trend))
+        expert[Expert.FAST] = mean(expert[Expert.FAST], size, FAST_SHIFT)
+        expert[Expert.SLOW] = mean(expert[Expert.SLOW], size, SLOW_SHIFT)
+        self.history = self.lags[:-1]
+        expert[Expert.LAST] = size
 
     def _learn_lms(self, size: int) -> None:
-        if size == self.lms_bytes:
-            return
-        for index, value in enumerate(self.history):
-            if value == self.slow_mean:
-                continue
-            up = (size > self.lms_bytes) == (value > self.slow_mean)
-            weight = self.lms_weight[index] + (LMS_STEP if up else -LMS_STEP)
+        up = direction(size - self.expert_bytes[Expert.LMS])
+        for index, value in enumerate(self.lags):
+            with_mean = direction(value - self.expert_bytes[Expert.SLOW])
+            weight = self.lms_weight[index] + LMS_STEP * up * with_mean
             if abs(weight) <= LMS_WEIGHT_MAX:
                 self.lms_weight[index] = weight
 
-    def _choose(self) -> None:
-        predicted = self.expert_bytes
+    def _choose(self, has_network: bool) -> None:
         last, network = self.error_sum[Expert.LAST], self.error_sum[Expert.NETWORK]
-        best = min(range(len(Expert)), key=lambda index: self.recent_error[index])
-        least = self.recent_error[best]
+        errors = list(self.recent_error)
+        if has_network:
+            errors[Expert.NETWORK] -= errors[Expert.NETWORK] >> FAVOUR_SHIFT
+        best = min(range(len(Expert)), key=lambda index: errors[index])
+        least = errors[best]
         if self.leader_error_sum > last + (last >> GUARD_SHIFT):
             trusted = network + (network >> TRUST_SHIFT) < last
             self.leader = Expert.NETWORK if trusted else Expert.LAST
         elif least + (least >> MARGIN_SHIFT) < self.recent_error[self.leader]:
             self.leader = best
-        self.predicted_bytes = predicted[self.leader]
+        self.predicted_bytes = self.expert_bytes[self.leader]
         expected = saturate(self.predicted_bytes + self.recent_error[self.leader])
-        self.burst_class = burst_of(expected, self.slow_mean)
+        self.burst_class = burst_of(expected, self.expert_bytes[Expert.SLOW])
 
 
 def _add_pair(sums: list[int], shift: int, leader: int, last: int) -> int:

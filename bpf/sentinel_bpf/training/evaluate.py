@@ -28,9 +28,10 @@ from sentinel_bpf.errors import BpfError
 from sentinel_bpf.predict_abi import Expert
 from sentinel_bpf.training import weights
 from sentinel_bpf.training.capture import read_flows
+from sentinel_bpf.training.kinds import KINDS, generate
 from sentinel_bpf.training.library import run_intervals
 from sentinel_bpf.training.series import Intervals, intervals
-from sentinel_bpf.training.traffic import KINDS, Packets, generate
+from sentinel_bpf.training.traffic import Packets
 
 INTERVALS_MIN = 30
 NOT_EMPTY_MIN = 10

@@ -6,12 +6,13 @@ import numpy as np
 
 from sentinel_bpf.errors import BpfError
 from sentinel_bpf.training.fit import Samples
+from sentinel_bpf.training.kinds import KINDS, generate
 from sentinel_bpf.training.library import run_intervals
 from sentinel_bpf.training.series import Intervals, asleep, intervals
-from sentinel_bpf.training.traffic import KINDS, Generator, generate, stream
+from sentinel_bpf.training.traffic import Generator, stream
 
-INTERVALS_MIN = 50
-SAMPLES_PER_FLOW = 400
+INTERVALS_MIN = 30
+SAMPLES_PER_FLOW = 120
 
 
 def flow_samples(series: Intervals, rng: Generator) -> Samples | None:

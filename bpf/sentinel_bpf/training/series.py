@@ -23,7 +23,10 @@ def intervals(packets: Packets, shift: int = abi.SHIFT_DEFAULT) -> Intervals:
 
 
 def asleep(series: Intervals) -> npt.NDArray[np.bool_]:
-    """After which intervals a flow is asleep: that one and the ones before were all empty."""
-    empty = np.concatenate([np.zeros(abi.AWAKE_EMPTY - 1, np.int64), series == 0])
-    windows = np.lib.stride_tricks.sliding_window_view(empty, abi.AWAKE_EMPTY)
-    return np.asarray(windows.sum(axis=1) == abi.AWAKE_EMPTY)
+    """After which intervals a flow is asleep: that one empty, of the last four one not at most.
+
+    Before the flow's first interval every one counts as not empty, as in sentinel_begin().
+    """
+    sent = np.concatenate([np.ones(abi.LAGS - 1, np.int64), series != 0])
+    windows = np.lib.stride_tricks.sliding_window_view(sent, abi.LAGS)
+    return np.asarray((windows.sum(axis=1) <= 1) & (series == 0))

@@ -1,4 +1,4 @@
-"""Generated flows, one direction each, whose law is known: what the network is trained on.
+"""Generated flows, one direction each, whose law is known: long flows of one kind.
 
 Every parameter (rate, packet size, round trip, frame rate, ...) is drawn over the whole range the
 product emulates, so that the network learns shapes, not rates. The same seed, kind and number
@@ -39,23 +39,23 @@ def stream(seed: int, *name: str | int) -> Generator:
     return np.random.default_rng(int.from_bytes(digest[:8], "big"))
 
 
-def _log_uniform(rng: Generator, low: float, high: float) -> float:
+def log_uniform(rng: Generator, low: float, high: float) -> float:
     return float(np.exp(rng.uniform(np.log(low), np.log(high))))
 
 
-def _burst(start_s: float, count: int, rate_pps: float) -> Seconds:
+def burst(start_s: float, count: int, rate_pps: float) -> Seconds:
     """Times of `count` packets sent at line rate from `start_s` on."""
     return start_s + np.arange(count) / rate_pps
 
 
-def _finish(times_s: Seconds, sizes: Seconds) -> tuple[Times, Sizes]:
+def finish(times_s: Seconds, sizes: Seconds) -> tuple[Times, Sizes]:
     order = np.argsort(times_s, kind="stable")[:PACKETS_MAX]
     times_ns = np.asarray(times_s[order] * SECOND_NS, np.int64)
     return times_ns, np.clip(sizes[order], 54, 65535).astype(np.int64)
 
 
 def _full(times_s: Seconds, size: float = FULL_BYTES) -> tuple[Times, Sizes]:
-    return _finish(times_s, np.full(len(times_s), size))
+    return finish(times_s, np.full(len(times_s), size))
 
 
 def _duration(rng: Generator, rate_pps: float) -> float:
@@ -65,7 +65,7 @@ def _duration(rng: Generator, rate_pps: float) -> float:
 
 def cbr(rng: Generator) -> tuple[Times, Sizes]:
     """Constant bit rate: equal packets, equal gaps, sometimes jittered by up to 5 %."""
-    rate_pps = _log_uniform(rng, 10, 20_000)
+    rate_pps = log_uniform(rng, 10, 20_000)
     count = int(_duration(rng, rate_pps) * rate_pps)
     jitter = rng.choice([0.0, 0.01, 0.05])
     times = (np.arange(count) + rng.normal(0, jitter, count)) / rate_pps
@@ -82,22 +82,22 @@ def cbr_exact(rng: Generator) -> tuple[Times, Sizes]:
 
 def poisson(rng: Generator) -> tuple[Times, Sizes]:
     """Poisson arrivals, sizes of two kinds."""
-    rate_pps = _log_uniform(rng, 5, 20_000)
+    rate_pps = log_uniform(rng, 5, 20_000)
     count = int(_duration(rng, rate_pps) * rate_pps)
     times = np.cumsum(rng.exponential(1 / rate_pps, count))
-    return _finish(times, np.where(rng.random(count) < rng.random(), FULL_BYTES, 90.0))
+    return finish(times, np.where(rng.random(count) < rng.random(), FULL_BYTES, 90.0))
 
 
 def pareto_on_off(rng: Generator) -> tuple[Times, Sizes]:
     """On and off times with Pareto tails (Willinger et al. 1997); constant rate while on."""
     shape = rng.uniform(1.2, 1.9)
-    on_s, off_s = _log_uniform(rng, 0.05, 2), _log_uniform(rng, 0.05, 2)
-    rate_pps = _log_uniform(rng, 50, 10_000)
+    on_s, off_s = log_uniform(rng, 0.05, 2), log_uniform(rng, 0.05, 2)
+    rate_pps = log_uniform(rng, 50, 10_000)
     times, now, total = [], 0.0, 0
     while now < 60 and total < PACKETS_MAX:
         on = min(on_s * (rng.pareto(shape) + 1) * (shape - 1) / shape, 20.0)
         count = max(1, int(on * rate_pps))
-        times.append(_burst(now, count, rate_pps))
+        times.append(burst(now, count, rate_pps))
         now += on + min(off_s * (rng.pareto(shape) + 1) * (shape - 1) / shape, 20.0)
         total += count
     return _full(np.concatenate(times))
@@ -106,9 +106,9 @@ def pareto_on_off(rng: Generator) -> tuple[Times, Sizes]:
 def video(rng: Generator) -> tuple[Times, Sizes]:
     """Frames at a steady rate, log-normal sizes, larger ones at the start of each group."""
     fps = float(rng.choice([15, 24, 25, 30, 50, 60]))
-    mean_bytes = _log_uniform(rng, 2e5, 2e7) / 8 / fps
+    mean_bytes = log_uniform(rng, 2e5, 2e7) / 8 / fps
     group, ratio = int(rng.choice([12, 15, 30, 60, 250])), rng.uniform(1.5, 6)
-    rate_pps = _log_uniform(rng, 2e6, 1e9) / 8 / FULL_BYTES
+    rate_pps = log_uniform(rng, 2e6, 1e9) / 8 / FULL_BYTES
     sigma, jitter_s = rng.uniform(0.05, 0.5), rng.choice([0, 0.001, 0.005])
     times, sizes = [], []
     for frame in range(int(fps * rng.uniform(15, 60))):
@@ -116,33 +116,33 @@ def video(rng: Generator) -> tuple[Times, Sizes]:
         total = mean_bytes * scale * rng.lognormal(0, sigma)
         count = max(1, int(np.ceil(total / FULL_BYTES)))
         start = frame / fps + abs(rng.normal(0, jitter_s))
-        times.append(_burst(start, count, rate_pps))
+        times.append(burst(start, count, rate_pps))
         sizes.append(np.append(np.full(count - 1, FULL_BYTES), total - (count - 1) * FULL_BYTES))
-    return _finish(np.concatenate(times), np.concatenate(sizes))
+    return finish(np.concatenate(times), np.concatenate(sizes))
 
 
-def _windows(windows: Seconds, rtt_s: float, rate_pps: float) -> list[Seconds]:
+def clocked(windows: Seconds, rtt_s: float, rate_pps: float) -> list[Seconds]:
     """Each window is sent as the acknowledgements of the one before came: clocked by the rate."""
     times, now = [], 0.0
     for window in windows:
         count = max(1, int(window))
-        times.append(_burst(now, count, rate_pps))
+        times.append(burst(now, count, rate_pps))
         now += max(rtt_s, count / rate_pps)
     return times
 
 
 def slow_start(rng: Generator) -> tuple[Times, Sizes]:
     """Transfers one after the other: the window doubles each RTT up to a limit (RFC 5681)."""
-    rtt_s = _log_uniform(rng, 0.01, 0.3)
-    rate_pps = _log_uniform(rng, 2e6, 1e9) / 8 / FULL_BYTES
+    rtt_s = log_uniform(rng, 0.01, 0.3)
+    rate_pps = log_uniform(rng, 2e6, 1e9) / 8 / FULL_BYTES
     limit = max(20.0, rate_pps * rtt_s * rng.uniform(0.3, 1.5))
     times, start, total = [], 0.0, 0
     for _ in range(int(rng.integers(1, 12))):
         rounds = int(rng.integers(6, 60))
         windows = np.minimum(10 * 2.0 ** np.minimum(np.arange(rounds), 30), limit)
-        sent = np.concatenate(_windows(windows, rtt_s, rate_pps))
+        sent = np.concatenate(clocked(windows, rtt_s, rate_pps))
         times.append(start + sent)
-        start += sent[-1] + rtt_s + rng.exponential(_log_uniform(rng, 0.02, 2))
+        start += sent[-1] + rtt_s + rng.exponential(log_uniform(rng, 0.02, 2))
         total += len(sent)
         if total > PACKETS_MAX:
             break
@@ -151,8 +151,8 @@ def slow_start(rng: Generator) -> tuple[Times, Sizes]:
 
 def cubic(rng: Generator) -> tuple[Times, Sizes]:
     """CUBIC's sawtooth (RFC 9438): W(t) = C (t - K)^3 + W_max, down to 0.7 W_max at a loss."""
-    rtt_s = _log_uniform(rng, 0.01, 0.3)
-    peak = _log_uniform(rng, 20, 2000)
+    rtt_s = log_uniform(rng, 0.01, 0.3)
+    peak = log_uniform(rng, 20, 2000)
     rate_pps = peak / rtt_s * rng.uniform(0.9, 3)
     spread = rng.choice([0.0, 0.1, 0.3])
     times, now, epoch, maximum, total = [], 0.0, 0.0, peak, 0
@@ -163,7 +163,7 @@ def cubic(rng: Generator) -> tuple[Times, Sizes]:
             epoch, maximum = now, window
             window *= 0.7
         count = max(1, int(window))
-        times.append(_burst(now, count, rate_pps) + rng.uniform(0, spread * rtt_s, count))
+        times.append(burst(now, count, rate_pps) + rng.uniform(0, spread * rtt_s, count))
         now += max(rtt_s, count / rate_pps)
         total += count
     return _full(np.concatenate(times))
@@ -171,23 +171,23 @@ def cubic(rng: Generator) -> tuple[Times, Sizes]:
 
 def request_response(rng: Generator) -> tuple[Times, Sizes]:
     """Answers to requests: exponential thinking time, log-normal sizes, at the link's rate."""
-    think_s = _log_uniform(rng, 0.03, 3)
-    mean_bytes, sigma = _log_uniform(rng, 300, 1e6), rng.uniform(0.1, 1.8)
-    rate_pps = _log_uniform(rng, 2e6, 1e9) / 8 / FULL_BYTES
+    think_s = log_uniform(rng, 0.03, 3)
+    mean_bytes, sigma = log_uniform(rng, 300, 1e6), rng.uniform(0.1, 1.8)
+    rate_pps = log_uniform(rng, 2e6, 1e9) / 8 / FULL_BYTES
     times: list[Seconds] = []
     sizes: list[Seconds] = []
     now = 0.0
     while now < 60 and len(times) < 3000:
         total = mean_bytes * rng.lognormal(-sigma * sigma / 2, sigma)
         count = int(np.clip(np.ceil(total / FULL_BYTES), 1, 5000))
-        times.append(_burst(now, count, rate_pps))
+        times.append(burst(now, count, rate_pps))
         last = np.clip(total - (count - 1) * FULL_BYTES, 54, FULL_BYTES)
         sizes.append(np.append(np.full(count - 1, FULL_BYTES), last))
         now += count / rate_pps + rng.exponential(think_s)
-    return _finish(np.concatenate(times), np.concatenate(sizes))
+    return finish(np.concatenate(times), np.concatenate(sizes))
 
 
-KINDS: dict[str, Callable[[Generator], tuple[Times, Sizes]]] = {
+STEADY: dict[str, Callable[[Generator], tuple[Times, Sizes]]] = {
     "cbr": cbr,
     "cbr-exact": cbr_exact,
     "poisson": poisson,
@@ -198,9 +198,3 @@ KINDS: dict[str, Callable[[Generator], tuple[Times, Sizes]]] = {
     "request-response": request_response,
 }
 """Name of the kind -> how a flow of it is made."""
-
-
-def generate(kind: str, seed: int, part: str, number: int) -> Packets:
-    """Flow `number` of a kind; `part` ("train", "validate", "test") names disjoint streams."""
-    times_ns, sizes = KINDS[kind](stream(seed, part, kind, number))
-    return Packets(f"{kind}/{part}/{number}", times_ns, sizes)

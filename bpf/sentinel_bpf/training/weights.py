@@ -99,9 +99,12 @@ def to_model(network: Network, version: int) -> abi.Model:
     model = abi.Model(version=version, interval_shift=network.interval_shift)
     for unit, row in enumerate(network.hidden):
         for index, weight in enumerate(row):
-            model.hidden_weight[unit][index] = weight + abi.NETWORK_WEIGHT_ZERO
+            byte = weight + abi.NETWORK_WEIGHT_ZERO
+            model.hidden_weight[index][unit // 2] |= byte << 32 * (unit % 2)
     model.output_weight[:] = network.output
-    model.direct_weight[:] = network.direct
+    for index, weight in enumerate(network.direct):
+        counts = 1 << abi.NETWORK_COUNT_SHIFT
+        model.direct_weight[index] = weight + abi.NETWORK_DIRECT_ZERO | counts
     return model
 
 

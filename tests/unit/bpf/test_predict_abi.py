@@ -32,11 +32,14 @@ _ABI_NAMES = {
     "SENTINEL_FACTOR_BURSTY": reference.FACTORS_Q16[2],
     "SENTINEL_FACTOR_PEAK": reference.FACTORS_Q16[3],
 }
-_NETWORK_NAMES = ("INPUTS", "HIDDEN", "WEIGHT_ZERO", "HIDDEN_SHIFT", "OUTPUT_SHIFT")
+_NETWORK_NAMES = (
+    *("INPUTS", "HIDDEN", "PAIRS", "WEIGHT_ZERO", "DIRECT_ZERO", "HIDDEN_SHIFT", "OUTPUT_SHIFT"),
+    "COUNT_SHIFT",
+)
 _REFERENCE_NAMES = (
     *("FAST_SHIFT", "SLOW_SHIFT", "HOLT_LEVEL_SHIFT", "HOLT_TREND_SHIFT", "HOLT_DAMP_SHIFT"),
     *("LMS_SHIFT", "LMS_STEP", "LMS_WEIGHT_MAX", "ERROR_SHIFT", "MARGIN_SHIFT", "GUARD_SHIFT"),
-    "TRUST_SHIFT",
+    *("TRUST_SHIFT", "FAVOUR_SHIFT", "NETWORK_INPUT_BITS", "NETWORK_INPUT_STEP"),
     *("SUM_MAX", "SIZE_MAX", "GAP_MEAN_SHIFT", "MEDIAN_SHIFT", "PACKET_ERROR_SHIFT", "HASH"),
     "SAMPLE_SHIFT",
 )
@@ -99,7 +102,7 @@ def test_mirror_leaves_no_field_out(structure: str) -> None:
     found = re.search(rf"^struct {structure} \{{\n(.*?)^\}};", text, re.MULTILINE | re.DOTALL)
     assert found is not None
     code = re.sub(r"/\*.*?\*/", "", found[1], flags=re.DOTALL)
-    names = re.findall(r"(\w+)(?:\[\w+\])*;", code)
+    names = re.findall(r"(\w+)(?:\[[\w -]+\])*;", code)
     assert names == [field[0] for field in abi.MIRRORED[structure]._fields_]
 
 
@@ -109,4 +112,4 @@ def test_every_structure_is_mirrored() -> None:
 
 
 def test_every_packet_touches_the_first_32_bytes_only() -> None:
-    assert abi.Predict.history.offset == 32
+    assert abi.Predict.expert_bytes.offset == 32

@@ -17,7 +17,7 @@ def observe(half: HalfState, packet_bytes: int, now_ns: int) -> None:
     if not half.packets_total:
         half.begin(packet_bytes, now_ns, 1)
     new_tick = rate.is_new_tick(half, now_ns)
-    half.count(packet_bytes, now_ns)
+    half.count(packet_bytes, 1, now_ns)
     if new_tick:
         rate.close_interval(half, now_ns)
 
