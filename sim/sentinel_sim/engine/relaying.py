@@ -1,0 +1,207 @@
+"""Opening connections, the application at the source, and relays with bounded memory.
+
+A relay reads into a buffer of fixed size and writes into the next connection's send buffer; when
+that is full it does not read, and the window of the connection before it closes (backpressure).
+"""
+
+from __future__ import annotations
+
+from sentinel_sim.engine import bbr
+from sentinel_sim.engine.congestion import start_round
+from sentinel_sim.engine.jit import compiled
+from sentinel_sim.engine.layout import (
+    BBR,
+    CLOSED,
+    ESTABLISHED,
+    FINISHED,
+    NEVER,
+    OPENED,
+    OPENING,
+    SECOND_NS,
+    SYN,
+    SYNACK,
+)
+from sentinel_sim.engine.receiving import (
+    ACK_BYTES,
+    after_reading,
+    bytes_of,
+    copy_to_application,
+    send_ack,
+)
+from sentinel_sim.engine.sending import fill_send_buffer, transmit, update_rtt
+from sentinel_sim.engine.timeline import wake
+from sentinel_sim.engine.wires import place
+
+SYN_BYTES = 74
+"""Ethernet 14, IPv4 20, TCP 20, options 20."""
+SYN_TIMEOUT_NS = SECOND_NS
+BOUNDLESS = 1 << 52
+
+
+@compiled
+def send_small(w, i, route, kind, size, now):  # type: ignore[no-untyped-def]
+    """A packet without payload that opens a connection."""
+    w.state[0].originated += 1
+    row = place(w, w.routes[route], size, now)
+    if row < 0:
+        return
+    c = w.conns[i]
+    p = w.packets[row]
+    p.seq = 0
+    p.stamp = now
+    p.echo = 0
+    p.window = c.advertised
+    p.owner = i
+    p.route = route + 1
+    p.kind = kind
+    p.size = size
+    p.blocks = 0
+
+
+@compiled
+def open_connection(w, i, now):  # type: ignore[no-untyped-def]
+    """connect(): send a SYN, and again if nothing answers."""
+    c = w.conns[i]
+    if c.state == CLOSED:
+        c.state = OPENING
+        c.first_sent = now
+        c.rto = SYN_TIMEOUT_NS
+    else:
+        c.backoff = min(c.backoff + 1, 6)
+    send_small(w, i, c.data_route, SYN, SYN_BYTES, now)
+    c.rto_at = now + (c.rto << c.backoff)
+    wake(w, c.rank, c.rto_at)
+
+
+@compiled
+def on_synack(w, i, packet, now):  # type: ignore[no-untyped-def]
+    """The connection stands at its sending end."""
+    c = w.conns[i]
+    send_small(w, i, c.data_route, OPENED, ACK_BYTES, now)
+    if c.state != OPENING:
+        return
+    c.state = ESTABLISHED
+    c.rto_at = NEVER
+    if c.backoff == 0:
+        update_rtt(c, now - c.first_sent)
+    else:
+        c.rto = SYN_TIMEOUT_NS
+    c.backoff = 0
+    c.edge = packet.window // c.mss
+    start_round(c, now)
+    if c.control == BBR:
+        bbr.init(c, now)
+    if c.previous < 0:
+        c.first_write = now
+        write(w, i, now)
+    else:
+        relay(w, c.previous, now)
+    transmit(w, i, now)
+
+
+@compiled
+def on_accepted(w, i, now):  # type: ignore[no-untyped-def]
+    """The connection stands at its receiving end; a relay connects onwards."""
+    c = w.conns[i]
+    if c.accepted:
+        return
+    c.accepted = 1
+    c.drs_at = now
+    if c.next >= 0:
+        open_connection(w, c.next, now)
+
+
+@compiled
+def write(w, i, now):  # type: ignore[no-untyped-def]
+    """The application at the source of a flow writes what finds room."""
+    c = w.conns[i]
+    if c.state != ESTABLISHED or (c.total >= 0 and c.written >= c.total):
+        return
+    if c.total < 0 and now >= c.stop:
+        _end_stream(c)
+        return
+    available = c.total if c.total >= 0 else BOUNDLESS
+    if fill_send_buffer(c, available):
+        c.write_end = now
+
+
+@compiled
+def _end_stream(c):  # type: ignore[no-untyped-def]
+    c.total = c.written
+    c.last_bytes = c.mss
+
+
+@compiled
+def stop_writing(w, i, now):  # type: ignore[no-untyped-def]
+    """The time of a flow of fixed duration is over: what was written is all there is."""
+    c = w.conns[i]
+    c.stop = NEVER
+    if c.total < 0:
+        _end_stream(c)
+    c.write_end = now
+    if c.next >= 0 and c.rcv_nxt >= c.total:
+        relay_and_send(w, i, now)
+    finish_if_done(w, i, now)
+
+
+@compiled
+def relay(w, i, now):  # type: ignore[no-untyped-def]
+    """Move bytes from the receiving end of `i` to the connection after it. True: some moved."""
+    c = w.conns[i]
+    n = w.conns[c.next]
+    ended = c.total >= 0 and c.rcv_nxt >= c.total
+    held_limit = bytes_of(n, n.written) + c.relay_bytes
+    upto = min(c.rcv_nxt, held_limit // c.mss)
+    if ended and held_limit >= bytes_of(c, c.total):
+        upto = c.total
+    if upto > c.copied:
+        copy_to_application(c, upto, now)
+    in_hand = bytes_of(c, c.copied)
+    if ended and c.copied == c.total and n.total < 0:
+        n.total = (in_hand + n.mss - 1) // n.mss
+        n.last_bytes = in_hand - (n.total - 1) * n.mss
+    available = n.total if n.total >= 0 else in_hand // n.mss
+    return n.state == ESTABLISHED and fill_send_buffer(n, available)
+
+
+@compiled
+def relay_and_send(w, i, now):  # type: ignore[no-untyped-def]
+    """As long as bytes move: each write makes room to read, each read something to write."""
+    c = w.conns[i]
+    before = c.copied
+    moved = relay(w, i, now)
+    while moved:
+        transmit(w, c.next, now)
+        moved = relay(w, i, now)
+    if c.copied > before:
+        after_reading(w, i, now)
+    finish_if_done(w, c.next, now)
+
+
+@compiled
+def finish_if_done(w, i, now):  # type: ignore[no-untyped-def]
+    """A connection is over when all of a stream of known end is acknowledged."""
+    c = w.conns[i]
+    if c.state == ESTABLISHED and c.total >= 0 and c.una >= c.total:
+        if c.rcv_nxt < c.total:
+            return
+        if c.next < 0 and c.last_byte == 0:
+            c.last_byte = now
+        c.state = FINISHED
+        c.done_at = now
+        c.rto_at = NEVER
+        c.tlp_at = NEVER
+        w.state[0].connections_left -= 1
+
+
+@compiled
+def on_syn(w, i, now):  # type: ignore[no-untyped-def]
+    """A SYN arrives: answer it, with the window to begin with."""
+    c = w.conns[i]
+    send_small(w, i, c.ack_route, SYNACK, SYN_BYTES, now)
+
+
+@compiled
+def on_probe_answer(w, i, now):  # type: ignore[no-untyped-def]
+    """A zero-window probe arrived: say again how large the window is."""
+    send_ack(w, i, now)

@@ -1,0 +1,215 @@
+"""What the sender learns from ACKs: RTT, SACKed and lost segments, rate samples.
+
+Loss detection is RACK (RFC 8985) without reordering: a segment is lost when one that was sent
+later has arrived, after min_rtt / 4 while fewer than three are SACKed (or at once beyond). It also
+finds lost retransmissions. Both the original transmissions and the retransmissions are in the
+order of their sending, so each is scanned once.
+"""
+
+from __future__ import annotations
+
+from sentinel_sim.engine.jit import compiled
+from sentinel_sim.engine.layout import (
+    APP_LIMITED,
+    EVER_RETRANSMITTED,
+    LOST,
+    NEVER,
+    RECOVERY,
+    RETRANSMITTED,
+    SACKED,
+)
+from sentinel_sim.engine.timeline import wake
+
+DUPLICATES_MOST = 3
+
+
+@compiled
+def segment(w, c, seq):  # type: ignore[no-untyped-def]
+    """The row of a segment between una and nxt."""
+    return w.segments[c.first + (seq & c.mask)]
+
+
+@compiled
+def in_flight(c):  # type: ignore[no-untyped-def]
+    """Segments thought to be in the network (tcp_packets_in_flight)."""
+    return c.nxt - c.una - c.sacked - c.lost + c.retrans
+
+
+@compiled
+def _rack_advance(c, row, seq, now):  # type: ignore[no-untyped-def]
+    """A segment is known to have arrived: perhaps the one that was sent last."""
+    if row.flags & EVER_RETRANSMITTED and c.min_rtt > 0 and now - row.sent < c.min_rtt:
+        return  # rather its first transmission
+    if row.sent > c.rack_sent or (row.sent == c.rack_sent and seq > c.rack_seq):
+        c.rack_sent = row.sent
+        c.rack_seq = seq
+        c.rack_rtt = now - row.sent
+
+
+@compiled
+def _delivered(w, c, row, seq, now):  # type: ignore[no-untyped-def]
+    """Count a segment that is SACKed or acknowledged for the first time."""
+    flags = row.flags
+    c.delivered += 1
+    if flags & LOST:
+        c.lost -= 1
+    if flags & RETRANSMITTED:
+        c.retrans -= 1
+    row.flags = flags & ~(LOST | RETRANSMITTED)
+    _rack_advance(c, row, seq, now)
+
+
+@compiled
+def take_blocks(w, i, packet, now):  # type: ignore[no-untyped-def]
+    """Mark what the packet's SACK blocks say; gives the row of the last segment sent, or -1."""
+    c = w.conns[i]
+    for k in range(packet.blocks):
+        if k == 0:
+            begin, end = packet.seq + packet.begin0, packet.seq + packet.end0
+        elif k == 1:
+            begin, end = packet.seq + packet.begin1, packet.seq + packet.end1
+        else:
+            begin, end = packet.seq + packet.begin2, packet.seq + packet.end2
+        begin = max(begin, c.una)
+        end = min(end, c.nxt)
+        seq = begin
+        while seq < end:
+            # What an earlier ACK said is skipped (recv_sack_cache in Linux).
+            if c.cache_begin0 <= seq < c.cache_end0:
+                seq = c.cache_end0
+            elif c.cache_begin1 <= seq < c.cache_end1:
+                seq = c.cache_end1
+            elif c.cache_begin2 <= seq < c.cache_end2:
+                seq = c.cache_end2
+            else:
+                row = segment(w, c, seq)
+                if not row.flags & SACKED:
+                    _delivered(w, c, row, seq, now)
+                    row.flags |= SACKED
+                    c.sacked += 1
+                    c.highest_sacked = max(c.highest_sacked, seq)
+                seq += 1
+    if packet.blocks > 0:
+        c.cache_begin0, c.cache_end0 = packet.seq + packet.begin0, packet.seq + packet.end0
+        c.cache_begin1 = c.cache_end1 = c.cache_begin2 = c.cache_end2 = 0
+        if packet.blocks > 1:
+            c.cache_begin1, c.cache_end1 = packet.seq + packet.begin1, packet.seq + packet.end1
+        if packet.blocks > 2:
+            c.cache_begin2, c.cache_end2 = packet.seq + packet.begin2, packet.seq + packet.end2
+
+
+@compiled
+def take_cumulative(w, c, ack, now):  # type: ignore[no-untyped-def]
+    """Everything before `ack` has arrived. Gives the RTT of the last and of the first in ns,
+    each 0 if it cannot be told from a retransmission's."""
+    first = segment(w, c, c.una)
+    last = segment(w, c, ack - 1)
+    last_rtt = 0 if last.flags & (EVER_RETRANSMITTED | SACKED) else now - last.sent
+    first_rtt = 0 if first.flags & (EVER_RETRANSMITTED | SACKED) else now - first.sent
+    if c.sacked == 0 and c.lost == 0 and c.retrans == 0:
+        c.delivered += ack - c.una
+        _rack_advance(c, last, ack - 1, now)
+    else:
+        for seq in range(c.una, ack):
+            row = segment(w, c, seq)
+            if row.flags & SACKED:
+                c.sacked -= 1
+            else:
+                _delivered(w, c, row, seq, now)
+    c.una = ack
+    c.scan = max(c.scan, ack)
+    if c.sacked == 0:
+        c.cache_begin0 = c.cache_end0 = c.cache_begin1 = 0
+        c.cache_end1 = c.cache_begin2 = c.cache_end2 = 0
+    return last_rtt, first_rtt
+
+
+@compiled
+def mark_lost(w, c, seq, row):  # type: ignore[no-untyped-def]
+    """A segment is taken for lost: out of flight, into the queue of those to be sent again."""
+    if row.flags & RETRANSMITTED:
+        c.retrans -= 1
+    if not row.flags & LOST:
+        c.lost += 1
+    row.flags = (row.flags & ~RETRANSMITTED) | LOST
+    w.segments[c.first + (c.lost_tail & c.mask)].lost_seq = seq
+    c.lost_tail += 1
+
+
+@compiled
+def _overtaken(c, sent, seq):  # type: ignore[no-untyped-def]
+    return sent < c.rack_sent or (sent == c.rack_sent and seq < c.rack_seq)
+
+
+@compiled
+def detect(w, i, now):  # type: ignore[no-untyped-def]
+    """Mark what RACK takes for lost at this moment. Gives how many."""
+    c = w.conns[i]
+    found = 0
+    patience = 0
+    if c.ca_state < RECOVERY and c.sacked < DUPLICATES_MOST:
+        patience = min(c.min_rtt // 4, c.srtt)
+    c.reorder_at = NEVER
+    while c.scan < c.nxt:
+        row = segment(w, c, c.scan)
+        if row.flags & (SACKED | LOST | EVER_RETRANSMITTED):
+            c.scan += 1
+            continue
+        if not _overtaken(c, row.sent, c.scan):
+            break
+        due = row.sent + c.rack_rtt + patience
+        if patience > 0 and due > now:
+            c.reorder_at = due
+            wake(w, c.rank, due)
+            break
+        mark_lost(w, c, c.scan, row)
+        found += 1
+        c.scan += 1
+    while c.again_head < c.again_tail:
+        entry = w.segments[c.first + (c.again_head & c.mask)]
+        seq = entry.again_seq
+        if seq >= c.una:
+            row = segment(w, c, seq)
+            current = row.flags & RETRANSMITTED and row.sent == entry.again_sent
+            if current:
+                if not _overtaken(c, row.sent, seq):
+                    break
+                mark_lost(w, c, seq, row)
+                found += 1
+        c.again_head += 1
+    return found
+
+
+@compiled
+def mark_all_lost(w, i):  # type: ignore[no-untyped-def]
+    """After a retransmission timeout: everything that is not SACKed (tcp_enter_loss)."""
+    c = w.conns[i]
+    c.lost_head = c.lost_tail
+    c.again_head = c.again_tail
+    c.lost = 0
+    c.retrans = 0
+    for seq in range(c.una, c.nxt):
+        row = segment(w, c, seq)
+        row.flags &= ~(LOST | RETRANSMITTED)
+        if not row.flags & SACKED:
+            mark_lost(w, c, seq, row)
+    c.scan = c.nxt
+
+
+@compiled
+def next_lost(w, c):  # type: ignore[no-untyped-def]
+    """The next segment to be sent again, or -1. It stays in the queue."""
+    while c.lost_head < c.lost_tail:
+        seq = w.segments[c.first + (c.lost_head & c.mask)].lost_seq
+        if seq >= c.una:
+            flags = segment(w, c, seq).flags
+            if flags & LOST and not flags & RETRANSMITTED:
+                return seq
+        c.lost_head += 1
+    return -1
+
+
+@compiled
+def was_limited(row):  # type: ignore[no-untyped-def]
+    """Was the sender short of data when it sent this segment?"""
+    return row.flags & APP_LIMITED != 0
