@@ -30,7 +30,7 @@ UNIT = 1 << 20
 
 
 @compiled
-def init(c, now):  # type: ignore[no-untyped-def]
+def init(c, now):
     """The connection is established; its first RTT is known (bbr_init)."""
     c.bbr_mode = STARTUP
     c.bbr_min_rtt = c.min_rtt
@@ -42,7 +42,7 @@ def init(c, now):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def _filter(c, bw):  # type: ignore[no-untyped-def]
+def _filter(c, bw):
     """Maximum over the last ten rounds, by its three best samples (lib/win_minmax.c)."""
     now = c.bbr_rounds
     if bw >= c.bbr_bw0 or now - c.bbr_at2 > BW_ROUNDS:
@@ -72,20 +72,20 @@ def _filter(c, bw):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def _bdp(c, gain):  # type: ignore[no-untyped-def]
+def _bdp(c, gain):
     if c.bbr_min_rtt == 0 or c.bbr_bw0 == 0:
         return c.initial_window
     return int(gain * (c.bbr_bw0 / UNIT) * c.bbr_min_rtt * 1e-9) + 1
 
 
 @compiled
-def burst_of(c):  # type: ignore[no-untyped-def]
+def burst_of(c):
     """Segments that leave together: 1 ms of the pacing rate, from 2 to 44 (64 KiB)."""
     return min(max(int(c.bbr_rate * 1e-3), 2), 44)
 
 
 @compiled
-def _target(c, gain):  # type: ignore[no-untyped-def]
+def _target(c, gain):
     target = _bdp(c, gain) + 3 * burst_of(c)
     target = (target + 1) & ~1
     if c.bbr_mode == PROBE_BW and c.bbr_cycle == 0:
@@ -94,7 +94,7 @@ def _target(c, gain):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def _update_bandwidth(c, prior_delivered, sent_interval, now, limited):  # type: ignore[no-untyped-def]
+def _update_bandwidth(c, prior_delivered, sent_interval, now, limited):
     c.bbr_round_start = 0
     if prior_delivered < 0:
         return
@@ -112,7 +112,7 @@ def _update_bandwidth(c, prior_delivered, sent_interval, now, limited):  # type:
 
 
 @compiled
-def _update_cycle(c, now, lost):  # type: ignore[no-untyped-def]
+def _update_cycle(c, now, lost):
     if c.bbr_mode != PROBE_BW:
         return
     full = now - c.bbr_cycle_at > c.bbr_min_rtt
@@ -129,7 +129,7 @@ def _update_cycle(c, now, lost):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def _set_cycle_gain(c):  # type: ignore[no-untyped-def]
+def _set_cycle_gain(c):
     if c.bbr_cycle == 0:
         c.bbr_pacing_gain = 1.25
     elif c.bbr_cycle == 1:
@@ -139,7 +139,7 @@ def _set_cycle_gain(c):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def _enter_probe_bw(c, now):  # type: ignore[no-untyped-def]
+def _enter_probe_bw(c, now):
     c.bbr_mode = PROBE_BW
     c.bbr_cwnd_gain = CWND_GAIN
     # Any phase but the draining one, drawn from the connection's own stream.
@@ -151,7 +151,7 @@ def _enter_probe_bw(c, now):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def _check_startup(c, limited, now):  # type: ignore[no-untyped-def]
+def _check_startup(c, limited, now):
     if c.bbr_full_count < FULL_BW_ROUNDS and c.bbr_round_start and not limited:
         if c.bbr_bw0 >= c.bbr_full_bw * FULL_BW_GROWTH:
             c.bbr_full_bw = c.bbr_bw0
@@ -168,7 +168,7 @@ def _check_startup(c, limited, now):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def _check_probe_rtt(c, rtt, now):  # type: ignore[no-untyped-def]
+def _check_probe_rtt(c, rtt, now):
     expired = now > c.bbr_min_at + MIN_RTT_WINDOW_NS
     if rtt > 0 and (rtt < c.bbr_min_rtt or expired):
         c.bbr_min_rtt = rtt
@@ -201,7 +201,7 @@ def _check_probe_rtt(c, rtt, now):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def _set_rate(c):  # type: ignore[no-untyped-def]
+def _set_rate(c):
     if c.bbr_bw0 == 0:
         return
     rate = c.bbr_pacing_gain * (c.bbr_bw0 / UNIT) * PACING_MARGIN
@@ -210,7 +210,7 @@ def _set_rate(c):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def _set_window(c, delivered, lost):  # type: ignore[no-untyped-def]
+def _set_window(c, delivered, lost):
     cwnd = c.cwnd
     recovering = c.ca_state >= RECOVERY
     was_recovering = c.bbr_prev_state >= RECOVERY
@@ -239,7 +239,7 @@ def _set_window(c, delivered, lost):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def save_window(c):  # type: ignore[no-untyped-def]
+def save_window(c):
     """Before recovery: what to come back to (bbr_save_cwnd)."""
     if c.bbr_prev_state < RECOVERY and c.bbr_mode != PROBE_RTT:
         c.bbr_prior_cwnd = c.cwnd
@@ -248,7 +248,7 @@ def save_window(c):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def on_ack(c, now, prior_delivered, sent_interval, limited, delivered, lost, rtt):  # type: ignore[no-untyped-def]
+def on_ack(c, now, prior_delivered, sent_interval, limited, delivered, lost, rtt):
     """The model and the control after each ACK (bbr_main)."""
     _update_bandwidth(c, prior_delivered, sent_interval, now, limited)
     _update_cycle(c, now, lost)
@@ -260,7 +260,7 @@ def on_ack(c, now, prior_delivered, sent_interval, limited, delivered, lost, rtt
 
 
 @compiled
-def on_timeout(c):  # type: ignore[no-untyped-def]
+def on_timeout(c):
     """After a retransmission timeout (bbr_set_state with TCP_CA_Loss)."""
     c.bbr_full_bw = 0
     c.bbr_prev_state = LOSS

@@ -13,7 +13,6 @@ from sentinel_sim.engine import layout
 from sentinel_sim.engine.layout import INFINITE_SSTHRESH, NEVER, Array, World
 from sentinel_sim.engine.spec import (
     CONTROLS,
-    HEADERS_BYTES,
     ConnectionSpec,
     FlowSpec,
     LinkSpec,
@@ -69,12 +68,13 @@ def build(spec: NetworkSpec) -> World:
             if hop == 0:
                 _fill_source(row, flow)
             index += 1
-    probes = np.zeros(len(spec.probes), layout.PROBE)
-    known: dict[tuple[str, ...], int] = {}
-    for number, probe in enumerate(sorted(spec.probes, key=lambda p: (p.send_ns, p.route))):
-        if probe.route not in known:
-            known[probe.route] = route(probe.route)
-        probes[number] = (probe.send_ns, known[probe.route], probe.size_bytes, -1)
+    in_order = sorted(spec.probes, key=lambda probe: (probe.send_ns, probe.route))
+    ways = {way: route(way) for way in sorted({probe.route for probe in in_order})}
+    probes = np.zeros(len(in_order), layout.PROBE)
+    probes["send_at"] = [probe.send_ns for probe in in_order]
+    probes["route"] = [ways[probe.route] for probe in in_order]
+    probes["size"] = [probe.size_bytes for probe in in_order]
+    probes["returned"] = -1
     state = np.zeros(1, layout.STATE)
     state["connections_left"] = count
     due, winners = _timeline(conns, probes, len(links))
@@ -126,6 +126,7 @@ def _fill_connection(row: Array, spec: ConnectionSpec) -> None:
     row["receive_max"] = spec.receive_max
     row["fixed_window"] = spec.fixed_window
     row["relay_bytes"] = spec.relay_bytes
+    row["relay_segments"] = spec.relay_bytes // spec.mss
     row["initial_window"] = spec.initial_window
     row["hystart_on"] = int(spec.hystart)
     row["cwnd"] = spec.initial_window
@@ -139,7 +140,6 @@ def _fill_connection(row: Array, spec: ConnectionSpec) -> None:
     row["advertised"] = spec.fixed_window or min(first, spec.receive_max)
     row["space"] = spec.initial_window * spec.mss
     row["rack_seq"] = -1
-    row["highest_sacked"] = -1
     for timer in ("start", "stop", "rto_at", "tlp_at", "reorder_at", "pace_at", "delack_at"):
         row[timer] = NEVER
 
@@ -164,13 +164,14 @@ def _timeline(conns: Array, probes: Array, links: int) -> tuple[Array, Array]:
     if len(probes):
         due[links + len(conns)] = probes[0]["send_at"]
     winners = np.zeros(2 * size, np.int64)
+    fill_winners(due, winners)
+    return due, winners
+
+
+def fill_winners(due: Array, winners: Array) -> None:
+    """Play the whole tournament anew."""
+    size = len(due)
     winners[size:] = np.arange(size)
     for node in range(size - 1, 0, -1):
         left, right = winners[2 * node], winners[2 * node + 1]
         winners[node] = left if due[left] <= due[right] else right
-    return due, winners
-
-
-def frame_bytes(mss: int) -> int:
-    """Layer 2 bytes of a full segment."""
-    return mss + HEADERS_BYTES

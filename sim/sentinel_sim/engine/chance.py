@@ -17,7 +17,7 @@ _S30, _S27, _S31 = np.uint64(30), np.uint64(27), np.uint64(31)
 
 
 @compiled
-def draw(seed, count):  # type: ignore[no-untyped-def]
+def draw(seed, count):
     """The `count`-th 64-bit number of the stream `seed`, both unsigned."""
     z = seed + (count + np.uint64(1)) * _GOLDEN
     z = (z ^ (z >> _S30)) * _MIX1

@@ -25,13 +25,13 @@ HYSTART_ACK_DELAY_NS = MS_NS
 
 
 @compiled
-def in_slow_start(c):  # type: ignore[no-untyped-def]
+def in_slow_start(c):
     """Is the window below the threshold?"""
     return c.cwnd < c.ssthresh
 
 
 @compiled
-def reset_cubic(c):  # type: ignore[no-untyped-def]
+def reset_cubic(c):
     """As bictcp_reset: after a retransmission timeout, all is forgotten."""
     c.epoch = 0
     c.cubic_at = 0
@@ -47,7 +47,7 @@ def reset_cubic(c):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def start_round(c, now):  # type: ignore[no-untyped-def]
+def start_round(c, now):
     """HyStart measures anew in each round (bictcp_hystart_reset)."""
     c.round_start = now
     c.last_ack = now
@@ -57,7 +57,7 @@ def start_round(c, now):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def _hystart(c, now, delay):  # type: ignore[no-untyped-def]
+def _hystart(c, now, delay):
     # As since Linux 6.14 (25c1a9ca53db): rounds are followed from the first, below the low window.
     if c.una > c.round_end:
         start_round(c, now)
@@ -81,7 +81,7 @@ def _hystart(c, now, delay):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def on_rtt(c, now, rtt):  # type: ignore[no-untyped-def]
+def on_rtt(c, now, rtt):
     """A round trip was measured (bictcp_acked); `rtt` in ns, of the last segment acknowledged."""
     if c.control != CUBIC:
         return
@@ -94,7 +94,7 @@ def on_rtt(c, now, rtt):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def _grow_by(c, count, acked):  # type: ignore[no-untyped-def]
+def _grow_by(c, count, acked):
     """One segment more for `count` acknowledged ones (tcp_cong_avoid_ai)."""
     if c.cwnd_count >= count:
         c.cwnd_count = 0
@@ -107,7 +107,7 @@ def _grow_by(c, count, acked):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def _start_epoch(c, now):  # type: ignore[no-untyped-def]
+def _start_epoch(c, now):
     c.epoch = now
     c.ack_count = 0
     c.tcp_cwnd = c.cwnd
@@ -120,7 +120,7 @@ def _start_epoch(c, now):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def _friendly(c):  # type: ignore[no-untyped-def]
+def _friendly(c):
     """At least what Reno would reach (RFC 9438, section 4.3)."""
     each = max(int(c.cwnd * FRIENDLY_ACKS), 1)
     if c.ack_count > each:
@@ -133,7 +133,7 @@ def _friendly(c):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def _cubic_update(c, now, acked):  # type: ignore[no-untyped-def]
+def _cubic_update(c, now, acked):
     c.ack_count += acked
     if c.cubic_cwnd == c.cwnd and c.cubic_at > 0 and now - c.cubic_at <= REFRESH_NS:
         return
@@ -156,7 +156,7 @@ def _cubic_update(c, now, acked):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def on_acked(c, now, acked):  # type: ignore[no-untyped-def]
+def on_acked(c, now, acked):
     """`acked` segments have arrived and the window was in use: let it grow."""
     if not c.limited and not (in_slow_start(c) and c.cwnd < 2 * c.most_out):
         return
@@ -174,7 +174,7 @@ def on_acked(c, now, acked):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def threshold_after_loss(c):  # type: ignore[no-untyped-def]
+def threshold_after_loss(c):
     """The window to go down to after a loss (bictcp_recalc_ssthresh, tcp_reno_ssthresh)."""
     if c.control != CUBIC:
         return max(c.cwnd // 2, 2)
@@ -187,7 +187,7 @@ def threshold_after_loss(c):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def on_timeout(c, now):  # type: ignore[no-untyped-def]
+def on_timeout(c, now):
     """The congestion control's part of a retransmission timeout."""
     if c.control == CUBIC:
         reset_cubic(c)
@@ -195,6 +195,6 @@ def on_timeout(c, now):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def no_threshold(c):  # type: ignore[no-untyped-def]
+def no_threshold(c):
     """Has slow start never ended?"""
     return c.ssthresh >= INFINITE_SSTHRESH

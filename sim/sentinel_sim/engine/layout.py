@@ -42,9 +42,10 @@ RING_MARGIN = 4 * BURST_SEGMENTS
 Array = npt.NDArray[Any]
 
 
-def _row(ints: str, floats: str = "") -> np.dtype[Any]:
-    names = ints.split()
-    return np.dtype([(n, np.int64) for n in names] + [(n, np.float64) for n in floats.split()])
+def _row(ints: str, floats: str = "", unsigned: str = "") -> np.dtype[Any]:
+    """Fields by name, all of 64 bits."""
+    kinds = ((ints, np.int64), (floats, np.float64), (unsigned, np.uint64))
+    return np.dtype([(name, kind) for names, kind in kinds for name in names.split()])
 
 
 PACKET = np.dtype(
@@ -71,49 +72,38 @@ PACKET = np.dtype(
 )
 """One packet on one link. SACK blocks are relative to `seq`, most recent first (RFC 2018)."""
 
-LINK = np.dtype(
-    [
-        (name, np.int64)
-        for name in (
-            # What it is. `step` is the time of one byte in 2^-20 ns.
-            "step delay queue_ns jitter first mask sample_every"
-            # Ring of packets under way; the transmitter's state.
-            " head tail free fraction last_due"
-            # Loss: bad is the state of a Gilbert-Elliott channel.
-            " draws bad lossy"
-            # Counts: offered = dropped + accepted; accepted = lost + arrived + under way.
-            " offered offered_bytes queue_dropped dropped_bytes accepted accepted_bytes lost"
-            " lost_bytes arrived arrived_bytes samples"
-        ).split()
-    ]
-    + [
-        (name, np.uint64)
-        for name in "loss_seed jitter_seed loss_good loss_bad to_bad to_good".split()
-    ]
+LINK = _row(
+    # What it is. `step` is the time of one byte in 2^-20 ns.
+    "step delay queue_ns jitter first mask sample_every"
+    # Ring of packets under way; the transmitter's state.
+    " head tail free fraction last_due"
+    # Loss: bad is the state of a Gilbert-Elliott channel.
+    " draws bad lossy"
+    # Counts: offered = dropped + accepted; accepted = lost + arrived + under way.
+    " offered offered_bytes queue_dropped dropped_bytes accepted accepted_bytes lost"
+    " lost_bytes arrived arrived_bytes samples",
+    unsigned="loss_seed jitter_seed loss_good loss_bad to_bad to_good",
 )
 """One direction of one link. Probabilities are thresholds of a 64-bit random number."""
 
-SEGMENT = np.dtype(
-    [
-        (name, np.int64)
-        for name in (
-            "sent first_sent delivered delivered_at flags"
-            # Two queues that live in the same ring, indexed by their own counters: segments to
-            # send again, and retransmissions in the order in which they left.
-            " lost_seq again_seq again_sent"
-        ).split()
-    ]
+SEGMENT = _row(
+    "sent first_sent delivered delivered_at flags"
+    # Two queues that live in the same ring, indexed by their own counters: segments to send
+    # again, and retransmissions in the order in which they left.
+    " lost_seq again_seq again_sent"
 )
 """One segment, at its sequence number modulo the ring; `flags` serve both ends."""
 
 CONNECTION = _row(
     # What it is.
     "rank control mss data_route ack_route first mask previous next size_bytes"
-    " start stop send_max receive_max fixed_window relay_bytes initial_window hystart_on"
+    " start stop send_max receive_max fixed_window relay_bytes relay_segments"
+    " initial_window hystart_on"
     # The application at the sending end. `total` is -1 until it is known.
-    " state total last_bytes written write_end send_buffer accepted first_write done_at"
+    " state total last_bytes written write_end send_buffer send_room room_cwnd accepted"
+    " first_write done_at"
     # The sender.
-    " una nxt edge cwnd ssthresh cwnd_count sacked lost retrans ca_state high_seq highest_sacked"
+    " una nxt edge cwnd ssthresh cwnd_count sacked lost retrans ca_state high_seq"
     " srtt rttvar rto backoff min_rtt delivered delivered_at first_sent app_limited"
     " rack_sent rack_seq rack_rtt scan lost_head lost_tail again_head again_tail"
     " prr_delivered prr_out prior_cwnd ack_stamp probe_out"
@@ -138,9 +128,7 @@ CONNECTION = _row(
 )
 """One TCP connection, both ends of it."""
 
-STATE = _row(
-    "now status which events connections_left next_probe originated forwarded delivered"
-)
+STATE = _row("now status which events connections_left next_probe originated forwarded delivered")
 """The one row of what belongs to the whole."""
 
 PROBE = _row("send_at route size returned")

@@ -51,7 +51,7 @@ Kernel = Callable[..., Any]
 
 
 @compiled
-def _receive(w, i, packet, now):  # type: ignore[no-untyped-def]
+def _receive(w, i, packet, now):
     """A packet has reached the end of its way."""
     kind = packet.kind
     if kind == DATA:
@@ -73,7 +73,7 @@ def _receive(w, i, packet, now):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def _acknowledged(w, i, packet, now):  # type: ignore[no-untyped-def]
+def _acknowledged(w, i, packet, now):
     c = w.conns[i]
     advanced = on_ack(w, i, packet, now)
     if advanced and c.previous < 0:
@@ -91,7 +91,7 @@ def _acknowledged(w, i, packet, now):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def _fire(w, i, now):  # type: ignore[no-untyped-def]
+def _fire(w, i, now):
     """Some timers of a connection may be due."""
     c = w.conns[i]
     if c.start <= now:
@@ -117,7 +117,7 @@ def _fire(w, i, now):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def _on_timeout(w, i, now):  # type: ignore[no-untyped-def]
+def _on_timeout(w, i, now):
     c = w.conns[i]
     if c.state == OPENING:
         open_connection(w, i, now)
@@ -131,7 +131,7 @@ def _on_timeout(w, i, now):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def _probe(w, source, now):  # type: ignore[no-untyped-def]
+def _probe(w, source, now):
     """Send the next probe, and set the clock for the one after it."""
     i = w.state[0].next_probe
     w.state[0].next_probe = i + 1
@@ -157,7 +157,7 @@ def _probe(w, source, now):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def _run_until(w, until):  # type: ignore[no-untyped-def]
+def _run_until(w, until):
     """Process events before `until`; comes back early when Python has to enlarge something."""
     state = w.state[0]
     links = w.links.shape[0]
@@ -186,7 +186,7 @@ def _run_until(w, until):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def _sample(w, heads, tails, out, out_links, tick):  # type: ignore[no-untyped-def]
+def _sample(w, heads, tails, out, out_links, tick):
     """Write down each flow's counters and each link's, as they stand now."""
     now = w.state[0].now
     for f in range(heads.shape[0]):
@@ -207,7 +207,7 @@ def make_kernel(fingerprint: str) -> Kernel:
     fingerprint becomes part of the key.
     """
 
-    def advance(w, heads, tails, out, out_links, tick, ticks, tick_ns):  # type: ignore[no-untyped-def]
+    def advance(w, heads, tails, out, out_links, tick, ticks, tick_ns):
         """Run to the end of each of `ticks` intervals, from number `tick`, sampling at each.
 
         Gives how many were completed; `state.status` says why it is fewer.

@@ -26,7 +26,7 @@ BLOCKS_SENT = 3
 
 
 @compiled
-def bytes_of(c, segments):  # type: ignore[no-untyped-def]
+def bytes_of(c, segments):
     """Payload bytes in the first `segments` segments of the stream."""
     whole = segments * c.mss
     if segments == c.total and segments > 0:
@@ -35,7 +35,7 @@ def bytes_of(c, segments):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def window_bytes(c):  # type: ignore[no-untyped-def]
+def window_bytes(c):
     """What may be advertised now: room for payload, of which what waits takes its part."""
     waiting = (c.rcv_nxt - c.copied + c.gaps) * c.mss
     if c.fixed_window > 0:
@@ -44,7 +44,7 @@ def window_bytes(c):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def send_ack(w, i, now):  # type: ignore[no-untyped-def]
+def send_ack(w, i, now):
     """Acknowledge everything received so far, with the blocks beyond it."""
     c = w.conns[i]
     edge = max(c.advertised, c.rcv_nxt * c.mss + window_bytes(c))
@@ -78,7 +78,7 @@ def send_ack(w, i, now):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def _drop_block(c, k):  # type: ignore[no-untyped-def]
+def _drop_block(c, k):
     """Take out the k-th of the four blocks; the later ones move up."""
     if k <= 0:
         c.begin0, c.end0 = c.begin1, c.end1
@@ -90,7 +90,7 @@ def _drop_block(c, k):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def _block(c, k):  # type: ignore[no-untyped-def]
+def _block(c, k):
     if k == 0:
         return c.begin0, c.end0
     if k == 1:
@@ -101,7 +101,7 @@ def _block(c, k):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def _note_out_of_order(c, seq):  # type: ignore[no-untyped-def]
+def _note_out_of_order(c, seq):
     """Put the block that `seq` belongs to first, joined with what it touches."""
     begin = seq
     end = seq + 1
@@ -123,7 +123,7 @@ def _note_out_of_order(c, seq):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def _forget_delivered(c):  # type: ignore[no-untyped-def]
+def _forget_delivered(c):
     k = 0
     while k < c.blocks:
         _begin, end = _block(c, k)
@@ -134,7 +134,7 @@ def _forget_delivered(c):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def _advance(w, c):  # type: ignore[no-untyped-def]
+def _advance(w, c):
     """One segment is next in order; with it, what had arrived before beyond the gap."""
     c.rcv_nxt += 1
     if c.gaps > 0:
@@ -145,7 +145,7 @@ def _advance(w, c):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def right_size(c, now):  # type: ignore[no-untyped-def]
+def right_size(c, now):
     """Once per RTT, after the application has copied: raise the window's limit."""
     if c.fixed_window > 0 or now - c.drs_at < c.rcv_rtt or c.rcv_rtt == 0:
         return
@@ -161,14 +161,14 @@ def right_size(c, now):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def copy_to_application(c, upto, now):  # type: ignore[no-untyped-def]
+def copy_to_application(c, upto, now):
     """The application has read all segments before `upto`."""
     c.copied = upto
     right_size(c, now)
 
 
 @compiled
-def on_data(w, i, packet, now):  # type: ignore[no-untyped-def]
+def on_data(w, i, packet, now):
     """A data segment arrives. Gives True if the stream has advanced."""
     c = w.conns[i]
     c.data_arrived += 1
@@ -206,7 +206,7 @@ def on_data(w, i, packet, now):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def after_reading(w, i, now):  # type: ignore[no-untyped-def]
+def after_reading(w, i, now):
     """A relay has read: tell the sender if the window has opened by a factor of two.
 
     As tcp_cleanup_rbuf: without it a window that had closed would stay closed.

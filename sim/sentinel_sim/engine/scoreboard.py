@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from sentinel_sim.engine.jit import compiled
 from sentinel_sim.engine.layout import (
-    APP_LIMITED,
     EVER_RETRANSMITTED,
     LOST,
     NEVER,
@@ -24,19 +23,19 @@ DUPLICATES_MOST = 3
 
 
 @compiled
-def segment(w, c, seq):  # type: ignore[no-untyped-def]
+def segment(w, c, seq):
     """The row of a segment between una and nxt."""
     return w.segments[c.first + (seq & c.mask)]
 
 
 @compiled
-def in_flight(c):  # type: ignore[no-untyped-def]
+def in_flight(c):
     """Segments thought to be in the network (tcp_packets_in_flight)."""
     return c.nxt - c.una - c.sacked - c.lost + c.retrans
 
 
 @compiled
-def _rack_advance(c, row, seq, now):  # type: ignore[no-untyped-def]
+def _rack_advance(c, row, seq, now):
     """A segment is known to have arrived: perhaps the one that was sent last."""
     if row.flags & EVER_RETRANSMITTED and c.min_rtt > 0 and now - row.sent < c.min_rtt:
         return  # rather its first transmission
@@ -47,7 +46,7 @@ def _rack_advance(c, row, seq, now):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def _delivered(w, c, row, seq, now):  # type: ignore[no-untyped-def]
+def _delivered(w, c, row, seq, now):
     """Count a segment that is SACKed or acknowledged for the first time."""
     flags = row.flags
     c.delivered += 1
@@ -60,46 +59,63 @@ def _delivered(w, c, row, seq, now):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def take_blocks(w, i, packet, now):  # type: ignore[no-untyped-def]
-    """Mark what the packet's SACK blocks say; gives the row of the last segment sent, or -1."""
-    c = w.conns[i]
-    for k in range(packet.blocks):
-        if k == 0:
-            begin, end = packet.seq + packet.begin0, packet.seq + packet.end0
-        elif k == 1:
-            begin, end = packet.seq + packet.begin1, packet.seq + packet.end1
-        else:
-            begin, end = packet.seq + packet.begin2, packet.seq + packet.end2
-        begin = max(begin, c.una)
-        end = min(end, c.nxt)
-        seq = begin
-        while seq < end:
-            # What an earlier ACK said is skipped (recv_sack_cache in Linux).
-            if c.cache_begin0 <= seq < c.cache_end0:
-                seq = c.cache_end0
-            elif c.cache_begin1 <= seq < c.cache_end1:
-                seq = c.cache_end1
-            elif c.cache_begin2 <= seq < c.cache_end2:
-                seq = c.cache_end2
-            else:
-                row = segment(w, c, seq)
-                if not row.flags & SACKED:
-                    _delivered(w, c, row, seq, now)
-                    row.flags |= SACKED
-                    c.sacked += 1
-                    c.highest_sacked = max(c.highest_sacked, seq)
-                seq += 1
-    if packet.blocks > 0:
-        c.cache_begin0, c.cache_end0 = packet.seq + packet.begin0, packet.seq + packet.end0
-        c.cache_begin1 = c.cache_end1 = c.cache_begin2 = c.cache_end2 = 0
-        if packet.blocks > 1:
-            c.cache_begin1, c.cache_end1 = packet.seq + packet.begin1, packet.seq + packet.end1
-        if packet.blocks > 2:
-            c.cache_begin2, c.cache_end2 = packet.seq + packet.begin2, packet.seq + packet.end2
+def _known_until(c, seq):
+    """The end of the block in the last ACK that `seq` lies in, or `seq` itself.
+
+    What an earlier ACK said need not be looked at again (recv_sack_cache in Linux).
+    """
+    if c.cache_begin0 <= seq < c.cache_end0:
+        return c.cache_end0
+    if c.cache_begin1 <= seq < c.cache_end1:
+        return c.cache_end1
+    if c.cache_begin2 <= seq < c.cache_end2:
+        return c.cache_end2
+    return seq
 
 
 @compiled
-def take_cumulative(w, c, ack, now):  # type: ignore[no-untyped-def]
+def _take_block(w, c, begin, end, now):
+    seq = max(begin, c.una)
+    end = min(end, c.nxt)
+    while seq < end:
+        known = _known_until(c, seq)
+        if known > seq:
+            seq = known
+            continue
+        row = segment(w, c, seq)
+        if not row.flags & SACKED:
+            _delivered(w, c, row, seq, now)
+            row.flags |= SACKED
+            c.sacked += 1
+        seq += 1
+
+
+@compiled
+def _forget_blocks(c):
+    c.cache_begin0 = c.cache_end0 = c.cache_begin1 = 0
+    c.cache_end1 = c.cache_begin2 = c.cache_end2 = 0
+
+
+@compiled
+def take_blocks(w, i, packet, now):
+    """Mark what the packet's SACK blocks say has arrived."""
+    c = w.conns[i]
+    ack = packet.seq
+    _take_block(w, c, ack + packet.begin0, ack + packet.end0, now)
+    if packet.blocks > 1:
+        _take_block(w, c, ack + packet.begin1, ack + packet.end1, now)
+    if packet.blocks > 2:
+        _take_block(w, c, ack + packet.begin2, ack + packet.end2, now)
+    _forget_blocks(c)
+    c.cache_begin0, c.cache_end0 = ack + packet.begin0, ack + packet.end0
+    if packet.blocks > 1:
+        c.cache_begin1, c.cache_end1 = ack + packet.begin1, ack + packet.end1
+    if packet.blocks > 2:
+        c.cache_begin2, c.cache_end2 = ack + packet.begin2, ack + packet.end2
+
+
+@compiled
+def take_cumulative(w, c, ack, now):
     """Everything before `ack` has arrived. Gives the RTT of the last and of the first in ns,
     each 0 if it cannot be told from a retransmission's."""
     first = segment(w, c, c.una)
@@ -119,13 +135,12 @@ def take_cumulative(w, c, ack, now):  # type: ignore[no-untyped-def]
     c.una = ack
     c.scan = max(c.scan, ack)
     if c.sacked == 0:
-        c.cache_begin0 = c.cache_end0 = c.cache_begin1 = 0
-        c.cache_end1 = c.cache_begin2 = c.cache_end2 = 0
+        _forget_blocks(c)
     return last_rtt, first_rtt
 
 
 @compiled
-def mark_lost(w, c, seq, row):  # type: ignore[no-untyped-def]
+def mark_lost(w, c, seq, row):
     """A segment is taken for lost: out of flight, into the queue of those to be sent again."""
     if row.flags & RETRANSMITTED:
         c.retrans -= 1
@@ -137,12 +152,12 @@ def mark_lost(w, c, seq, row):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def _overtaken(c, sent, seq):  # type: ignore[no-untyped-def]
+def _overtaken(c, sent, seq):
     return sent < c.rack_sent or (sent == c.rack_sent and seq < c.rack_seq)
 
 
 @compiled
-def detect(w, i, now):  # type: ignore[no-untyped-def]
+def detect(w, i, now):
     """Mark what RACK takes for lost at this moment. Gives how many."""
     c = w.conns[i]
     found = 0
@@ -181,7 +196,7 @@ def detect(w, i, now):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def mark_all_lost(w, i):  # type: ignore[no-untyped-def]
+def mark_all_lost(w, i):
     """After a retransmission timeout: everything that is not SACKed (tcp_enter_loss)."""
     c = w.conns[i]
     c.lost_head = c.lost_tail
@@ -197,7 +212,7 @@ def mark_all_lost(w, i):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def next_lost(w, c):  # type: ignore[no-untyped-def]
+def next_lost(w, c):
     """The next segment to be sent again, or -1. It stays in the queue."""
     while c.lost_head < c.lost_tail:
         seq = w.segments[c.first + (c.lost_head & c.mask)].lost_seq
@@ -207,9 +222,3 @@ def next_lost(w, c):  # type: ignore[no-untyped-def]
                 return seq
         c.lost_head += 1
     return -1
-
-
-@compiled
-def was_limited(row):  # type: ignore[no-untyped-def]
-    """Was the sender short of data when it sent this segment?"""
-    return row.flags & APP_LIMITED != 0

@@ -15,6 +15,7 @@ from sentinel_sim.engine.layout import (
     BURST_SEGMENTS,
     DATA,
     DISORDER,
+    ESTABLISHED,
     EVER_RETRANSMITTED,
     GROW_SEGMENTS,
     LOSS,
@@ -40,6 +41,7 @@ from sentinel_sim.engine.wires import place
 
 HEADER_BYTES = ACK_BYTES
 """Of a data segment, without SACK options."""
+SENT_ONE, WINDOW_FULL, NOTHING_DUE = 1, 2, 3
 RTO_MIN_NS = 200_000_000
 RTO_MAX_NS = 120_000_000_000
 TLP_MIN_NS = 8_000_000
@@ -51,20 +53,24 @@ SKB_SHARE_NUM, SKB_SHARE_DEN = 65_160, 66_120
 
 
 @compiled
-def update_send_buffer(c):  # type: ignore[no-untyped-def]
+def update_send_buffer(c):
     """Autotuning: twice the window, never less than before (tcp_sndbuf_expand)."""
+    if c.cwnd <= c.room_cwnd:
+        return
+    c.room_cwnd = c.cwnd
     wanted = min(2 * max(c.cwnd, c.initial_window) * SEGMENT_TRUESIZE, c.send_max)
     c.send_buffer = max(c.send_buffer, wanted)
+    c.send_room = max(c.send_buffer * SKB_SHARE_NUM // (SKB_SHARE_DEN * c.mss), 2)
 
 
 @compiled
-def fill_send_buffer(c, available):  # type: ignore[no-untyped-def]
+def fill_send_buffer(c, available):
     """The application writes up to segment `available`, as far as there is room.
 
     Writable again below two thirds (sk_stream_is_writeable). Gives True if something was written.
     """
     update_send_buffer(c)
-    room = c.send_buffer * SKB_SHARE_NUM // (SKB_SHARE_DEN * c.mss)
+    room = c.send_room
     held = c.written - c.una
     if 3 * held > 2 * room:
         return False
@@ -76,7 +82,7 @@ def fill_send_buffer(c, available):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def _set_timers(w, c, now):  # type: ignore[no-untyped-def]
+def _set_timers(w, c, now):
     """Arm what guards the segments in flight; called after sending and after progress."""
     if c.nxt == c.una:
         c.rto_at = NEVER
@@ -92,7 +98,7 @@ def _set_timers(w, c, now):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def _emit(w, i, seq, row, now):  # type: ignore[no-untyped-def]
+def _emit(w, i, seq, row, now):
     """Put one segment on the wire and note when."""
     c = w.conns[i]
     if c.nxt == c.una or in_flight(c) == 0:
@@ -124,7 +130,7 @@ def _emit(w, i, seq, row, now):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def _send_new(w, i, now):  # type: ignore[no-untyped-def]
+def _send_new(w, i, now):
     c = w.conns[i]
     row = segment(w, c, c.nxt)
     row.flags = APP_LIMITED if c.app_limited > 0 else 0
@@ -133,7 +139,7 @@ def _send_new(w, i, now):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def _send_again(w, i, seq, now):  # type: ignore[no-untyped-def]
+def _send_again(w, i, seq, now):
     c = w.conns[i]
     row = segment(w, c, seq)
     _emit(w, i, seq, row, now)
@@ -151,7 +157,7 @@ def _send_again(w, i, seq, now):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def _paced_out(w, c, now):  # type: ignore[no-untyped-def]
+def _paced_out(w, c, now):
     """BBR: may the next burst leave? If not, a timer is set."""
     if c.bbr_pace_next <= now:
         return False
@@ -161,7 +167,7 @@ def _paced_out(w, c, now):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def _may_send_new(w, i):  # type: ignore[no-untyped-def]
+def _may_send_new(w, i):
     c = w.conns[i]
     if c.nxt >= c.written:
         # Nothing to send although the window is open (tcp_rate_check_app_limited).
@@ -178,52 +184,58 @@ def _may_send_new(w, i):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def transmit(w, i, now):  # type: ignore[no-untyped-def]
+def _send_one(w, i, now):
+    """Send what is due next. Gives SENT_ONE, or why not: WINDOW_FULL, NOTHING_DUE."""
+    c = w.conns[i]
+    if in_flight(c) >= c.cwnd:
+        return WINDOW_FULL
+    if c.lost > 0:
+        again = next_lost(w, c)
+        if again >= 0:
+            c.lost_head += 1
+            _send_again(w, i, again, now)
+            return SENT_ONE
+    if not _may_send_new(w, i):
+        return NOTHING_DUE
+    _send_new(w, i, now)
+    if c.ca_state == RECOVERY:
+        c.prr_out += 1
+    return SENT_ONE
+
+
+@compiled
+def transmit(w, i, now):
     """Send what windows and pacing allow (tcp_write_xmit, tcp_xmit_retransmit_queue)."""
     c = w.conns[i]
-    if c.state != 2:
+    if c.state != ESTABLISHED:
         return
-    sent = 0
     quota = BURST_SEGMENTS
     paced = c.control == BBR
     if paced:
         if _paced_out(w, c, now):
             return
         quota = min(quota, bbr.burst_of(c))
-    limited = False
+    sent = 0
+    outcome = SENT_ONE
     while sent < quota:
-        if in_flight(c) >= c.cwnd:
-            limited = True
-            break
-        again = -1
-        if c.lost > 0:
-            again = next_lost(w, c)
-        if again >= 0:
-            c.lost_head += 1
-            _send_again(w, i, again, now)
-        elif _may_send_new(w, i):
-            _send_new(w, i, now)
-            if c.ca_state == RECOVERY:
-                c.prr_out += 1
-        else:
+        outcome = _send_one(w, i, now)
+        if outcome != SENT_ONE:
             break
         sent += 1
-    _note_use(c, limited or sent == quota)
+    _note_use(c, outcome != NOTHING_DUE)
     if sent > 0:
         if paced:
             c.bbr_pace_next = now + int(sent * 1e9 / c.bbr_rate)
-        if sent == quota:
-            c.pace_at = max(now, c.bbr_pace_next) if paced else now
-            wake(w, c.rank, c.pace_at)
         if c.rto_at == NEVER or c.ca_state <= DISORDER:
             _set_timers(w, c, now)
-    elif w.state[0].status == GROW_SEGMENTS:
-        c.pace_at = now
-        wake(w, c.rank, now)
+    if sent == quota or w.state[0].status == GROW_SEGMENTS:
+        # More may be due at once, but a single event sends no more than this.
+        c.pace_at = max(now, c.bbr_pace_next) if paced else now
+        wake(w, c.rank, c.pace_at)
 
 
 @compiled
-def _note_use(c, limited):  # type: ignore[no-untyped-def]
+def _note_use(c, limited):
     """Was the window in use? (tcp_cwnd_validate)"""
     out = c.nxt - c.una
     if c.una >= c.limited_seq or limited or (not c.limited and out > c.most_out):
@@ -233,7 +245,7 @@ def _note_use(c, limited):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def update_rtt(c, sample):  # type: ignore[no-untyped-def]
+def update_rtt(c, sample):
     """RFC 6298 with Linux's floor: the RTO is srtt + 200 ms at least."""
     if c.min_rtt == 0 or sample < c.min_rtt:
         c.min_rtt = sample
@@ -248,7 +260,7 @@ def update_rtt(c, sample):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def _enter_recovery(c):  # type: ignore[no-untyped-def]
+def _enter_recovery(c):
     c.high_seq = c.nxt
     c.prior_cwnd = c.cwnd
     if c.control == BBR:
@@ -263,7 +275,7 @@ def _enter_recovery(c):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def _reduce(c, delivered, lost, advanced):  # type: ignore[no-untyped-def]
+def _reduce(c, delivered, lost, advanced):
     """Proportional rate reduction (RFC 6937, tcp_cwnd_reduction)."""
     if delivered <= 0:
         return
@@ -283,10 +295,8 @@ def _reduce(c, delivered, lost, advanced):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def _settle(c):  # type: ignore[no-untyped-def]
-    """Leave recovery when all that was out at its beginning has arrived."""
-    if c.ca_state < RECOVERY or c.una < c.high_seq:
-        return
+def _leave_recovery(c):
+    """All that was out at its beginning has arrived."""
     if c.ca_state == RECOVERY and c.control != BBR:
         c.cwnd = c.ssthresh
     c.ca_state = OPEN
@@ -294,73 +304,93 @@ def _settle(c):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def _rate_sample(w, c, upto):  # type: ignore[no-untyped-def]
-    """From the last segment that an ACK covers: (delivered before it, its sending interval)."""
-    if upto < c.una:
-        return -1, 0, False
-    row = segment(w, c, upto)
-    c.delivered_prior_at = row.delivered_at
-    return row.delivered, row.sent - row.first_sent, row.flags & APP_LIMITED != 0
+def _take_window(c, packet):
+    """Up to which segment may be sent: only whole ones, but for the last."""
+    end_bytes = packet.seq * c.mss + packet.window
+    edge = end_bytes // c.mss
+    if c.total >= 0 and edge == c.total - 1 and end_bytes - edge * c.mss >= c.last_bytes:
+        edge = c.total
+    c.edge = max(c.edge, edge)
 
 
 @compiled
-def on_ack(w, i, packet, now):  # type: ignore[no-untyped-def]
-    """An acknowledgement arrives (tcp_ack). Gives True if something new was acknowledged."""
+def _newest(w, c, packet):
+    """The last segment that this packet says has arrived for the first time, or -1."""
+    if packet.seq > c.una:
+        return packet.seq - 1
+    if packet.blocks > 0:
+        seq = packet.seq + packet.end0 - 1
+        if seq >= c.una and segment(w, c, seq).flags & SACKED == 0:
+            return seq
+    return -1
+
+
+@compiled
+def _take_segments(w, i, packet, now):
+    """Everything that the packet acknowledges; gives the RTT of the last segment, or 0."""
     c = w.conns[i]
-    ack = packet.seq
-    if ack < c.una:
-        return False
-    c.ack_stamp = max(c.ack_stamp, packet.stamp)
-    c.edge = max(c.edge, (ack * c.mss + packet.window) // c.mss)
-    if c.total >= 0 and c.edge * c.mss < ack * c.mss + packet.window and c.total == c.edge + 1:
-        c.edge = c.total
-    prior_delivered, prior_lost, out = c.delivered, c.lost, in_flight(c)
-    c.bbr_prior_out = out
-    advanced = ack > c.una
-    newest = -1
-    if advanced:
-        newest = ack - 1
-    elif packet.blocks > 0:
-        newest = packet.seq + packet.end0 - 1
-    sampled, interval, was_limited = -1, 0, False
-    if c.control == BBR and newest >= 0:
-        sampled, interval, was_limited = _rate_sample(w, c, newest)
-        if not advanced and segment(w, c, newest).flags & SACKED:
-            sampled = -1
     last_rtt = 0
-    if advanced:
-        last_rtt, first_rtt = take_cumulative(w, c, ack, now)
+    if packet.seq > c.una:
+        last_rtt, first_rtt = take_cumulative(w, c, packet.seq, now)
         if first_rtt > 0:
             update_rtt(c, first_rtt)
-        if last_rtt > 0 and last_rtt < c.min_rtt:
-            c.min_rtt = last_rtt
+        if last_rtt > 0:
+            c.min_rtt = min(c.min_rtt, last_rtt)
         c.probe_out = 0
         if c.ca_state != LOSS:
             c.backoff = 0
     if packet.blocks > 0:
         take_blocks(w, i, packet, now)
-    delivered = c.delivered - prior_delivered
-    if delivered > 0:
-        if newest >= c.una:
-            c.first_sent = segment(w, c, newest).sent
-        elif advanced:
-            c.first_sent = w.segments[c.first + (newest & c.mask)].sent
-        c.delivered_at = now
-    if c.app_limited > 0 and c.delivered > c.app_limited:
-        c.app_limited = 0
+    return last_rtt
+
+
+@compiled
+def _find_lost(w, i, now):
+    """Loss detection and the changes of state that follow from it. Gives how many are lost anew."""
+    c = w.conns[i]
     found = 0
     if c.sacked > 0 or c.again_head < c.again_tail:
         found = detect(w, i, now)
-    _settle(c)
+    if c.ca_state >= RECOVERY and c.una >= c.high_seq:
+        _leave_recovery(c)
     if c.lost > 0 and c.ca_state < RECOVERY:
         _enter_recovery(c)
+    return found
+
+
+@compiled
+def on_ack(w, i, packet, now):
+    """An acknowledgement arrives (tcp_ack). Gives True if something new was acknowledged."""
+    c = w.conns[i]
+    if packet.seq < c.una:
+        return False
+    c.ack_stamp = max(c.ack_stamp, packet.stamp)
+    _take_window(c, packet)
+    advanced = packet.seq > c.una
+    before = c.delivered
+    c.bbr_prior_out = in_flight(c)
+    # Read before the segments are given up: their places may be used again.
+    newest = _newest(w, c, packet)
+    sampled, interval, was_limited = -1, 0, False
+    if newest >= 0:
+        row = segment(w, c, newest)
+        sampled, interval = row.delivered, row.sent - row.first_sent
+        was_limited = row.flags & APP_LIMITED != 0
+        c.delivered_prior_at = row.delivered_at
+        c.first_sent = row.sent
+        c.delivered_at = now
+    last_rtt = _take_segments(w, i, packet, now)
+    delivered = c.delivered - before
+    if c.app_limited > 0 and c.delivered > c.app_limited:
+        c.app_limited = 0
+    found = _find_lost(w, i, now)
     if last_rtt > 0:
         congestion.on_rtt(c, now, last_rtt)
     if c.control == BBR:
         if sampled >= 0 or found > 0:
             bbr.on_ack(c, now, sampled, interval, was_limited, delivered, found, last_rtt)
     elif c.ca_state == RECOVERY:
-        _reduce(c, delivered, c.lost - prior_lost, advanced)
+        _reduce(c, delivered, found, advanced)
     elif advanced and delivered > 0:
         congestion.on_acked(c, now, delivered)
     if advanced:
@@ -369,7 +399,7 @@ def on_ack(w, i, packet, now):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def on_reorder_timer(w, i, now):  # type: ignore[no-untyped-def]
+def on_reorder_timer(w, i, now):
     """RACK's patience with a few SACKed segments is over."""
     c = w.conns[i]
     if detect(w, i, now) > 0:
@@ -380,7 +410,7 @@ def on_reorder_timer(w, i, now):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def on_rto(w, i, now):  # type: ignore[no-untyped-def]
+def on_rto(w, i, now):
     """The retransmission timer fires: everything is lost, begin with one (tcp_enter_loss)."""
     c = w.conns[i]
     c.rto_at = NEVER
@@ -407,7 +437,7 @@ def on_rto(w, i, now):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def on_tail_probe(w, i, now):  # type: ignore[no-untyped-def]
+def on_tail_probe(w, i, now):
     """Nothing came back for two RTTs: send one segment to provoke an answer (TLP)."""
     c = w.conns[i]
     c.tlp_at = NEVER

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from sentinel_sim.engine import layout
-from sentinel_sim.engine.build import build
+from sentinel_sim.engine.build import build, fill_winners
 from sentinel_sim.engine.layout import (
     ALL_DONE,
     GROW_RING,
     GROW_SEGMENTS,
     LOST,
+    NEVER,
     REACHED,
     RETRANSMITTED,
     SACKED,
@@ -52,6 +53,7 @@ class Simulation:
         conns = self.world.conns
         self._heads = np.flatnonzero(conns["previous"] < 0)
         self._tails = np.flatnonzero(conns["next"] < 0)
+        self._starts = conns["start"][self._heads].copy()
 
     @property
     def now_ns(self) -> int:
@@ -67,6 +69,24 @@ class Simulation:
     def packet_hops(self) -> int:
         """Packets that crossed a link so far."""
         return int(self.world.links["arrived"].sum())
+
+    @property
+    def under_way(self) -> int:
+        """Packets on the links now."""
+        return int((self.world.links["tail"] - self.world.links["head"]).sum())
+
+    @property
+    def starts_ns(self) -> Array:
+        """When each flow was asked to start, flows by id."""
+        return self._starts
+
+    def stop_probing(self) -> None:
+        """Send none of the probes that are still to come, so that the links run empty."""
+        world = self.world
+        world.state["next_probe"] = len(world.probes)
+        source = len(world.links) + len(world.conns)
+        world.due[source] = NEVER
+        fill_winners(world.due, world.winners)
 
     @property
     def heads(self) -> Array:
@@ -145,12 +165,11 @@ class Simulation:
         for index, name in enumerate(self.link_names):
             self._verify_link(index, name)
         links, state = self.world.links, self.world.state[0]
-        under_way = int((links["tail"] - links["head"]).sum())
         gone = int(links["queue_dropped"].sum() + links["lost"].sum())
         _expect(
             "packets made against delivered + dropped + lost + under way",
             int(state["originated"]),
-            int(state["delivered"]) + gone + under_way,
+            int(state["delivered"]) + gone + self.under_way,
         )
         for index in range(len(self.world.conns)):
             self._verify_connection(index)

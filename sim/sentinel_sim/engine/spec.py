@@ -100,6 +100,17 @@ class ConnectionSpec:
             )
         if not 1 <= self.mss <= 65_495:
             raise InfeasibleError(f"an MSS of {self.mss} bytes is out of range")
+        for name in ("send_max", "receive_max"):
+            if getattr(self, name) < 2 * self.mss:
+                raise InfeasibleError(
+                    f"{name} must hold two segments of {self.mss} B, got {getattr(self, name)} B"
+                )
+        for name in ("fixed_window", "relay_bytes"):
+            if 0 < getattr(self, name) < 2 * self.mss:
+                raise InfeasibleError(
+                    f"{name} must be 0 or hold two segments of {self.mss} B, got"
+                    f" {getattr(self, name)} B"
+                )
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +129,8 @@ class FlowSpec:
     def __post_init__(self) -> None:
         if not self.connections:
             raise InfeasibleError(f"flow {self.flow_id} has no connection")
+        if any(one.relay_bytes == 0 for one in self.connections[:-1]):
+            raise InfeasibleError(f"flow {self.flow_id}: a relay needs a buffer")
         if (self.size_bytes is None) == (self.duration_ns is None):
             raise InfeasibleError(f"flow {self.flow_id}: give either a size or a duration")
         if self.size_bytes is not None and not 0 < self.size_bytes <= BYTES_MOST:

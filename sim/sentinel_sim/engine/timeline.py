@@ -11,7 +11,7 @@ from sentinel_sim.engine.jit import compiled
 
 
 @compiled
-def set_due(w, source, when):  # type: ignore[no-untyped-def]
+def set_due(w, source, when):
     """The next event of `source` is at `when`, sooner or later than before."""
     due = w.due
     winners = w.winners
@@ -29,7 +29,7 @@ def set_due(w, source, when):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def wake(w, source, when):  # type: ignore[no-untyped-def]
+def wake(w, source, when):
     """See to it that `source` has an event at `when` or sooner.
 
     Timers that move into the future are left where they are; they find out when they fire.

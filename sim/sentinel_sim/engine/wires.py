@@ -21,7 +21,7 @@ _S = np.uint64(1)
 
 
 @compiled
-def place(w, index, size, now):  # type: ignore[no-untyped-def]
+def place(w, index, size, now):
     """Offer a packet of `size` bytes (layer 2) to a link.
 
     Gives its row in `packets`, to be filled in by the caller, or -1 if it was dropped or lost.
@@ -51,7 +51,7 @@ def place(w, index, size, now):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def _is_lost(link):  # type: ignore[no-untyped-def]
+def _is_lost(link):
     # Gilbert-Elliott: a loss probability per state, then perhaps a change of state. Independent
     # loss is the channel that never leaves its good state.
     count = np.uint64(link.draws)
@@ -68,7 +68,7 @@ def _is_lost(link):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def _under_way(w, index, link, departed):  # type: ignore[no-untyped-def]
+def _under_way(w, index, link, departed):
     arrives = departed + link.delay
     if link.jitter > 0:
         span = np.uint64(2 * link.jitter + 1)
@@ -90,7 +90,7 @@ def _under_way(w, index, link, departed):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def forward(w, index, row, now):  # type: ignore[no-untyped-def]
+def forward(w, index, row, now):
     """Pass the packet in `row` on to the next link of its way."""
     packet = w.packets[row]
     place_row = place(w, index, packet.size, now)
@@ -113,7 +113,7 @@ def forward(w, index, row, now):  # type: ignore[no-untyped-def]
 
 
 @compiled
-def arrive(w, index, now):  # type: ignore[no-untyped-def]
+def arrive(w, index, now):
     """Take the first packet off a link; gives its row, which stays valid during this event."""
     link = w.links[index]
     row = link.first + (link.head & link.mask)

@@ -35,6 +35,8 @@ class World:
         self.make = FakeBackend
         self.wiring = Wiring(
             emulated=self._emulated,
+            simulated=self._simulated,
+            simulator_is_compiled=lambda: True,
             wire_backend=lambda: "delayline",
             missing_privileges=list,
             doctor=lambda: EVERYTHING,
@@ -51,6 +53,12 @@ class World:
         backend = self.make()
         self.backends.append(backend)
         self.wires.append(wire)
+        return backend
+
+    def _simulated(self, plan: Plan) -> Backend:
+        backend = self.make()
+        backend.name = "simulated"
+        self.backends.append(backend)
         return backend
 
     def change(self, **parts: object) -> None:
