@@ -31,10 +31,11 @@ def test_a_fixed_window_gives_one_window_per_round_trip(rtt_ms: int, control: st
     window = 512 * 1024
     links = both_ways("x", delay_ns=rtt_ms * MS // 2)
     simulation = start(links, bulk(1, connection("x", control=control, fixed_window=window)))
-    samples = run_for(simulation, 60 * rtt_ms / 1e3)
+    # A window may leave as one burst, so a look at the counter is one window off at most.
+    samples = run_for(simulation, 1000 * rtt_ms / 1e3)
     # A round trip also takes the transmission of one segment and of its ACK.
     rtt_s = rtt_ms / 1e3 + (MSS + 2 * HEADERS) * 8 / 1e9
-    assert rate_bps(samples, skip=0.5) == pytest.approx(window * 8 / rtt_s, rel=0.005)
+    assert rate_bps(samples) == pytest.approx(window * 8 / rtt_s, rel=0.005)
 
 
 def cubic_bps(p: float, rtt_s: float) -> float:
