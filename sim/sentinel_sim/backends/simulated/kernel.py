@@ -41,12 +41,13 @@ def is_compiled() -> bool:
 def kernel() -> Kernel:
     """The engine, to be compiled at its first call or loaded from the cache."""
     # numba chooses the place when a function is decorated, from this setting.
-    before = numba.config.CACHE_DIR
-    numba.config.CACHE_DIR = str(cache_directory())
+    settings: Any = numba.config
+    before = settings.CACHE_DIR
+    settings.CACHE_DIR = str(cache_directory())
     try:
         return make_kernel(engine_sha256())
     finally:
-        numba.config.CACHE_DIR = before
+        settings.CACHE_DIR = before
 
 
 def versions() -> dict[str, Any]:
