@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from sentinel_sim.engine.chance import draw
-from sentinel_sim.engine.jit import compiled
+from sentinel_sim.engine.jit import compiled, compiled_inline
 from sentinel_sim.engine.layout import LOSS, RECOVERY, SECOND_NS
 from sentinel_sim.engine.scoreboard import in_flight
 
@@ -247,7 +247,7 @@ def save_window(c):
         c.bbr_prior_cwnd = max(c.bbr_prior_cwnd, c.cwnd)
 
 
-@compiled
+@compiled_inline
 def on_ack(c, now, prior_delivered, sent_interval, limited, delivered, lost, rtt):
     """The model and the control after each ACK (bbr_main)."""
     _update_bandwidth(c, prior_delivered, sent_interval, now, limited)

@@ -99,7 +99,7 @@ def _fill_link(row: Array, link: LinkSpec, rank: int, seed: int) -> None:
     row["jitter"] = link.jitter_ns
     row["first"] = rank * FIRST_RING
     row["mask"] = FIRST_RING - 1
-    row["sample_every"] = LATENESS_EVERY
+    row["sample_every"] = row["sample_next"] = LATENESS_EVERY
     loss = link.loss
     row["lossy"] = int(loss.good > 0 or loss.to_bad > 0)
     for name, value in (

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from sentinel_sim.engine.jit import compiled
+from sentinel_sim.engine.jit import compiled_inline
 
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 _MIX1 = np.uint64(0xBF58476D1CE4E5B9)
@@ -16,7 +16,7 @@ _MIX2 = np.uint64(0x94D049BB133111EB)
 _S30, _S27, _S31 = np.uint64(30), np.uint64(27), np.uint64(31)
 
 
-@compiled
+@compiled_inline
 def draw(seed, count):
     """The `count`-th 64-bit number of the stream `seed`, both unsigned."""
     z = seed + (count + np.uint64(1)) * _GOLDEN

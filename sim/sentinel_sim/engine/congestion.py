@@ -6,7 +6,7 @@ computed in double precision, at most once per 4 ms as there.
 
 from __future__ import annotations
 
-from sentinel_sim.engine.jit import compiled
+from sentinel_sim.engine.jit import compiled, compiled_inline
 from sentinel_sim.engine.layout import CUBIC, INFINITE_SSTHRESH, MS_NS
 
 CUBIC_C = 0.4
@@ -24,7 +24,7 @@ HYSTART_ACK_DELAY_NS = MS_NS
 """Most that hystart_ack_delay() adds for bursts; at 1 Gbit/s of pacing rate and less it is this."""
 
 
-@compiled
+@compiled_inline
 def in_slow_start(c):
     """Is the window below the threshold?"""
     return c.cwnd < c.ssthresh
@@ -56,7 +56,7 @@ def start_round(c, now):
     c.round_samples = 0
 
 
-@compiled
+@compiled_inline
 def _hystart(c, now, delay):
     # As since Linux 6.14 (25c1a9ca53db): rounds are followed from the first, below the low window.
     if c.una > c.round_end:
@@ -80,7 +80,7 @@ def _hystart(c, now, delay):
         c.ssthresh = c.cwnd
 
 
-@compiled
+@compiled_inline
 def on_rtt(c, now, rtt):
     """A round trip was measured (bictcp_acked); `rtt` in ns, of the last segment acknowledged."""
     if c.control != CUBIC:
@@ -93,7 +93,7 @@ def on_rtt(c, now, rtt):
         _hystart(c, now, rtt)
 
 
-@compiled
+@compiled_inline
 def _grow_by(c, count, acked):
     """One segment more for `count` acknowledged ones (tcp_cong_avoid_ai)."""
     if c.cwnd_count >= count:
@@ -155,7 +155,7 @@ def _cubic_update(c, now, acked):
     _friendly(c)
 
 
-@compiled
+@compiled_inline
 def on_acked(c, now, acked):
     """`acked` segments have arrived and the window was in use: let it grow."""
     if not c.limited and not (in_slow_start(c) and c.cwnd < 2 * c.most_out):

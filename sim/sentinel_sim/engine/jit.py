@@ -20,6 +20,15 @@ def compiled(function: F) -> F:
     return made
 
 
+def compiled_inline(function: F) -> F:
+    """As `compiled`, put into its callers: what runs for every packet, mostly from one place.
+
+    A call hands over all arrays of the world, some eighty words.
+    """
+    made: F = njit(function, forceinline=True, **_OPTIONS)
+    return made
+
+
 def compiled_and_cached(function: F) -> F:
     """As `compiled`, and kept on disk, in the directory that numba is set to use."""
     made: F = njit(function, cache=True, nogil=True, **_OPTIONS)

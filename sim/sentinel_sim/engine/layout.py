@@ -74,7 +74,7 @@ PACKET = np.dtype(
 
 LINK = _row(
     # What it is. `step` is the time of one byte in 2^-20 ns.
-    "step delay queue_ns jitter first mask sample_every"
+    "step delay queue_ns jitter first mask sample_every sample_next"
     # Ring of packets under way; the transmitter's state.
     " head tail free fraction last_due"
     # Loss: bad is the state of a Gilbert-Elliott channel.

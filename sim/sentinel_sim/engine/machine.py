@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from sentinel_sim.engine.jit import compiled, compiled_and_cached
+from sentinel_sim.engine.jit import compiled, compiled_and_cached, compiled_inline
 from sentinel_sim.engine.layout import (
     ACK,
     ALL_DONE,
@@ -50,7 +50,7 @@ PERSIST_NS = 200_000_000
 Kernel = Callable[..., Any]
 
 
-@compiled
+@compiled_inline
 def _receive(w, i, packet, now):
     """A packet has reached the end of its way."""
     kind = packet.kind
@@ -72,7 +72,7 @@ def _receive(w, i, packet, now):
         on_accepted(w, i, now)
 
 
-@compiled
+@compiled_inline
 def _acknowledged(w, i, packet, now):
     c = w.conns[i]
     advanced = on_ack(w, i, packet, now)

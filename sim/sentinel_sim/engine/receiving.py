@@ -8,7 +8,7 @@ copied during the last one, and opens by two segments for each that arrives.
 
 from __future__ import annotations
 
-from sentinel_sim.engine.jit import compiled
+from sentinel_sim.engine.jit import compiled, compiled_inline
 from sentinel_sim.engine.layout import ACK, NEVER, RECEIVED
 from sentinel_sim.engine.timeline import wake
 from sentinel_sim.engine.wires import place
@@ -25,7 +25,7 @@ BLOCKS_SENT = 3
 """With timestamps, three SACK blocks fit into the options (RFC 2018)."""
 
 
-@compiled
+@compiled_inline
 def bytes_of(c, segments):
     """Payload bytes in the first `segments` segments of the stream."""
     whole = segments * c.mss
@@ -34,7 +34,7 @@ def bytes_of(c, segments):
     return whole
 
 
-@compiled
+@compiled_inline
 def window_bytes(c):
     """What may be advertised now: room for payload, of which what waits takes its part."""
     waiting = (c.rcv_nxt - c.copied + c.gaps) * c.mss
@@ -133,7 +133,7 @@ def _forget_delivered(c):
             k += 1
 
 
-@compiled
+@compiled_inline
 def _advance(w, c):
     """One segment is next in order; with it, what had arrived before beyond the gap."""
     c.rcv_nxt += 1
@@ -144,7 +144,7 @@ def _advance(w, c):
         _forget_delivered(c)
 
 
-@compiled
+@compiled_inline
 def right_size(c, now):
     """Once per RTT, after the application has copied: raise the window's limit."""
     if c.fixed_window > 0 or now - c.drs_at < c.rcv_rtt or c.rcv_rtt == 0:
@@ -160,14 +160,14 @@ def right_size(c, now):
     c.drs_at = now
 
 
-@compiled
+@compiled_inline
 def copy_to_application(c, upto, now):
     """The application has read all segments before `upto`."""
     c.copied = upto
     right_size(c, now)
 
 
-@compiled
+@compiled_inline
 def on_data(w, i, packet, now):
     """A data segment arrives. Gives True if the stream has advanced."""
     c = w.conns[i]

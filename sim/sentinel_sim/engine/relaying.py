@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from sentinel_sim.engine import bbr
 from sentinel_sim.engine.congestion import start_round
-from sentinel_sim.engine.jit import compiled
+from sentinel_sim.engine.jit import compiled, compiled_inline
 from sentinel_sim.engine.layout import (
     BBR,
     CLOSED,
@@ -99,7 +99,7 @@ def on_synack(w, i, packet, now):
     transmit(w, i, now)
 
 
-@compiled
+@compiled_inline
 def on_accepted(w, i, now):
     """The connection stands at its receiving end; a relay connects onwards."""
     c = w.conns[i]
@@ -111,7 +111,7 @@ def on_accepted(w, i, now):
         open_connection(w, c.next, now)
 
 
-@compiled
+@compiled_inline
 def write(w, i, now):
     """The application at the source of a flow writes what finds room."""
     c = w.conns[i]
@@ -196,7 +196,7 @@ def relay_and_send(w, i, now):
     finish_if_done(w, c.next, now)
 
 
-@compiled
+@compiled_inline
 def finish_if_done(w, i, now):
     """A connection is over when all of a stream of known end is acknowledged."""
     c = w.conns[i]

@@ -8,7 +8,7 @@ order of their sending, so each is scanned once.
 
 from __future__ import annotations
 
-from sentinel_sim.engine.jit import compiled
+from sentinel_sim.engine.jit import compiled, compiled_inline
 from sentinel_sim.engine.layout import (
     EVER_RETRANSMITTED,
     LOST,
@@ -22,19 +22,19 @@ from sentinel_sim.engine.timeline import wake
 DUPLICATES_MOST = 3
 
 
-@compiled
+@compiled_inline
 def segment(w, c, seq):
     """The row of a segment between una and nxt."""
     return w.segments[c.first + (seq & c.mask)]
 
 
-@compiled
+@compiled_inline
 def in_flight(c):
     """Segments thought to be in the network (tcp_packets_in_flight)."""
     return c.nxt - c.una - c.sacked - c.lost + c.retrans
 
 
-@compiled
+@compiled_inline
 def _rack_advance(c, row, seq, now):
     """A segment is known to have arrived: perhaps the one that was sent last."""
     if row.flags & EVER_RETRANSMITTED and c.min_rtt > 0 and now - row.sent < c.min_rtt:
@@ -45,7 +45,7 @@ def _rack_advance(c, row, seq, now):
         c.rack_rtt = now - row.sent
 
 
-@compiled
+@compiled_inline
 def _delivered(w, c, row, seq, now):
     """Count a segment that is SACKed or acknowledged for the first time."""
     flags = row.flags
@@ -114,7 +114,7 @@ def take_blocks(w, i, packet, now):
         c.cache_begin2, c.cache_end2 = ack + packet.begin2, ack + packet.end2
 
 
-@compiled
+@compiled_inline
 def take_cumulative(w, c, ack, now):
     """Everything before `ack` has arrived. Gives the RTT of the last and of the first in ns,
     each 0 if it cannot be told from a retransmission's."""
@@ -151,7 +151,7 @@ def mark_lost(w, c, seq, row):
     c.lost_tail += 1
 
 
-@compiled
+@compiled_inline
 def _overtaken(c, sent, seq):
     return sent < c.rack_sent or (sent == c.rack_sent and seq < c.rack_seq)
 
@@ -211,7 +211,7 @@ def mark_all_lost(w, i):
     c.scan = c.nxt
 
 
-@compiled
+@compiled_inline
 def next_lost(w, c):
     """The next segment to be sent again, or -1. It stays in the queue."""
     while c.lost_head < c.lost_tail:

@@ -8,7 +8,7 @@ undo of spurious recoveries, F-RTO, ECN and pacing of anything but BBR.
 from __future__ import annotations
 
 from sentinel_sim.engine import bbr, congestion
-from sentinel_sim.engine.jit import compiled
+from sentinel_sim.engine.jit import compiled, compiled_inline
 from sentinel_sim.engine.layout import (
     APP_LIMITED,
     BBR,
@@ -52,7 +52,7 @@ SKB_SHARE_NUM, SKB_SHARE_DEN = 65_160, 66_120
 """Payload in the memory of a full GSO packet: 45 segments, and 960 B of sk_buff and header."""
 
 
-@compiled
+@compiled_inline
 def update_send_buffer(c):
     """Autotuning: twice the window, never less than before (tcp_sndbuf_expand)."""
     if c.cwnd <= c.room_cwnd:
@@ -63,7 +63,7 @@ def update_send_buffer(c):
     c.send_room = max(c.send_buffer * SKB_SHARE_NUM // (SKB_SHARE_DEN * c.mss), 2)
 
 
-@compiled
+@compiled_inline
 def fill_send_buffer(c, available):
     """The application writes up to segment `available`, as far as there is room.
 
@@ -81,7 +81,7 @@ def fill_send_buffer(c, available):
     return True
 
 
-@compiled
+@compiled_inline
 def _set_timers(w, c, now):
     """Arm what guards the segments in flight; called after sending and after progress."""
     if c.nxt == c.una:
@@ -97,7 +97,7 @@ def _set_timers(w, c, now):
     wake(w, c.rank, min(c.rto_at, c.tlp_at))
 
 
-@compiled
+@compiled_inline
 def _emit(w, i, seq, row, now):
     """Put one segment on the wire and note when."""
     c = w.conns[i]
@@ -129,7 +129,7 @@ def _emit(w, i, seq, row, now):
     p.blocks = 0
 
 
-@compiled
+@compiled_inline
 def _send_new(w, i, now):
     c = w.conns[i]
     row = segment(w, c, c.nxt)
@@ -156,7 +156,7 @@ def _send_again(w, i, seq, now):
         c.prr_out += 1
 
 
-@compiled
+@compiled_inline
 def _paced_out(w, c, now):
     """BBR: may the next burst leave? If not, a timer is set."""
     if c.bbr_pace_next <= now:
@@ -166,7 +166,7 @@ def _paced_out(w, c, now):
     return True
 
 
-@compiled
+@compiled_inline
 def _may_send_new(w, i):
     c = w.conns[i]
     if c.nxt >= c.written:
@@ -183,7 +183,7 @@ def _may_send_new(w, i):
     return True
 
 
-@compiled
+@compiled_inline
 def _send_one(w, i, now):
     """Send what is due next. Gives SENT_ONE, or why not: WINDOW_FULL, NOTHING_DUE."""
     c = w.conns[i]
@@ -234,7 +234,7 @@ def transmit(w, i, now):
         wake(w, c.rank, c.pace_at)
 
 
-@compiled
+@compiled_inline
 def _note_use(c, limited):
     """Was the window in use? (tcp_cwnd_validate)"""
     out = c.nxt - c.una
@@ -244,7 +244,7 @@ def _note_use(c, limited):
         c.limited_seq = c.nxt
 
 
-@compiled
+@compiled_inline
 def update_rtt(c, sample):
     """RFC 6298 with Linux's floor: the RTO is srtt + 200 ms at least."""
     if c.min_rtt == 0 or sample < c.min_rtt:
@@ -303,7 +303,7 @@ def _leave_recovery(c):
     c.backoff = 0
 
 
-@compiled
+@compiled_inline
 def _take_window(c, packet):
     """Up to which segment may be sent: only whole ones, but for the last."""
     end_bytes = packet.seq * c.mss + packet.window
@@ -313,7 +313,7 @@ def _take_window(c, packet):
     c.edge = max(c.edge, edge)
 
 
-@compiled
+@compiled_inline
 def _newest(w, c, packet):
     """The last segment that this packet says has arrived for the first time, or -1."""
     if packet.seq > c.una:
@@ -325,7 +325,7 @@ def _newest(w, c, packet):
     return -1
 
 
-@compiled
+@compiled_inline
 def _take_segments(w, i, packet, now):
     """Everything that the packet acknowledges; gives the RTT of the last segment, or 0."""
     c = w.conns[i]
@@ -344,7 +344,7 @@ def _take_segments(w, i, packet, now):
     return last_rtt
 
 
-@compiled
+@compiled_inline
 def _find_lost(w, i, now):
     """Loss detection and the changes of state that follow from it. Gives how many are lost anew."""
     c = w.conns[i]
@@ -358,7 +358,7 @@ def _find_lost(w, i, now):
     return found
 
 
-@compiled
+@compiled_inline
 def on_ack(w, i, packet, now):
     """An acknowledgement arrives (tcp_ack). Gives True if something new was acknowledged."""
     c = w.conns[i]

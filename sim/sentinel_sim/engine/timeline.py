@@ -7,10 +7,10 @@ the earliest source, and among equals the one of the lowest rank.
 
 from __future__ import annotations
 
-from sentinel_sim.engine.jit import compiled
+from sentinel_sim.engine.jit import compiled_inline
 
 
-@compiled
+@compiled_inline
 def set_due(w, source, when):
     """The next event of `source` is at `when`, sooner or later than before."""
     due = w.due
@@ -28,7 +28,7 @@ def set_due(w, source, when):
         node >>= 1
 
 
-@compiled
+@compiled_inline
 def wake(w, source, when):
     """See to it that `source` has an event at `when` or sooner.
 

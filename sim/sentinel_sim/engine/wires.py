@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 
 from sentinel_sim.engine.chance import draw
-from sentinel_sim.engine.jit import compiled
+from sentinel_sim.engine.jit import compiled, compiled_inline
 from sentinel_sim.engine.layout import GROW_RING, RING_MARGIN
 from sentinel_sim.engine.timeline import set_due
 
@@ -20,7 +20,7 @@ _STEP_MASK = (1 << STEP_BITS) - 1
 _S = np.uint64(1)
 
 
-@compiled
+@compiled_inline
 def place(w, index, size, now):
     """Offer a packet of `size` bytes (layer 2) to a link.
 
@@ -67,7 +67,7 @@ def _is_lost(link):
     return lost
 
 
-@compiled
+@compiled_inline
 def _under_way(w, index, link, departed):
     arrives = departed + link.delay
     if link.jitter > 0:
@@ -89,7 +89,7 @@ def _under_way(w, index, link, departed):
     return row
 
 
-@compiled
+@compiled_inline
 def forward(w, index, row, now):
     """Pass the packet in `row` on to the next link of its way."""
     packet = w.packets[row]
@@ -112,7 +112,7 @@ def forward(w, index, row, now):
         target.begin2, target.end2 = packet.begin2, packet.end2
 
 
-@compiled
+@compiled_inline
 def arrive(w, index, now):
     """Take the first packet off a link; gives its row, which stays valid during this event."""
     link = w.links[index]
@@ -121,7 +121,8 @@ def arrive(w, index, now):
     link.head += 1
     link.arrived += 1
     link.arrived_bytes += packet.size
-    if link.arrived % link.sample_every == 0 and link.samples < w.lateness.shape[1]:
+    if link.arrived >= link.sample_next and link.samples < w.lateness.shape[1]:
+        link.sample_next += link.sample_every
         # Lateness is found as on a real wire: the transit that happened, minus the request.
         w.lateness[index, link.samples] = now - packet.departed - link.delay
         link.samples += 1
