@@ -56,7 +56,7 @@ def start_round(c, now):
     c.round_samples = 0
 
 
-@compiled_inline
+@compiled
 def _hystart(c, now, delay):
     # As since Linux 6.14 (25c1a9ca53db): rounds are followed from the first, below the low window.
     if c.una > c.round_end:

@@ -44,7 +44,7 @@ from sentinel_sim.engine.sending import (
     transmit,
 )
 from sentinel_sim.engine.timeline import set_due
-from sentinel_sim.engine.wires import arrive, forward, place
+from sentinel_sim.engine.wires import arrive, forward, place_rare
 
 PERSIST_NS = 200_000_000
 Kernel = Callable[..., Any]
@@ -141,7 +141,7 @@ def _probe(w, source, now):
         set_due(w, source, NEVER)
     probe = w.probes[i]
     w.state[0].originated += 1
-    row = place(w, w.routes[probe.route], probe.size, now)
+    row = place_rare(w, w.routes[probe.route], probe.size, now)
     if row < 0:
         return
     p = w.packets[row]

@@ -30,7 +30,7 @@ from sentinel_sim.engine.receiving import (
 )
 from sentinel_sim.engine.sending import fill_send_buffer, transmit, update_rtt
 from sentinel_sim.engine.timeline import wake
-from sentinel_sim.engine.wires import place
+from sentinel_sim.engine.wires import place_rare
 
 SYN_BYTES = 74
 """Ethernet 14, IPv4 20, TCP 20, options 20."""
@@ -42,7 +42,7 @@ BOUNDLESS = 1 << 52
 def send_small(w, i, route, kind, size, now):
     """A packet without payload that opens a connection."""
     w.state[0].originated += 1
-    row = place(w, w.routes[route], size, now)
+    row = place_rare(w, w.routes[route], size, now)
     if row < 0:
         return
     c = w.conns[i]
@@ -111,7 +111,7 @@ def on_accepted(w, i, now):
         open_connection(w, c.next, now)
 
 
-@compiled_inline
+@compiled
 def write(w, i, now):
     """The application at the source of a flow writes what finds room."""
     c = w.conns[i]
@@ -196,7 +196,7 @@ def relay_and_send(w, i, now):
     finish_if_done(w, c.next, now)
 
 
-@compiled_inline
+@compiled
 def finish_if_done(w, i, now):
     """A connection is over when all of a stream of known end is acknowledged."""
     c = w.conns[i]

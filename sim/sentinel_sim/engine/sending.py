@@ -81,7 +81,7 @@ def fill_send_buffer(c, available):
     return True
 
 
-@compiled_inline
+@compiled
 def _set_timers(w, c, now):
     """Arm what guards the segments in flight; called after sending and after progress."""
     if c.nxt == c.una:

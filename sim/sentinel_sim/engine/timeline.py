@@ -7,10 +7,10 @@ the earliest source, and among equals the one of the lowest rank.
 
 from __future__ import annotations
 
-from sentinel_sim.engine.jit import compiled_inline
+from sentinel_sim.engine.jit import compiled, compiled_inline
 
 
-@compiled_inline
+@compiled
 def set_due(w, source, when):
     """The next event of `source` is at `when`, sooner or later than before."""
     due = w.due

@@ -51,6 +51,12 @@ def place(w, index, size, now):
 
 
 @compiled
+def place_rare(w, index, size, now):
+    """As `place`, for what is not sent often: a call instead of a copy of its code."""
+    return place(w, index, size, now)
+
+
+@compiled
 def _is_lost(link):
     # Gilbert-Elliott: a loss probability per state, then perhaps a change of state. Independent
     # loss is the channel that never leaves its good state.
