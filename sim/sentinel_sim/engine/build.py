@@ -129,6 +129,8 @@ def _fill_connection(row: Array, spec: ConnectionSpec) -> None:
     row["relay_segments"] = spec.relay_bytes // spec.mss
     row["initial_window"] = spec.initial_window
     row["hystart_on"] = int(spec.hystart)
+    # BBR decides itself how much leaves at once.
+    row["offload"] = int(spec.segmentation_offload and spec.control != "bbr")
     row["cwnd"] = spec.initial_window
     row["ssthresh"] = INFINITE_SSTHRESH
     row["total"] = -1

@@ -16,8 +16,10 @@ SECOND_NS = 1_000_000_000
 MS_NS = 1_000_000
 INFINITE_SSTHRESH = 0x7FFFFFFF
 
-# Packet kinds.
-SYN, SYNACK, OPENED, DATA, ACK, ECHO = 0, 1, 2, 3, 4, 5
+# Packet kinds. Not Python's integers: for each of those that is passed as a literal, numba would
+# compile the function called, and what that calls, once more.
+SYN, SYNACK, OPENED = np.int64(0), np.int64(1), np.int64(2)
+DATA, ACK, ECHO = np.int64(3), np.int64(4), np.int64(5)
 
 # Congestion controls.
 RENO, CUBIC, BBR = 0, 1, 2
@@ -70,7 +72,9 @@ PACKET = np.dtype(
         ("pad", np.int32),
     ]
 )
-"""One packet on one link. SACK blocks are relative to `seq`, most recent first (RFC 2018)."""
+"""One packet on one link. With data, `blocks` tells of the end of a packet before segmentation.
+
+SACK blocks are relative to `seq`, most recent first (RFC 2018)."""
 
 LINK = _row(
     # What it is. `step` is the time of one byte in 2^-20 ns.
@@ -98,7 +102,7 @@ CONNECTION = _row(
     # What it is.
     "rank control mss data_route ack_route first mask previous next size_bytes"
     " start stop send_max receive_max fixed_window relay_bytes relay_segments"
-    " initial_window hystart_on"
+    " initial_window hystart_on offload"
     # The application at the sending end. `total` is -1 until it is known.
     " state total last_bytes written write_end send_buffer send_room room_cwnd accepted"
     " first_write done_at"
@@ -107,7 +111,8 @@ CONNECTION = _row(
     " srtt rttvar rto backoff min_rtt delivered delivered_at first_sent app_limited"
     " rack_sent rack_seq rack_rtt scan lost_head lost_tail again_head again_tail"
     " prr_delivered prr_out prior_cwnd ack_stamp probe_out"
-    " limited limited_seq most_out resent_segments sent_segments sent_bytes resent_bytes"
+    " packet_left last_sent limited limited_seq most_out"
+    " resent_segments sent_segments sent_bytes resent_bytes"
     " cache_begin0 cache_end0 cache_begin1 cache_end1 cache_begin2 cache_end2"
     # Its timers.
     " rto_at tlp_at reorder_at pace_at delack_at"

@@ -8,6 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
+from sentinel_sim.engine.acknowledging import on_ack
 from sentinel_sim.engine.jit import compiled, compiled_and_cached, compiled_inline
 from sentinel_sim.engine.layout import (
     ACK,
@@ -24,6 +27,7 @@ from sentinel_sim.engine.layout import (
     SYNACK,
 )
 from sentinel_sim.engine.receiving import bytes_of, on_data, send_ack
+from sentinel_sim.engine.recovery import on_reorder_timer, on_rto, on_tail_probe
 from sentinel_sim.engine.relaying import (
     finish_if_done,
     on_accepted,
@@ -36,13 +40,7 @@ from sentinel_sim.engine.relaying import (
     stop_writing,
     write,
 )
-from sentinel_sim.engine.sending import (
-    on_ack,
-    on_reorder_timer,
-    on_rto,
-    on_tail_probe,
-    transmit,
-)
+from sentinel_sim.engine.sending import transmit
 from sentinel_sim.engine.timeline import set_due
 from sentinel_sim.engine.wires import arrive, forward, place_rare
 
@@ -123,7 +121,7 @@ def _on_timeout(w, i, now):
         open_connection(w, i, now)
     elif c.state == ESTABLISHED and c.nxt == c.una:
         # Zero-window probe: a packet without payload that the receiver answers.
-        send_small(w, i, c.data_route, OPENED, 66, now)
+        send_small(w, i, c.data_route, OPENED, now)
         c.backoff = min(c.backoff + 1, 6)
         c.rto_at = now + (max(c.rto, PERSIST_NS) << c.backoff)
     else:
@@ -135,10 +133,10 @@ def _probe(w, source, now):
     """Send the next probe, and set the clock for the one after it."""
     i = w.state[0].next_probe
     w.state[0].next_probe = i + 1
+    following = NEVER
     if i + 1 < w.probes.shape[0]:
-        set_due(w, source, w.probes[i + 1].send_at)
-    else:
-        set_due(w, source, NEVER)
+        following = w.probes[i + 1].send_at
+    set_due(w, source, following)
     probe = w.probes[i]
     w.state[0].originated += 1
     row = place_rare(w, w.routes[probe.route], probe.size, now)
@@ -178,7 +176,8 @@ def _run_until(w, until):
                 forward(w, following, row, now)
             else:
                 state.delivered += 1
-                _receive(w, packet.owner, packet, now)
+                # Packets hold 32 bits; numba would compile everything once more for those.
+                _receive(w, np.int64(packet.owner), packet, now)
         elif source < links + conns:
             _fire(w, source - links, now)
         else:
@@ -214,7 +213,7 @@ def make_kernel(fingerprint: str) -> Kernel:
         """
         assert len(fingerprint) > 0
         state = w.state[0]
-        done = 0
+        done = np.int64(0)
         while done < ticks:
             until = (tick + done + 1) * tick_ns
             _run_until(w, until)

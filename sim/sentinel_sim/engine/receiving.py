@@ -1,9 +1,10 @@
 """The receiving end of a connection: reassembly, SACK, delayed ACKs, the advertised window.
 
 As Linux does it (net/ipv4/tcp_input.c): an ACK for every second segment, at once while in quick-ACK
-mode (the first 16) or while anything is out of order, else after 40 ms. The window follows dynamic
-right-sizing (tcp_rcv_space_adjust): it is raised once per RTT to a multiple of what the application
-copied during the last one, and opens by two segments for each that arrives.
+mode (the first 16) or while anything is out of order, else after 40 ms. With offloads, what left
+the sender as one packet is merged again below TCP (GRO) and acknowledged as one. The window follows
+dynamic right-sizing (tcp_rcv_space_adjust): it is raised once per RTT to a multiple of what the
+application copied during the last one, and opens by two segments for each that arrives.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ SACK_BLOCK_BYTES = 8
 SACK_OPTION_BYTES = 4
 DELAYED_ACK_NS = 40_000_000
 QUICK_ACKS = 16
+MERGED_MOST_NS = 1_500_000
+"""How long a packet is merged at most: what leaves as one is 1.2 ms of the sender's rate."""
 FIRST_WINDOW = 65_535
 """Bytes; what Linux offers before it has measured anything, rounded down to whole segments."""
 BLOCKS_SENT = 3
@@ -168,6 +171,20 @@ def copy_to_application(c, upto, now):
 
 
 @compiled_inline
+def _acknowledge(w, i, at_once, ends_packet, now):
+    """Acknowledge now, when the merged packet is complete, or when nothing more has come."""
+    c = w.conns[i]
+    due = c.quick > 0 or c.rcv_nxt - c.acked_up_to >= 2
+    if at_once or (due and (ends_packet or not c.offload)):
+        send_ack(w, i, now)
+        return
+    when = now + (MERGED_MOST_NS if due else DELAYED_ACK_NS)
+    if when < c.delack_at:
+        c.delack_at = when
+        wake(w, c.rank, when)
+
+
+@compiled_inline
 def on_data(w, i, packet, now):
     """A data segment arrives. Gives True if the stream has advanced."""
     c = w.conns[i]
@@ -196,12 +213,7 @@ def on_data(w, i, packet, now):
         c.last_byte = now
     if c.next < 0:
         copy_to_application(c, c.rcv_nxt, now)
-    unacknowledged = c.rcv_nxt - c.acked_up_to
-    if had_gaps or c.quick > 0 or unacknowledged >= 2 or c.rcv_nxt == c.total:
-        send_ack(w, i, now)
-    elif c.delack_at == NEVER:
-        c.delack_at = now + DELAYED_ACK_NS
-        wake(w, c.rank, c.delack_at)
+    _acknowledge(w, i, had_gaps or c.rcv_nxt == c.total, packet.blocks, now)
     return True
 
 

@@ -7,6 +7,7 @@ that is full it does not read, and the window of the connection before it closes
 from __future__ import annotations
 
 from sentinel_sim.engine import bbr
+from sentinel_sim.engine.acknowledging import update_rtt
 from sentinel_sim.engine.congestion import start_round
 from sentinel_sim.engine.jit import compiled, compiled_inline
 from sentinel_sim.engine.layout import (
@@ -28,7 +29,7 @@ from sentinel_sim.engine.receiving import (
     copy_to_application,
     send_ack,
 )
-from sentinel_sim.engine.sending import fill_send_buffer, transmit, update_rtt
+from sentinel_sim.engine.sending import fill_send_buffer, transmit
 from sentinel_sim.engine.timeline import wake
 from sentinel_sim.engine.wires import place_rare
 
@@ -39,8 +40,9 @@ BOUNDLESS = 1 << 52
 
 
 @compiled
-def send_small(w, i, route, kind, size, now):
+def send_small(w, i, route, kind, now):
     """A packet without payload that opens a connection."""
+    size = SYN_BYTES if kind <= SYNACK else ACK_BYTES
     w.state[0].originated += 1
     row = place_rare(w, w.routes[route], size, now)
     if row < 0:
@@ -68,7 +70,7 @@ def open_connection(w, i, now):
         c.rto = SYN_TIMEOUT_NS
     else:
         c.backoff = min(c.backoff + 1, 6)
-    send_small(w, i, c.data_route, SYN, SYN_BYTES, now)
+    send_small(w, i, c.data_route, SYN, now)
     c.rto_at = now + (c.rto << c.backoff)
     wake(w, c.rank, c.rto_at)
 
@@ -77,7 +79,7 @@ def open_connection(w, i, now):
 def on_synack(w, i, packet, now):
     """The connection stands at its sending end."""
     c = w.conns[i]
-    send_small(w, i, c.data_route, OPENED, ACK_BYTES, now)
+    send_small(w, i, c.data_route, OPENED, now)
     if c.state != OPENING:
         return
     c.state = ESTABLISHED
@@ -216,7 +218,7 @@ def finish_if_done(w, i, now):
 def on_syn(w, i, now):
     """A SYN arrives: answer it, with the window to begin with."""
     c = w.conns[i]
-    send_small(w, i, c.ack_route, SYNACK, SYN_BYTES, now)
+    send_small(w, i, c.ack_route, SYNACK, now)
 
 
 @compiled

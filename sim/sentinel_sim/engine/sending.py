@@ -1,13 +1,11 @@
-"""The sending end: what leaves, when; recovery, retransmission timeout, tail loss probe.
+"""The sending end: the send buffer, what leaves when, and the timers that guard it.
 
-As Linux (net/ipv4/tcp_output.c, tcp_input.c): limited transmit by the window, PRR (RFC 6937) in
-recovery, RTO of RFC 6298 with 200 ms of variance at least, TLP (RFC 8985, section 7). Left out:
-undo of spurious recoveries, F-RTO, ECN and pacing of anything but BBR.
+As Linux (net/ipv4/tcp_output.c: tcp_write_xmit, tcp_xmit_retransmit_queue). Only BBR is paced.
 """
 
 from __future__ import annotations
 
-from sentinel_sim.engine import bbr, congestion
+from sentinel_sim.engine import bbr
 from sentinel_sim.engine.jit import compiled, compiled_inline
 from sentinel_sim.engine.layout import (
     APP_LIMITED,
@@ -18,30 +16,19 @@ from sentinel_sim.engine.layout import (
     ESTABLISHED,
     EVER_RETRANSMITTED,
     GROW_SEGMENTS,
-    LOSS,
-    LOST,
     NEVER,
-    OPEN,
     RECOVERY,
     RETRANSMITTED,
-    SACKED,
 )
 from sentinel_sim.engine.receiving import ACK_BYTES
-from sentinel_sim.engine.scoreboard import (
-    detect,
-    in_flight,
-    mark_all_lost,
-    next_lost,
-    segment,
-    take_blocks,
-    take_cumulative,
-)
+from sentinel_sim.engine.scoreboard import in_flight, next_lost, segment
+from sentinel_sim.engine.segmentation import next_packet
 from sentinel_sim.engine.timeline import wake
 from sentinel_sim.engine.wires import place
 
 HEADER_BYTES = ACK_BYTES
 """Of a data segment, without SACK options."""
-SENT_ONE, WINDOW_FULL, NOTHING_DUE = 1, 2, 3
+SENT_ONE, WINDOW_FULL, NOTHING_DUE, WAITING = 1, 2, 3, 4
 RTO_MIN_NS = 200_000_000
 RTO_MAX_NS = 120_000_000_000
 TLP_MIN_NS = 8_000_000
@@ -82,7 +69,7 @@ def fill_send_buffer(c, available):
 
 
 @compiled
-def _set_timers(w, c, now):
+def set_timers(w, c, now):
     """Arm what guards the segments in flight; called after sending and after progress."""
     if c.nxt == c.una:
         c.rto_at = NEVER
@@ -105,6 +92,7 @@ def _emit(w, i, seq, row, now):
         c.first_sent = now
         c.delivered_at = now
     row.sent = now
+    c.last_sent = now
     row.first_sent = c.first_sent
     row.delivered = c.delivered
     row.delivered_at = c.delivered_at
@@ -126,11 +114,12 @@ def _emit(w, i, seq, row, now):
     p.route = c.data_route + 1
     p.kind = DATA
     p.size = size
-    p.blocks = 0
+    p.blocks = 1 if c.packet_left == 1 else 0  # of data: it is the last of a packet
 
 
 @compiled_inline
-def _send_new(w, i, now):
+def send_new(w, i, now):
+    """Send the next segment for the first time."""
     c = w.conns[i]
     row = segment(w, c, c.nxt)
     row.flags = APP_LIMITED if c.app_limited > 0 else 0
@@ -139,7 +128,8 @@ def _send_new(w, i, now):
 
 
 @compiled
-def _send_again(w, i, seq, now):
+def send_again(w, i, seq, now):
+    """Send a segment that is taken for lost once more."""
     c = w.conns[i]
     row = segment(w, c, seq)
     _emit(w, i, seq, row, now)
@@ -167,7 +157,8 @@ def _paced_out(w, c, now):
 
 
 @compiled_inline
-def _may_send_new(w, i):
+def may_send_new(w, i):
+    """Does the receiver's window, and what was written, allow a new segment?"""
     c = w.conns[i]
     if c.nxt >= c.written:
         # Nothing to send although the window is open (tcp_rate_check_app_limited).
@@ -185,7 +176,7 @@ def _may_send_new(w, i):
 
 @compiled_inline
 def _send_one(w, i, now):
-    """Send what is due next. Gives SENT_ONE, or why not: WINDOW_FULL, NOTHING_DUE."""
+    """Send what is due next. Gives SENT_ONE, or why not: WINDOW_FULL, NOTHING_DUE, WAITING."""
     c = w.conns[i]
     if in_flight(c) >= c.cwnd:
         return WINDOW_FULL
@@ -193,11 +184,16 @@ def _send_one(w, i, now):
         again = next_lost(w, c)
         if again >= 0:
             c.lost_head += 1
-            _send_again(w, i, again, now)
+            send_again(w, i, again, now)
             return SENT_ONE
-    if not _may_send_new(w, i):
+    if not may_send_new(w, i):
         return NOTHING_DUE
-    _send_new(w, i, now)
+    if c.offload and c.packet_left == 0:
+        c.packet_left = next_packet(w, c, now)
+        if c.packet_left == 0:
+            return WAITING
+    send_new(w, i, now)
+    c.packet_left -= 1
     if c.ca_state == RECOVERY:
         c.prr_out += 1
     return SENT_ONE
@@ -211,6 +207,7 @@ def transmit(w, i, now):
         return
     quota = BURST_SEGMENTS
     paced = c.control == BBR
+    c.packet_left = 0
     if paced:
         if _paced_out(w, c, now):
             return
@@ -222,16 +219,24 @@ def transmit(w, i, now):
         if outcome != SENT_ONE:
             break
         sent += 1
-    _note_use(c, outcome != NOTHING_DUE)
+    _note_use(c, _is_limited(c, outcome))
     if sent > 0:
         if paced:
             c.bbr_pace_next = now + int(sent * 1e9 / c.bbr_rate)
         if c.rto_at == NEVER or c.ca_state <= DISORDER:
-            _set_timers(w, c, now)
+            set_timers(w, c, now)
     if sent == quota or w.state[0].status == GROW_SEGMENTS:
         # More may be due at once, but a single event sends no more than this.
         c.pace_at = max(now, c.bbr_pace_next) if paced else now
         wake(w, c.rank, c.pace_at)
+
+
+@compiled_inline
+def _is_limited(c, outcome):
+    """Is it the congestion window that keeps more from being sent?"""
+    if outcome == WAITING:
+        return c.cwnd - in_flight(c) < c.edge - c.nxt
+    return outcome != NOTHING_DUE
 
 
 @compiled_inline
@@ -242,212 +247,3 @@ def _note_use(c, limited):
         c.limited = 1 if limited else 0
         c.most_out = out
         c.limited_seq = c.nxt
-
-
-@compiled_inline
-def update_rtt(c, sample):
-    """RFC 6298 with Linux's floor: the RTO is srtt + 200 ms at least."""
-    if c.min_rtt == 0 or sample < c.min_rtt:
-        c.min_rtt = sample
-    if c.srtt == 0:
-        c.srtt = sample
-        c.rttvar = sample // 2
-    else:
-        error = abs(sample - c.srtt)
-        c.rttvar += (error - c.rttvar) // 4
-        c.srtt += (sample - c.srtt) // 8
-    c.rto = min(c.srtt + max(4 * c.rttvar, RTO_MIN_NS), RTO_MAX_NS)
-
-
-@compiled
-def _enter_recovery(c):
-    c.high_seq = c.nxt
-    c.prior_cwnd = c.cwnd
-    if c.control == BBR:
-        bbr.save_window(c)
-    else:
-        c.ssthresh = congestion.threshold_after_loss(c)
-    c.cwnd_count = 0
-    c.prr_delivered = 0
-    c.prr_out = 0
-    c.ca_state = RECOVERY
-    c.tlp_at = NEVER
-
-
-@compiled
-def _reduce(c, delivered, lost, advanced):
-    """Proportional rate reduction (RFC 6937, tcp_cwnd_reduction)."""
-    if delivered <= 0:
-        return
-    pipe = in_flight(c)
-    c.prr_delivered += delivered
-    delta = c.ssthresh - pipe
-    if delta < 0:
-        due = (c.ssthresh * c.prr_delivered + c.prior_cwnd - 1) // c.prior_cwnd
-        count = due - c.prr_out
-    else:
-        count = max(c.prr_delivered - c.prr_out, delivered)
-        if advanced and lost == 0:
-            count += 1
-        count = min(delta, count)
-    count = max(count, 0 if c.prr_out > 0 else 1)
-    c.cwnd = pipe + count
-
-
-@compiled
-def _leave_recovery(c):
-    """All that was out at its beginning has arrived."""
-    if c.ca_state == RECOVERY and c.control != BBR:
-        c.cwnd = c.ssthresh
-    c.ca_state = OPEN
-    c.backoff = 0
-
-
-@compiled_inline
-def _take_window(c, packet):
-    """Up to which segment may be sent: only whole ones, but for the last."""
-    end_bytes = packet.seq * c.mss + packet.window
-    edge = end_bytes // c.mss
-    if c.total >= 0 and edge == c.total - 1 and end_bytes - edge * c.mss >= c.last_bytes:
-        edge = c.total
-    c.edge = max(c.edge, edge)
-
-
-@compiled_inline
-def _newest(w, c, packet):
-    """The last segment that this packet says has arrived for the first time, or -1."""
-    if packet.seq > c.una:
-        return packet.seq - 1
-    if packet.blocks > 0:
-        seq = packet.seq + packet.end0 - 1
-        if seq >= c.una and segment(w, c, seq).flags & SACKED == 0:
-            return seq
-    return -1
-
-
-@compiled_inline
-def _take_segments(w, i, packet, now):
-    """Everything that the packet acknowledges; gives the RTT of the last segment, or 0."""
-    c = w.conns[i]
-    last_rtt = 0
-    if packet.seq > c.una:
-        last_rtt, first_rtt = take_cumulative(w, c, packet.seq, now)
-        if first_rtt > 0:
-            update_rtt(c, first_rtt)
-        if last_rtt > 0:
-            c.min_rtt = min(c.min_rtt, last_rtt)
-        c.probe_out = 0
-        if c.ca_state != LOSS:
-            c.backoff = 0
-    if packet.blocks > 0:
-        take_blocks(w, i, packet, now)
-    return last_rtt
-
-
-@compiled_inline
-def _find_lost(w, i, now):
-    """Loss detection and the changes of state that follow from it. Gives how many are lost anew."""
-    c = w.conns[i]
-    found = 0
-    if c.sacked > 0 or c.again_head < c.again_tail:
-        found = detect(w, i, now)
-    if c.ca_state >= RECOVERY and c.una >= c.high_seq:
-        _leave_recovery(c)
-    if c.lost > 0 and c.ca_state < RECOVERY:
-        _enter_recovery(c)
-    return found
-
-
-@compiled_inline
-def on_ack(w, i, packet, now):
-    """An acknowledgement arrives (tcp_ack). Gives True if something new was acknowledged."""
-    c = w.conns[i]
-    if packet.seq < c.una:
-        return False
-    c.ack_stamp = max(c.ack_stamp, packet.stamp)
-    _take_window(c, packet)
-    advanced = packet.seq > c.una
-    before = c.delivered
-    c.bbr_prior_out = in_flight(c)
-    # Read before the segments are given up: their places may be used again.
-    newest = _newest(w, c, packet)
-    sampled, interval, was_limited = -1, 0, False
-    if newest >= 0:
-        row = segment(w, c, newest)
-        sampled, interval = row.delivered, row.sent - row.first_sent
-        was_limited = row.flags & APP_LIMITED != 0
-        c.delivered_prior_at = row.delivered_at
-        c.first_sent = row.sent
-        c.delivered_at = now
-    last_rtt = _take_segments(w, i, packet, now)
-    delivered = c.delivered - before
-    if c.app_limited > 0 and c.delivered > c.app_limited:
-        c.app_limited = 0
-    found = _find_lost(w, i, now)
-    if last_rtt > 0:
-        congestion.on_rtt(c, now, last_rtt)
-    if c.control == BBR:
-        if sampled >= 0 or found > 0:
-            bbr.on_ack(c, now, sampled, interval, was_limited, delivered, found, last_rtt)
-    elif c.ca_state == RECOVERY:
-        _reduce(c, delivered, found, advanced)
-    elif advanced and delivered > 0:
-        congestion.on_acked(c, now, delivered)
-    if advanced:
-        _set_timers(w, c, now)
-    return advanced
-
-
-@compiled
-def on_reorder_timer(w, i, now):
-    """RACK's patience with a few SACKed segments is over."""
-    c = w.conns[i]
-    if detect(w, i, now) > 0:
-        if c.ca_state < RECOVERY:
-            _enter_recovery(c)
-            _reduce(c, 1, 1, False)
-        transmit(w, i, now)
-
-
-@compiled
-def on_rto(w, i, now):
-    """The retransmission timer fires: everything is lost, begin with one (tcp_enter_loss)."""
-    c = w.conns[i]
-    c.rto_at = NEVER
-    if c.nxt == c.una:
-        return
-    if c.ca_state < LOSS:
-        if c.control == BBR:
-            bbr.save_window(c)
-        else:
-            c.ssthresh = congestion.threshold_after_loss(c)
-        c.prior_cwnd = c.cwnd
-    c.ca_state = LOSS
-    c.high_seq = c.nxt
-    mark_all_lost(w, i)
-    c.cwnd = 1
-    c.cwnd_count = 0
-    congestion.on_timeout(c, now)
-    if c.control == BBR:
-        bbr.on_timeout(c)
-        c.bbr_pace_next = now
-    c.backoff = min(c.backoff + 1, 12)
-    _set_timers(w, c, now)
-    transmit(w, i, now)
-
-
-@compiled
-def on_tail_probe(w, i, now):
-    """Nothing came back for two RTTs: send one segment to provoke an answer (TLP)."""
-    c = w.conns[i]
-    c.tlp_at = NEVER
-    if c.nxt == c.una or c.ca_state > DISORDER or c.probe_out > 0:
-        return
-    c.probe_out = 1
-    if _may_send_new(w, i):
-        _send_new(w, i, now)
-    else:
-        row = segment(w, c, c.nxt - 1)
-        if row.flags & (SACKED | LOST | RETRANSMITTED) == 0:
-            _send_again(w, i, c.nxt - 1, now)
-    _set_timers(w, c, now)

@@ -90,6 +90,8 @@ class ConnectionSpec:
     initial_window: int = 10
     """Segments (RFC 6928)."""
     hystart: bool = True
+    segmentation_offload: bool = True
+    """GSO or TSO at the sender, GRO at the receiver; see `segmentation`. BBR goes without."""
 
     def __post_init__(self) -> None:
         if self.control not in CONTROLS:

@@ -12,7 +12,7 @@ import numpy as np
 
 from sentinel_sim.engine.chance import draw
 from sentinel_sim.engine.jit import compiled, compiled_inline
-from sentinel_sim.engine.layout import GROW_RING, RING_MARGIN
+from sentinel_sim.engine.layout import GROW_RING, NEVER, RING_MARGIN
 from sentinel_sim.engine.timeline import set_due
 
 STEP_BITS = 20
@@ -99,7 +99,7 @@ def _under_way(w, index, link, departed):
 def forward(w, index, row, now):
     """Pass the packet in `row` on to the next link of its way."""
     packet = w.packets[row]
-    place_row = place(w, index, packet.size, now)
+    place_row = place(w, index, np.int64(packet.size), now)
     if place_row < 0:
         return
     target = w.packets[place_row]
@@ -132,9 +132,8 @@ def arrive(w, index, now):
         # Lateness is found as on a real wire: the transit that happened, minus the request.
         w.lateness[index, link.samples] = now - packet.departed - link.delay
         link.samples += 1
-    if link.head == link.tail:
-        set_due(w, index, 1 << 62)
-    else:
-        following = w.packets[link.first + (link.head & link.mask)]
-        set_due(w, index, following.due)
+    following = NEVER
+    if link.head != link.tail:
+        following = w.packets[link.first + (link.head & link.mask)].due
+    set_due(w, index, following)
     return row

@@ -25,17 +25,43 @@ from sentinel_sim.errors import InfeasibleError
 HEADERS = 66
 
 
+def window_law(rtt_ms: int, control: str, offload: bool) -> tuple[float, float]:
+    """(measured, expected) bit/s of a fixed window of 512 KiB."""
+    window = 512 * 1024
+    links = both_ways("x", delay_ns=rtt_ms * MS // 2)
+    way = connection("x", control=control, fixed_window=window, segmentation_offload=offload)
+    # A window may leave as one burst, so a look at the counter is one window off at most.
+    samples = run_for(start(links, bulk(1, way)), 1000 * rtt_ms / 1e3)
+    # A round trip also takes the transmission of one segment and of its ACK.
+    rtt_s = rtt_ms / 1e3 + (MSS + 2 * HEADERS) * 8 / 1e9
+    return rate_bps(samples), window * 8 / rtt_s
+
+
 @pytest.mark.parametrize("rtt_ms", [20, 40, 80, 120, 200])
 @pytest.mark.parametrize("control", ["reno", "cubic"])
 def test_a_fixed_window_gives_one_window_per_round_trip(rtt_ms: int, control: str) -> None:
-    window = 512 * 1024
-    links = both_ways("x", delay_ns=rtt_ms * MS // 2)
-    simulation = start(links, bulk(1, connection("x", control=control, fixed_window=window)))
-    # A window may leave as one burst, so a look at the counter is one window off at most.
-    samples = run_for(simulation, 1000 * rtt_ms / 1e3)
-    # A round trip also takes the transmission of one segment and of its ACK.
-    rtt_s = rtt_ms / 1e3 + (MSS + 2 * HEADERS) * 8 / 1e9
-    assert rate_bps(samples) == pytest.approx(window * 8 / rtt_s, rel=0.005)
+    measured, expected = window_law(rtt_ms, control, offload=False)
+    assert measured == pytest.approx(expected, rel=0.005)
+
+
+@pytest.mark.parametrize("rtt_ms", [20, 200])
+def test_segmentation_offload_adds_the_time_of_a_packet_or_two_to_the_loop(rtt_ms: int) -> None:
+    measured, expected = window_law(rtt_ms, "cubic", offload=True)
+    # One packet is transmitted, and what is less than another one waits.
+    longest_s = 2 * 45 * (MSS + HEADERS) * 8 / 1e9
+    assert measured < expected
+    assert measured > expected * rtt_ms / (rtt_ms + longest_s * 1e3) * 0.995
+
+
+def test_with_segmentation_offload_a_packet_is_a_1024th_of_a_second_and_one_ack() -> None:
+    links = both_ways("x", delay_ns=50 * MS)
+    way = connection("x", fixed_window=1 << 20)
+    simulation = start(links, bulk(1, way))
+    run_for(simulation, 5)
+    segments, acks = simulation.world.links["arrived"][[1, 0]].tolist()
+    # The pacing rate is 1.2 or 2 windows per round trip; cwnd is twice the receiver's at most.
+    per_round_trip = (1 << 20) / MSS / 0.1 / 1024
+    assert 1.2 * per_round_trip - 1 <= segments / acks <= 2 * 2 * per_round_trip
 
 
 def cubic_bps(p: float, rtt_s: float) -> float:
