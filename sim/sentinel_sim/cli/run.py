@@ -129,7 +129,8 @@ def _simulate(flags: RunFlags, plan: Plan, invocation: Invocation) -> int:
         return _dry_run_simulated(plan, invocation)
     if not invocation.wiring.simulator_is_compiled():
         output.say("simulator: compiling once for this version, about half a minute")
-    return _finish(flags, _execute(flags, plan, lambda: backend, invocation), invocation)
+    outcome = _execute(flags, plan, lambda: backend, invocation, real_time=False)
+    return _finish(flags, outcome, invocation)
 
 
 def _dry_run_simulated(plan: Plan, invocation: Invocation) -> int:
@@ -195,11 +196,18 @@ def _environment(flags: RunFlags, invocation: Invocation) -> dict[str, Any]:
 
 
 def _execute(
-    flags: RunFlags, plan: Plan, backend: Callable[[], Backend], invocation: Invocation
+    flags: RunFlags,
+    plan: Plan,
+    backend: Callable[[], Backend],
+    invocation: Invocation,
+    *,
+    real_time: bool = True,
 ) -> Outcome:
     wiring = invocation.wiring
     with contextlib.ExitStack() as stack:
-        observer: Observer = stack.enter_context(ProgressDisplay(output.error_console()))
+        observer: Observer = stack.enter_context(
+            ProgressDisplay(output.error_console(), real_time=real_time)
+        )
         return execute(
             Job(
                 plan=plan,
