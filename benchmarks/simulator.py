@@ -1,5 +1,8 @@
 """What the simulator does per second on this host, and how long the main experiment takes.
 
+The experiment is run twice, in processes with different hash seeds, the first of which compiles; the
+two results must be the same bytes but for `environment` and `cpu`, else the exit code is 1.
+
     .venv/bin/python benchmarks/simulator.py            # a minute, no root
     .venv/bin/python benchmarks/simulator.py --json
 
@@ -53,17 +56,26 @@ def speed(spec: RunSpec) -> dict[str, Any]:
     return best
 
 
-def experiment(arguments: list[str], cache: Path | None) -> float:
-    """Wall seconds of `sentinel-sim run`, start of Python to figures; raises if it failed."""
-    environment = dict(os.environ)
-    if cache is not None:
-        environment["XDG_CACHE_HOME"] = str(cache)
+def experiment(arguments: list[str], cache: Path, hash_seed: str) -> tuple[float, str]:
+    """Wall seconds of `sentinel-sim run`, start of Python to figures, and what may not differ.
+
+    Raises if it failed.
+    """
+    environment = {**os.environ, "XDG_CACHE_HOME": str(cache), "PYTHONHASHSEED": hash_seed}
     with tempfile.TemporaryDirectory() as out:
-        program = str(Path(sys.executable).with_name("sentinel-sim"))
-        command = [program, "run", *arguments, "--out", out]
+        program = "from sentinel_sim.cli.main import main; main()"
+        command = [sys.executable, "-c", program, "run", *arguments, "--out", out]
         began = time.monotonic()
         subprocess.run(command, check=True, capture_output=True, env=environment)
-        return time.monotonic() - began
+        seconds = time.monotonic() - began
+        (found,) = Path(out).glob("*/result.json")
+        return seconds, comparable(json.loads(found.read_text()))
+
+
+def comparable(result: dict[str, Any]) -> str:
+    """A result without what may differ between equal runs."""
+    runs = [{key: value for key, value in run.items() if key != "cpu"} for run in result["runs"]]
+    return json.dumps({**result, "runs": runs, "environment": None}, indent=1)
 
 
 def measure() -> dict[str, Any]:
@@ -75,13 +87,14 @@ def measure() -> dict[str, Any]:
     words = [str(TOPOLOGIES / "chile-usa.yaml"), "--backend", "simulated", "--repeat", "2"]
     speeds = sorted((speed(spec) for spec in chosen), key=lambda found: str(found["run"]))
     with tempfile.TemporaryDirectory() as cache:
-        first_s = experiment(words, Path(cache))
-        second_s = experiment(words, Path(cache))
+        first_s, first = experiment(words, Path(cache), "1")
+        second_s, second = experiment(words, Path(cache), "2")
     return {
         "versions": versions(),
         "speeds": speeds,
         "chile_usa_first_s": round(first_s, 2),
         "chile_usa_s": round(second_s, 2),
+        "identical": first == second,
     }
 
 
@@ -92,7 +105,7 @@ def main() -> None:
     found = measure()
     if parser.parse_args().json:
         sys.stdout.write(json.dumps(found, indent=1) + "\n")
-        return
+        sys.exit(0 if found["identical"] else 1)
     for one in found["speeds"]:
         sys.stdout.write(
             f"{one['run']:28} {one['packet_hops_per_s'] / 1e6:6.2f} M packet hops/s per core,"
@@ -100,8 +113,10 @@ def main() -> None:
         )
     sys.stdout.write(
         "chile-usa, 5 distances x 3 arms x 2 repeats:"
-        f" {found['chile_usa_s']} s, first time {found['chile_usa_first_s']} s\n"
+        f" {found['chile_usa_s']} s, first time {found['chile_usa_first_s']} s; the two results are"
+        f" {'the same bytes' if found['identical'] else 'DIFFERENT'}\n"
     )
+    sys.exit(0 if found["identical"] else 1)
 
 
 if __name__ == "__main__":

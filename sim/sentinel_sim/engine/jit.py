@@ -23,9 +23,10 @@ def compiled(function: F) -> F:
 def compiled_inline(function: F) -> F:
     """As `compiled`, put into its callers: what runs for every packet, mostly from one place.
 
-    A call hands over all arrays of the world, some eighty words.
+    A call hands over all arrays of the world, some eighty words. numba's inlining rather than
+    LLVM's: each function that it compiles for itself becomes machine code of its own, used or not.
     """
-    made: F = njit(function, forceinline=True, **_OPTIONS)
+    made: F = njit(function, inline="always", **_OPTIONS)
     return made
 
 
