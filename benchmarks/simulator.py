@@ -1,6 +1,6 @@
 """What the simulator does per second on this host, and how long the main experiment takes.
 
-The experiment is run twice, in processes with different hash seeds, the first of which compiles; the
+The experiment is run twice, in processes with different hash seeds; the first one compiles. The
 two results must be the same bytes but for `environment` and `cpu`, else the exit code is 1.
 
     .venv/bin/python benchmarks/simulator.py            # a minute, no root

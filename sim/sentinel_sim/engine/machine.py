@@ -26,7 +26,7 @@ from sentinel_sim.engine.layout import (
     SYN,
     SYNACK,
 )
-from sentinel_sim.engine.receiving import bytes_of, on_data, send_ack
+from sentinel_sim.engine.receiving import bytes_of, hand_up, on_data, send_ack
 from sentinel_sim.engine.recovery import on_reorder_timer, on_rto, on_tail_probe
 from sentinel_sim.engine.relaying import (
     finish_if_done,
@@ -98,7 +98,10 @@ def _fire(w, i, now):
     if c.stop <= now and c.state != CLOSED:
         stop_writing(w, i, now)
     if c.delack_at <= now:
+        hand_up(c, now)
         send_ack(w, i, now)
+        if c.next >= 0:
+            relay_and_send(w, i, now)
     if c.reorder_at <= now:
         c.reorder_at = NEVER
         on_reorder_timer(w, i, now)

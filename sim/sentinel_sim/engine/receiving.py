@@ -171,22 +171,35 @@ def copy_to_application(c, upto, now):
 
 
 @compiled_inline
+def hand_up(c, now):
+    """The application at the end of a flow reads all that is there; a relay reads for itself."""
+    if c.next < 0:
+        copy_to_application(c, c.rcv_nxt, now)
+
+
+@compiled_inline
 def _acknowledge(w, i, at_once, ends_packet, now):
-    """Acknowledge now, when the merged packet is complete, or when nothing more has come."""
+    """Hand data up, and acknowledge it, unless more of the same packet may come.
+
+    Gives True if it was handed up.
+    """
     c = w.conns[i]
-    due = c.quick > 0 or c.rcv_nxt - c.acked_up_to >= 2
-    if at_once or (due and (ends_packet or not c.offload)):
-        send_ack(w, i, now)
-        return
-    when = now + (MERGED_MOST_NS if due else DELAYED_ACK_NS)
+    merging = not at_once and not ends_packet
+    if not merging:
+        hand_up(c, now)
+        if at_once or c.quick > 0 or c.rcv_nxt - c.acked_up_to >= 2:
+            send_ack(w, i, now)
+            return True
+    when = now + (MERGED_MOST_NS if merging else DELAYED_ACK_NS)
     if when < c.delack_at:
         c.delack_at = when
         wake(w, c.rank, when)
+    return not merging
 
 
 @compiled_inline
 def on_data(w, i, packet, now):
-    """A data segment arrives. Gives True if the stream has advanced."""
+    """A data segment arrives. Gives True if there may be something to read."""
     c = w.conns[i]
     c.data_arrived += 1
     seq = packet.seq
@@ -202,8 +215,10 @@ def on_data(w, i, packet, now):
     if seq != c.rcv_nxt:
         c.gaps += 1
         _note_out_of_order(c, seq)
+        # What is out of order ends the packet that was being merged.
+        hand_up(c, now)
         send_ack(w, i, now)
-        return False
+        return c.copied < c.rcv_nxt
     if c.rcv_nxt == 0:
         c.first_byte = now
     had_gaps = c.gaps > 0
@@ -211,10 +226,7 @@ def on_data(w, i, packet, now):
     c.rcv_ssthresh = max(c.rcv_ssthresh, min(c.rcv_ssthresh + 2 * c.mss, c.rcv_clamp))
     if c.rcv_nxt == c.total:
         c.last_byte = now
-    if c.next < 0:
-        copy_to_application(c, c.rcv_nxt, now)
-    _acknowledge(w, i, had_gaps or c.rcv_nxt == c.total, packet.blocks, now)
-    return True
+    return _acknowledge(w, i, had_gaps or c.rcv_nxt == c.total, packet.blocks > 0, now)
 
 
 @compiled

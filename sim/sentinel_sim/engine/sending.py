@@ -114,7 +114,7 @@ def _emit(w, i, seq, row, now):
     p.route = c.data_route + 1
     p.kind = DATA
     p.size = size
-    p.blocks = 1 if c.packet_left == 1 else 0  # of data: it is the last of a packet
+    p.blocks = 1 if c.packet_left <= 1 else 0  # of data: it is the last of a packet
 
 
 @compiled_inline
