@@ -41,7 +41,7 @@ def init(c, now):
     c.bbr_pace_next = now
 
 
-@compiled
+@compiled_inline
 def _filter(c, bw):
     """Maximum over the last ten rounds, by its three best samples (lib/win_minmax.c)."""
     now = c.bbr_rounds
@@ -93,7 +93,7 @@ def _target(c, gain):
     return target
 
 
-@compiled
+@compiled_inline
 def _update_bandwidth(c, prior_delivered, sent_interval, now, limited):
     c.bbr_round_start = 0
     if prior_delivered < 0:
@@ -111,7 +111,7 @@ def _update_bandwidth(c, prior_delivered, sent_interval, now, limited):
         _filter(c, bw)
 
 
-@compiled
+@compiled_inline
 def _update_cycle(c, now, lost):
     if c.bbr_mode != PROBE_BW:
         return
@@ -150,7 +150,7 @@ def _enter_probe_bw(c, now):
     _set_cycle_gain(c)
 
 
-@compiled
+@compiled_inline
 def _check_startup(c, limited, now):
     if c.bbr_full_count < FULL_BW_ROUNDS and c.bbr_round_start and not limited:
         if c.bbr_bw0 >= c.bbr_full_bw * FULL_BW_GROWTH:
@@ -167,7 +167,7 @@ def _check_startup(c, limited, now):
         _enter_probe_bw(c, now)
 
 
-@compiled
+@compiled_inline
 def _check_probe_rtt(c, rtt, now):
     expired = now > c.bbr_min_at + MIN_RTT_WINDOW_NS
     if rtt > 0 and (rtt < c.bbr_min_rtt or expired):
@@ -200,7 +200,7 @@ def _check_probe_rtt(c, rtt, now):
                 c.bbr_cwnd_gain = HIGH_GAIN
 
 
-@compiled
+@compiled_inline
 def _set_rate(c):
     if c.bbr_bw0 == 0:
         return
@@ -209,7 +209,7 @@ def _set_rate(c):
         c.bbr_rate = rate
 
 
-@compiled
+@compiled_inline
 def _set_window(c, delivered, lost):
     cwnd = c.cwnd
     recovering = c.ca_state >= RECOVERY
@@ -247,7 +247,7 @@ def save_window(c):
         c.bbr_prior_cwnd = max(c.bbr_prior_cwnd, c.cwnd)
 
 
-@compiled_inline
+@compiled
 def on_ack(c, now, prior_delivered, sent_interval, limited, delivered, lost, rtt):
     """The model and the control after each ACK (bbr_main)."""
     _update_bandwidth(c, prior_delivered, sent_interval, now, limited)

@@ -56,7 +56,7 @@ def start_round(c, now):
     c.round_samples = 0
 
 
-@compiled
+@compiled_inline
 def _hystart(c, now, delay):
     # As since Linux 6.14 (25c1a9ca53db): rounds are followed from the first, below the low window.
     if c.una > c.round_end:
@@ -106,7 +106,7 @@ def _grow_by(c, count, acked):
         c.cwnd += steps
 
 
-@compiled
+@compiled_inline
 def _start_epoch(c, now):
     c.epoch = now
     c.ack_count = 0
@@ -132,7 +132,7 @@ def _friendly(c):
     c.cubic_step = max(c.cubic_step, 2)
 
 
-@compiled
+@compiled_inline
 def _cubic_update(c, now, acked):
     c.ack_count += acked
     if c.cubic_cwnd == c.cwnd and c.cubic_at > 0 and now - c.cubic_at <= REFRESH_NS:

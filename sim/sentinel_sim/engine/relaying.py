@@ -172,7 +172,7 @@ def relay(w, i, now):
     return fill_send_buffer(n, bytes_of(c, c.copied) // n.mss)
 
 
-@compiled
+@compiled_inline
 def _readable(c, n, ended):
     """Up to which segment the relay may read: what it holds is bounded."""
     limit = bytes_of(n, n.written) + c.relay_bytes

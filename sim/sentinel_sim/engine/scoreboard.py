@@ -58,7 +58,7 @@ def _delivered(w, c, row, seq, now):
     _rack_advance(c, row, seq, now)
 
 
-@compiled
+@compiled_inline
 def _known_until(c, seq):
     """The end of the block in the last ACK that `seq` lies in, or `seq` itself.
 
@@ -90,7 +90,7 @@ def _take_block(w, c, begin, end, now):
         seq += 1
 
 
-@compiled
+@compiled_inline
 def _forget_blocks(c):
     c.cache_begin0 = c.cache_end0 = c.cache_begin1 = 0
     c.cache_end1 = c.cache_begin2 = c.cache_end2 = 0

@@ -8,7 +8,7 @@ tcp_update_pacing_rate (tcp_input.c).
 
 from __future__ import annotations
 
-from sentinel_sim.engine.jit import compiled
+from sentinel_sim.engine.jit import compiled, compiled_inline
 from sentinel_sim.engine.layout import MS_NS, RECOVERY, SECOND_NS
 from sentinel_sim.engine.scoreboard import in_flight, segment
 
@@ -27,7 +27,7 @@ WINDOW_DIVISOR = 3
 """Waiting ends when this part of the window may be sent (tcp_tso_win_divisor)."""
 
 
-@compiled
+@compiled_inline
 def _largest(c):
     """Segments of the largest packet at the present rate (tcp_tso_autosize)."""
     bytes_most = GSO_BYTES
@@ -43,7 +43,7 @@ def _largest(c):
     return max(bytes_most // c.mss, LEAST_SEGMENTS)
 
 
-@compiled
+@compiled_inline
 def _waits(w, c, room, largest, queued, now):
     """Is it better to wait for the next ACK and send more then? (tcp_tso_should_defer)"""
     if c.ca_state >= RECOVERY or c.nxt == c.una or now - c.last_sent > RECENT_NS:

@@ -73,7 +73,7 @@ class RealTimeLeft:
 class VirtualTimeLeft:
     """Estimates the rest from what a second of traffic cost so far (pure).
 
-    The first run does not count where there are more: it may have compiled or loaded the engine.
+    The first run does not count: it may have compiled the engine.
     """
 
     def __init__(self) -> None:
@@ -94,7 +94,7 @@ class VirtualTimeLeft:
 
     def seconds(self, now_s: float) -> float | None:
         """Seconds left, this run included; never negative. None: nothing is known yet."""
-        known = self._costs[1:] or self._costs
+        known = self._costs[1:]
         traffic_s = sum(traffic for _, traffic in known)
         if traffic_s == 0:
             return None
