@@ -55,3 +55,7 @@ class FsuUsageError(SimError):
 
 class EmulationError(SimError):
     """The emulated network could not be built, or a node in it failed."""
+
+
+class SimulationError(SimError):
+    """A simulation contradicts itself; always a bug, never the user's mistake."""

@@ -55,6 +55,17 @@ class FlowMeasurement:
     tcp_info: tuple[dict[str, Any], ...] = ()
     """Samples: {"connection", "t_ns", "rtt_us", "min_rtt_us", "snd_cwnd", ...}."""
     error: str | None = None
+    payload_carried: bool = True
+    """False: bytes were only counted (simulation), so there is nothing to hash; `sha256_ok` is None
+    then also for a flow that completed."""
+
+    @property
+    def intact(self) -> bool:
+        """All that was sent was delivered, and verified where there was payload to verify."""
+        if self.payload_carried:
+            return self.sha256_ok is True
+        complete = self.error is None and self.last_byte_ns is not None
+        return complete and self.bytes_delivered == self.bytes_sent
 
 
 @dataclass(frozen=True, slots=True)

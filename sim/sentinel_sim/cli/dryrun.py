@@ -143,17 +143,24 @@ def show(console: Console, plan: Plan, report: FeasibilityReport, wire: str) -> 
 def as_json(plan: Plan, report: FeasibilityReport, wire: str) -> dict[str, Any]:
     """The same for machines."""
     return {
+        **plan_json(plan),
+        "wire_backend": wire,
+        "feasibility": findings_json(report),
+        "wire_commands": wire_commands(plan.runs(0)[0], wire),
+        "replay": "each line is a shell command; lines that begin with # are said to a program",
+    }
+
+
+def plan_json(plan: Plan) -> dict[str, Any]:
+    """What does not depend on the backend."""
+    return {
         "schema": "sentinel-sim/dry-run/1",
         "name": plan.name,
         "seed": plan.seed,
-        "wire_backend": wire,
         "runs": [_run(spec) for spec in plan.runs(0)],
         "repeats": {"min": plan.repeats.at_least, "max": plan.repeats.at_most},
         "traffic_s": plan.traffic_ns / 1e9,
         "notes": list(plan.notes),
-        "feasibility": findings_json(report),
-        "wire_commands": wire_commands(plan.runs(0)[0], wire),
-        "replay": "each line is a shell command; lines that begin with # are said to a program",
     }
 
 

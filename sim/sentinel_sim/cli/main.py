@@ -110,15 +110,18 @@ def run(
     Examples:
       sentinel-sim run topologies/chile-usa.yaml
       sentinel-sim run topologies/chile-usa.yaml --quick
+      sentinel-sim run topologies/chile-usa.yaml --backend simulated
       sentinel-sim run topologies/chile-usa.yaml --arms tuned,split --distances 100,20000
       sentinel-sim run topologies/chile-usa.yaml --dry-run
       sentinel-sim run topologies/chile-usa.yaml --resume results/chile-usa-20260102T030405Z
       SENTINEL_SEED=8 sentinel-sim run topologies/lossy.yaml --json > lossy.json
 
-    Needs root, and says so with the command to use. Ctrl-C takes the network down, keeps what
-    was measured, and says how to go on. A run outside the validity limits is shown with its
-    reason, never enters a mean, and makes the exit code 4. One that only a busy host disturbed
-    is made again first, at most --attempts times in all, and the result tells of each attempt.
+    Emulation needs root, and says so with the command to use; --backend simulated does not, and
+    --backend auto takes it, and says so, where root is missing. Ctrl-C takes the network down,
+    keeps what was measured, and says how to go on. A run outside the validity limits is shown
+    with its reason, never enters a mean, and makes the exit code 4. One that only a busy host
+    disturbed is made again first, at most --attempts times in all, and the result tells of each
+    attempt.
     """
     invocation = Invocation.of(ctx, as_json=as_json)
     flags = RunFlags(

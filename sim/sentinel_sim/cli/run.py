@@ -6,7 +6,7 @@ import contextlib
 import hashlib
 import shlex
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -14,6 +14,7 @@ from typing import Any
 
 from rich.text import Text
 
+from sentinel_sim.backends.base import Backend
 from sentinel_sim.backends.emulated.options import EmulationOptions
 from sentinel_sim.cli import dryrun, output
 from sentinel_sim.cli.group import EXIT_INTERRUPTED, Invocation
@@ -84,19 +85,69 @@ def run(flags: RunFlags, invocation: Invocation) -> int:
         quick=flags.quick,
         seed=flags.seed,
     )
-    _refuse_simulator(flags.backend)
+    if _chosen(flags, invocation) is BackendChoice.SIMULATED:
+        return _simulate(flags, plan, invocation)
     report = feasibility.check(plan, invocation.wiring.budget())
     if flags.dry_run:
         return _dry_run(flags, plan, report, invocation)
     report.raise_if_refused()
     for finding in report.warnings:
         output.say(f"warning: {finding.render()}")
-    _demand_privileges(flags, invocation)
+    _demand_privileges(invocation)
     wire = _wire(flags, invocation)
     if flags.backend is BackendChoice.AUTO or flags.wire is WireChoice.AUTO:
         output.say(f"backend: emulated on this kernel, wires by {wire}")
-    outcome = _execute(flags, plan, wire, invocation)
+    options = EmulationOptions(wire_backend=wire, fsu_cost=flags.fsu_cost)
+    outcome = _execute(flags, plan, lambda: invocation.wiring.emulated(plan, options), invocation)
     return _finish(flags, outcome, invocation)
+
+
+def _chosen(flags: RunFlags, invocation: Invocation) -> BackendChoice:
+    """Emulated or simulated; `auto` falls back for want of privileges, and says so."""
+    if flags.backend is BackendChoice.BOTH:
+        raise MissingCapabilityError(
+            "--backend both: comparing the two backends is not in this version",
+            cure="run the file twice, with --backend emulated and with --backend simulated",
+        )
+    if flags.backend is not BackendChoice.AUTO:
+        return flags.backend
+    missing = invocation.wiring.missing_privileges()
+    if not missing:
+        return BackendChoice.EMULATED
+    output.say(
+        "backend: simulated, since emulation needs root and this process lacks "
+        + ", ".join(missing)
+    )
+    return BackendChoice.SIMULATED
+
+
+def _simulate(flags: RunFlags, plan: Plan, invocation: Invocation) -> int:
+    if flags.wire is not WireChoice.AUTO:
+        raise TopologyError(
+            f"--wire {flags.wire}: the simulator has no wires of that kind",
+            cure="leave --wire out, or use --backend emulated",
+        )
+    if flags.fsu_cost:
+        raise TopologyError(
+            "--fsu-cost: the simulator runs no kernel program whose cost could be read",
+            cure="leave --fsu-cost out, or use --backend emulated",
+        )
+    backend = invocation.wiring.simulated(plan)
+    if flags.dry_run:
+        return _dry_run_simulated(plan, invocation)
+    if not invocation.wiring.simulator_is_compiled():
+        output.say("simulator: compiling once for this version, about half a minute")
+    outcome = _execute(flags, plan, lambda: backend, invocation, real_time=False)
+    return _finish(flags, outcome, invocation)
+
+
+def _dry_run_simulated(plan: Plan, invocation: Invocation) -> int:
+    if invocation.as_json:
+        output.print_json(dryrun.plan_json(plan))
+    else:
+        output.console().print(dryrun.plan_table(plan))
+        output.console().print(Text("simulated: no wires, no commands, no root"))
+    return EXIT_OK
 
 
 def _refuse_claims(flags: RunFlags) -> None:
@@ -105,14 +156,6 @@ def _refuse_claims(flags: RunFlags) -> None:
             f"--require {flags.require[0]}: no claim is judged in this version, "
             "so none can be demanded",
             cure="leave --require out and read the table",
-        )
-
-
-def _refuse_simulator(choice: BackendChoice) -> None:
-    if choice in (BackendChoice.SIMULATED, BackendChoice.BOTH):
-        raise MissingCapabilityError(
-            f"--backend {choice}: the simulator is not in this version",
-            cure="use --backend emulated",
         )
 
 
@@ -129,16 +172,13 @@ def _dry_run(flags: RunFlags, plan: Plan, report: FeasibilityReport, invocation:
     return EXIT_OK
 
 
-def _demand_privileges(flags: RunFlags, invocation: Invocation) -> None:
+def _demand_privileges(invocation: Invocation) -> None:
     missing = invocation.wiring.missing_privileges()
     if missing:
-        otherwise = (
-            "; --backend auto has nothing else to pick: the simulator is not in this version"
-            if flags.backend is BackendChoice.AUTO
-            else ""
-        )
         raise MissingCapabilityError(
-            "emulation needs root: this process lacks " + ", ".join(missing) + otherwise,
+            "emulation needs root: this process lacks "
+            + ", ".join(missing)
+            + "; --backend simulated needs none",
             cure=as_root(invocation.wiring),
         )
 
@@ -163,15 +203,23 @@ def _environment(flags: RunFlags, invocation: Invocation) -> dict[str, Any]:
     }
 
 
-def _execute(flags: RunFlags, plan: Plan, wire: str, invocation: Invocation) -> Outcome:
+def _execute(
+    flags: RunFlags,
+    plan: Plan,
+    backend: Callable[[], Backend],
+    invocation: Invocation,
+    *,
+    real_time: bool = True,
+) -> Outcome:
     wiring = invocation.wiring
-    options = EmulationOptions(wire_backend=wire, fsu_cost=flags.fsu_cost)
     with contextlib.ExitStack() as stack:
-        observer: Observer = stack.enter_context(ProgressDisplay(output.error_console()))
+        observer: Observer = stack.enter_context(
+            ProgressDisplay(output.error_console(), real_time=real_time)
+        )
         return execute(
             Job(
                 plan=plan,
-                backend=lambda: wiring.emulated(plan, options),
+                backend=backend,
                 environment=_environment(flags, invocation),
                 out=flags.out,
                 resume=flags.resume,

@@ -44,6 +44,22 @@ def _bench(bench: Bench) -> dict[str, Any]:
     return run(bench)
 
 
+def _simulated(plan: Plan) -> Backend:
+    # Imported late: numba takes half a second.
+    from sentinel_sim.backends.simulated.backend import SimulatedBackend
+    from sentinel_sim.backends.simulated.translate import setup
+
+    for spec in plan.runs(0):
+        setup(spec)  # raises for what is not simulated, before anything runs
+    return SimulatedBackend()
+
+
+def _simulator_is_compiled() -> bool:
+    from sentinel_sim.backends.simulated.kernel import is_compiled
+
+    return is_compiled()
+
+
 def _missing_privileges() -> list[str]:
     return capabilities.missing_privileges(Path("/proc/self/status").read_text())
 
@@ -68,6 +84,9 @@ class Wiring:
 
     emulated: Callable[[Plan, EmulationOptions], Backend] = _emulated
     bench: Callable[[Bench], dict[str, Any]] = _bench
+    simulated: Callable[[Plan], Backend] = _simulated
+    """Raises InfeasibleError for a plan that cannot be simulated."""
+    simulator_is_compiled: Callable[[], bool] = _simulator_is_compiled
     wire_backend: Callable[[], str] = doctor.wire_backend
     missing_privileges: Callable[[], list[str]] = _missing_privileges
     doctor: Callable[[], list[Capability]] = doctor.run_doctor

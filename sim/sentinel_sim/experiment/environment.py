@@ -11,7 +11,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-PACKAGES = ("sentinel-sim", "grpcio", "protobuf", "pyroute2", "numpy", "scipy", "mininet")
+PACKAGES = ("sentinel-sim", "grpcio", "protobuf", "pyroute2", "numpy", "numba", "scipy", "mininet")
 GIT_TIMEOUT_S = 10
 
 Output = Callable[[Sequence[str]], bytes | None]

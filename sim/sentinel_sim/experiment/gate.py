@@ -190,7 +190,12 @@ def _payload(measured: RunMeasurement) -> Iterator[str]:
                 f"flow {flow.flow_id}: the SHA-256 of the {flow.bytes_delivered} delivered bytes"
                 f" differs from that of the {flow.bytes_sent} sent"
             )
-        elif flow.sha256_ok is None:
+        elif not flow.payload_carried and not flow.intact and flow.error is None:
+            yield (
+                f"flow {flow.flow_id} never completed: {flow.bytes_delivered} of"
+                f" {flow.bytes_sent} bytes were delivered"
+            )
+        elif flow.payload_carried and flow.sha256_ok is None:
             yield (
                 f"flow {flow.flow_id} never completed: {flow.bytes_delivered} of"
                 f" {flow.bytes_sent} bytes were delivered, so its SHA-256 is not verified"

@@ -141,7 +141,7 @@ def _rate(payload_bytes: int, duration_ns: int | None) -> float | None:
 
 
 def _goodput_bps(flows: Sequence[FlowMeasurement], duration_ns: int | None) -> float | None:
-    verified = [f.bytes_delivered for f in flows if f.sha256_ok]
+    verified = [f.bytes_delivered for f in flows if f.intact]
     return _rate(sum(verified), duration_ns) if verified else None
 
 

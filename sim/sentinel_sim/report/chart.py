@@ -159,17 +159,22 @@ def _line_order(item: tuple[tuple[str, str], list[Point]]) -> tuple[int, str]:
 
 
 def title_of(result: Mapping[str, Any]) -> str:
-    """Name, backend, wire backend and kernel in one line; says so if the result is not valid."""
+    """Name, backend and what it ran on in one line; says so if the result is not valid."""
     environment = result["environment"]
-    wire = environment.get("wire_backend")
-    parts = [
-        result["name"],
-        result["backend"] + (f" ({wire})" if wire else ""),
-        f"Linux {environment.get('kernel', 'unknown')}",
-    ]
+    parts = [result["name"], *_made_by(result["backend"], environment)]
     if not result["valid"]:
         parts.append("NOT VALID: " + "; ".join(result.get("invalid_reasons", ())))
     return " · ".join(parts)
+
+
+def _made_by(backend: str, environment: Record) -> list[str]:
+    """A simulation depends on the version of the engine, not on the kernel of its host."""
+    if backend == "simulated":
+        engine = environment.get("simulator", {}).get("engine_sha256")
+        return [backend, *([f"engine {engine[:8]}"] if engine else [])]
+    wire = environment.get("wire_backend")
+    kernel = f"Linux {environment.get('kernel', 'unknown')}"
+    return [backend + (f" ({wire})" if wire else ""), kernel]
 
 
 def _group(entry: Mapping[str, Any]) -> tuple[str, float | None, str]:

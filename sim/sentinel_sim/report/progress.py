@@ -1,7 +1,8 @@
 """Live progress on standard error: a display in a terminal, plain lines elsewhere.
 
 Time left = traffic still to come, by the plan, plus the measured overhead of a run (building
-sockets, idle probes, draining, collecting) for every run still to come.
+sockets, idle probes, draining, collecting) for every run still to come. Virtual time is not that of
+the clock on the wall: there it is what a second of traffic has cost so far, times what is to come.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
+from typing import Protocol
 
 from rich.console import Console
 
@@ -24,7 +26,23 @@ FIRST_OVERHEAD_S = 2.0
 """Assumed until the first run has been timed."""
 
 
-class TimeLeft:
+class TimeLeft(Protocol):
+    """Estimates how long the rest takes (pure)."""
+
+    def run_started(self, spec: RunSpec, outlook: Outlook, now_s: float) -> None:
+        """A run begins."""
+        ...
+
+    def run_ended(self, now_s: float) -> None:
+        """It ended."""
+        ...
+
+    def seconds(self, now_s: float) -> float | None:
+        """Seconds left, this run included; never negative. None: nothing is known yet."""
+        ...
+
+
+class RealTimeLeft:
     """Estimates the rest from what earlier runs cost beyond their traffic (pure)."""
 
     def __init__(self) -> None:
@@ -50,6 +68,39 @@ class TimeLeft:
         each = self._overhead_s / self._timed if self._timed else FIRST_OVERHEAD_S
         whole = self._outlook.remaining_traffic_ns / SECOND_NS + each * self._outlook.remaining
         return max(0.0, whole - (now_s - self._began_s))
+
+
+class VirtualTimeLeft:
+    """Estimates the rest from what a second of traffic cost so far (pure).
+
+    The first run does not count: it may have compiled the engine.
+    """
+
+    def __init__(self) -> None:
+        self._costs: list[tuple[float, float]] = []
+        self._outlook = Outlook(0, 0, 0)
+        self._began_s = 0.0
+        self._traffic_s = 0.0
+
+    def run_started(self, spec: RunSpec, outlook: Outlook, now_s: float) -> None:
+        """A run begins."""
+        self._outlook = outlook
+        self._began_s = now_s
+        self._traffic_s = spec.expected_duration_ns / SECOND_NS
+
+    def run_ended(self, now_s: float) -> None:
+        """It ended; its cost counts from now on."""
+        self._costs.append((now_s - self._began_s, self._traffic_s))
+
+    def seconds(self, now_s: float) -> float | None:
+        """Seconds left, this run included; never negative. None: nothing is known yet."""
+        known = self._costs[1:]
+        traffic_s = sum(traffic for _, traffic in known)
+        if traffic_s == 0:
+            return None
+        share = sum(cost for cost, _ in known) / traffic_s
+        left_s = self._outlook.remaining_traffic_ns / SECOND_NS * share
+        return max(0.0, left_s - (now_s - self._began_s))
 
 
 def duration_text(seconds: float) -> str:
@@ -87,16 +138,24 @@ def outcome_text(record: Record) -> str:
 class ProgressDisplay:
     """An `Observer` for people. Use as a context manager around the experiment."""
 
-    def __init__(self, console: Console, clock: Callable[[], float] = time.monotonic) -> None:
-        self._line = StatusLine(console, "building the network")
+    def __init__(
+        self,
+        console: Console,
+        clock: Callable[[], float] = time.monotonic,
+        *,
+        real_time: bool = True,
+    ) -> None:
+        self._first_words = "building the network" if real_time else "simulating"
+        self._last_words = "taking the network down" if real_time else "ending"
+        self._line = StatusLine(console, self._first_words)
         self._clock = clock
         self._began_s = clock()
-        self._left = TimeLeft()
+        self._left: TimeLeft = RealTimeLeft() if real_time else VirtualTimeLeft()
 
     def __enter__(self) -> ProgressDisplay:
         self._line.__enter__()
         if not self._line.is_live:
-            self._line.say("building the network")
+            self._line.say(self._first_words)
         return self
 
     def __exit__(
@@ -152,10 +211,12 @@ class ProgressDisplay:
     def interrupted(self, signal_name: str, *, again: bool) -> None:
         """Say that the signal was heard."""
         if again:
-            self._line.say(f"{signal_name}: the network is already being taken down, please wait")
+            self._line.say(f"{signal_name}: already {self._last_words}, please wait")
         else:
-            self._line.say(f"{signal_name}: taking the network down")
+            self._line.say(f"{signal_name}: {self._last_words}")
 
     def _times(self, now_s: float) -> str:
         elapsed = duration_text(now_s - self._began_s)
-        return f"elapsed {elapsed}, left about {duration_text(self._left.seconds(now_s))}"
+        left_s = self._left.seconds(now_s)
+        left = "" if left_s is None else f", left about {duration_text(left_s)}"
+        return f"elapsed {elapsed}{left}"

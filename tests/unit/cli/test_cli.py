@@ -120,15 +120,13 @@ def test_a_network_in_which_nothing_works_still_ends_with_a_result(world: World)
 
 def test_without_root_the_exact_command_is_given_and_the_exit_code_is_3(world: World) -> None:
     world.change(missing_privileges=lambda: ["CAP_NET_ADMIN", "CAP_SYS_ADMIN"])
-    for backend in ("emulated", "auto"):
-        done = world.run("--backend", backend)
-        assert done.exit_code == 3
-        assert "lacks CAP_NET_ADMIN, CAP_SYS_ADMIN" in done.stderr
-        command = shlex.join(
-            ["sudo", "SENTINEL_SEED=8", "/opt/sentinel-sim", "run", str(world.file)]
-        )
-        assert command in done.stderr
-        assert done.stdout == ""
+    done = world.run("--backend", "emulated")
+    assert done.exit_code == 3
+    assert "lacks CAP_NET_ADMIN, CAP_SYS_ADMIN" in done.stderr
+    assert "--backend simulated needs none" in done.stderr
+    command = shlex.join(["sudo", "SENTINEL_SEED=8", "/opt/sentinel-sim", "run", str(world.file)])
+    assert command in done.stderr
+    assert done.stdout == ""
     assert world.backends == []
     assert not world.out.exists()
 
@@ -141,12 +139,50 @@ def test_the_sudo_command_quotes_and_completes(world: World, tmp_path: Path) -> 
     assert as_root(wiring) == f"sudo {program} run 'my file.yaml'"
 
 
-@pytest.mark.parametrize("backend", ["simulated", "both"])
-def test_the_simulator_is_refused_with_3_and_never_replaced(world: World, backend: str) -> None:
-    done = world.run("--backend", backend)
+def test_both_backends_at_once_are_refused_with_3(world: World) -> None:
+    done = world.run("--backend", "both")
     assert done.exit_code == 3
-    assert "the simulator is not in this version" in done.stderr
+    assert "comparing the two backends is not in this version" in done.stderr
     assert world.backends == []
+
+
+def test_the_simulator_needs_no_privileges(world: World) -> None:
+    world.change(missing_privileges=lambda: ["CAP_SYS_ADMIN"])
+    done = world.run("--backend", "simulated", "--repeat", "1", "--json")
+    assert done.exit_code == 0
+    assert json.loads(done.stdout)["result"]["backend"] == "simulated"
+    assert world.wires == []
+
+
+def test_auto_falls_back_to_the_simulator_and_says_why(world: World) -> None:
+    world.change(missing_privileges=lambda: ["CAP_SYS_ADMIN"])
+    done = world.run("--backend", "auto", "--repeat", "1")
+    assert done.exit_code == 0
+    assert "backend: simulated" in done.stderr
+    assert "lacks CAP_SYS_ADMIN" in done.stderr
+    assert world.wires == []
+
+
+def test_a_first_run_of_the_simulator_says_that_it_compiles(world: World) -> None:
+    world.change(simulator_is_compiled=lambda: False)
+    done = world.run("--backend", "simulated", "--repeat", "1")
+    assert "compiling once for this version" in done.stderr
+
+
+def test_wires_mean_nothing_to_the_simulator(world: World) -> None:
+    done = world.run("--backend", "simulated", "--wire", "netem")
+    assert done.exit_code == 2
+    assert "--wire netem" in done.stderr
+    assert world.backends == []
+
+
+def test_a_dry_run_of_the_simulator_shows_the_plan_and_no_commands(world: World) -> None:
+    done = world.run("--backend", "simulated", "--dry-run", "--json")
+    assert done.exit_code == 0
+    document = json.loads(done.stdout)
+    assert document["runs"]
+    assert "wire_commands" not in document
+    assert not world.out.exists()
 
 
 def test_a_missing_wire_backend_is_named_with_its_cure(world: World) -> None:

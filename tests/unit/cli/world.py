@@ -37,6 +37,8 @@ class World:
         self.make = FakeBackend
         self.wiring = Wiring(
             emulated=self._emulated,
+            simulated=self._simulated,
+            simulator_is_compiled=lambda: True,
             wire_backend=lambda: "delayline",
             missing_privileges=list,
             doctor=lambda: EVERYTHING,
@@ -54,6 +56,12 @@ class World:
         self.backends.append(backend)
         self.wires.append(options.wire_backend)
         self.options.append(options)
+        return backend
+
+    def _simulated(self, plan: Plan) -> Backend:
+        backend = self.make()
+        backend.name = "simulated"
+        self.backends.append(backend)
         return backend
 
     def change(self, **parts: object) -> None:

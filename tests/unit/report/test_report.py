@@ -20,7 +20,13 @@ from sentinel_sim.experiment.records import record_of
 from sentinel_sim.plan.model import Arm, RunSpec
 from sentinel_sim.report.chart import chart_of, title_of, x_quantity
 from sentinel_sim.report.figure_plot import write_figures
-from sentinel_sim.report.progress import ProgressDisplay, TimeLeft, duration_text, run_text
+from sentinel_sim.report.progress import (
+    ProgressDisplay,
+    RealTimeLeft,
+    VirtualTimeLeft,
+    duration_text,
+    run_text,
+)
 from sentinel_sim.report.table import columns_of, estimate_text, notes_of, rows_of, table_of
 from sentinel_sim.report.terminal_plot import terminal_plot
 
@@ -220,6 +226,13 @@ def test_the_chart_has_interval_cap_and_title() -> None:
     assert chart_of(result, "steady_goodput_bps").y_label.startswith("steady goodput")
 
 
+def test_the_title_of_a_simulation_names_the_engine_and_no_kernel() -> None:
+    result = swept()
+    environment = {**result["environment"], "simulator": {"engine_sha256": "0123456789abcdef"}}
+    simulated = {**result, "backend": "simulated", "environment": environment}
+    assert title_of(simulated) == "chile-usa · simulated · engine 01234567"
+
+
 def test_the_title_says_that_a_result_is_not_valid() -> None:
     assert "NOT VALID: 1 of 1 runs are invalid" in title_of(
         result_of((spec(), {"rtt_idle_ns": (1,)}))
@@ -319,7 +332,7 @@ def test_the_display_in_a_terminal_shows_run_phase_and_time_left() -> None:
 
 
 def test_time_left_learns_the_overhead_of_a_run() -> None:
-    left = TimeLeft()
+    left = RealTimeLeft()
     run = spec(duration_ns=8 * SECOND)
     expected = run.expected_duration_ns / SECOND
     left.run_started(run, Outlook(0, 3, 3 * run.expected_duration_ns), 0.0)
@@ -328,6 +341,21 @@ def test_time_left_learns_the_overhead_of_a_run() -> None:
     assert left.seconds(20.0) == pytest.approx(2 * (expected + 5.0))
     assert left.seconds(21.0) == pytest.approx(2 * (expected + 5.0) - 1)
     assert left.seconds(1000.0) == 0.0
+
+
+def test_time_left_of_a_simulation_follows_what_its_traffic_costs() -> None:
+    left = VirtualTimeLeft()
+    run = spec(duration_ns=8 * SECOND)
+    traffic = run.expected_duration_ns
+    left.run_started(run, Outlook(0, 3, 3 * traffic), 0.0)
+    assert left.seconds(1.0) is None
+    left.run_ended(40.0)  # compiled
+    left.run_started(run, Outlook(1, 2, 2 * traffic), 40.0)
+    assert left.seconds(40.0) is None
+    left.run_ended(40.5)
+    left.run_started(run, Outlook(2, 1, traffic), 40.5)
+    assert left.seconds(40.5) == pytest.approx(0.5)
+    assert left.seconds(100.0) == 0.0
 
 
 @pytest.mark.parametrize(

@@ -42,17 +42,24 @@ def _bdp_bytes(spec: RunSpec) -> int:
     return max(path.bdp_bytes for path in spec.paths)
 
 
+Triple = tuple[int, int, int]
+
+
+def buffers(spec: RunSpec) -> tuple[Triple, Triple]:
+    """(tcp_rmem, tcp_wmem) of every node for this run: least, first and largest buffer, bytes."""
+    if spec.arm is Arm.DIRECT:
+        return STOCK_RMEM, STOCK_WMEM
+    top = tuned_buffer_bytes(_bdp_bytes(spec))
+    return (4096, 131_072, top), (4096, 65_536, top)
+
+
 def node_sysctls(spec: RunSpec) -> list[str]:
     """`key=value` settings of every node's namespace for this run.
 
     The congestion control is not among them: it is a socket option of the daemons, since only
     the host's own namespace may set a restricted algorithm as default.
     """
-    if spec.arm is Arm.DIRECT:
-        rmem, wmem = STOCK_RMEM, STOCK_WMEM
-    else:
-        top = tuned_buffer_bytes(_bdp_bytes(spec))
-        rmem, wmem = (4096, 131_072, top), (4096, 65_536, top)
+    rmem, wmem = buffers(spec)
     return [
         f"net.ipv4.tcp_rmem={_memory(rmem)}",
         f"net.ipv4.tcp_wmem={_memory(wmem)}",

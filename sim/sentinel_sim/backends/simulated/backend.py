@@ -1,0 +1,116 @@
+"""Carries out runs in virtual time. Thin: what happens is decided in `sentinel_sim.engine`."""
+
+from __future__ import annotations
+
+import asyncio
+import resource
+import time
+from datetime import UTC, datetime
+from typing import Any
+
+from sentinel_sim.backends.base import ProgressHook, RunMeasurement
+from sentinel_sim.backends.simulated import assemble, kernel
+from sentinel_sim.backends.simulated.translate import TICK_NS, setup
+from sentinel_sim.engine.simulation import Samples, Simulation
+from sentinel_sim.plan.model import RunSpec
+
+SLICE_TICKS = 10
+"""Between two looks at the connections, and at whether to go on."""
+PATIENCE_NS = 60_000_000_000
+PATIENCE_FACTOR = 3
+FLOWS_LOOKED_AT = 64
+"""Of more flows than this, TCP's state is not sampled."""
+
+
+class SimulatedBackend:
+    """Simulates each run from its own seed; nothing is shared between runs but compiled code."""
+
+    name = "simulated"
+
+    async def __aenter__(self) -> SimulatedBackend:
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        return None
+
+    def environment(self) -> dict[str, Any]:
+        """What this backend adds to the result's environment."""
+        return {
+            "wire_backend": "simulated",
+            "wire_order": "rate+queue, loss, delay+jitter",
+            "offloads": {},
+            "loss_seeded": True,
+            "jitter_seeded": True,
+            "simulator": kernel.versions(),
+        }
+
+    async def run(self, spec: RunSpec, progress: ProgressHook) -> RunMeasurement:
+        """Simulate one run. Raises InfeasibleError, SimulationError."""
+        started_utc = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        wall_s, cpu_s = time.monotonic(), time.process_time()
+        progress("configuring", 0.0)
+        made = setup(spec)
+        simulation = Simulation(made.network, kernel.kernel(), TICK_NS)
+        samples, tcp = await _traffic(spec, simulation, made.traffic_ns, progress)
+        simulation.verify()
+        idle, loaded = assemble.round_trips_ns(simulation.world.probes)
+        flows = tuple(
+            assemble.flow_measurement(spec, index, simulation, samples, tcp[index])
+            for index in range(len(spec.flows))
+        )
+        wall_s, cpu_s = time.monotonic() - wall_s, time.process_time() - cpu_s
+        rss = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+        return RunMeasurement(
+            started_utc=started_utc,
+            traffic_start_ns=made.traffic_ns,
+            traffic_end_ns=max(flow.last_byte_ns or 0 for flow in flows),
+            rtt_idle_ns=idle,
+            rtt_loaded_ns=loaded,
+            flows=flows,
+            wires=tuple(
+                assemble.wire_measurement(link, source, simulation, samples)
+                for link in spec.links
+                for source in (link.a, link.b)
+            ),
+            fsu={},
+            cpu={
+                "by_process": {"simulator": round(cpu_s / max(wall_s, 1e-9), 4)},
+                "seconds": round(wall_s, 3),
+                "packet_hops_per_s": round(simulation.packet_hops / max(wall_s, 1e-9)),
+            },
+            rss_bytes_max={"simulator": rss},
+            offloads={},
+            notes=(f"trace {assemble.trace_fingerprint(simulation, samples)}",),
+            extra={"packet_hops": simulation.packet_hops},
+        )
+
+
+async def _traffic(
+    spec: RunSpec, simulation: Simulation, traffic_ns: int, progress: ProgressHook
+) -> tuple[Samples, list[list[dict[str, Any]]]]:
+    """Simulate until every flow is done and the links are empty, or time is up."""
+    limit_ns = traffic_ns + spec.expected_duration_ns * PATIENCE_FACTOR + PATIENCE_NS
+    flows = sorted(spec.flows, key=lambda flow: flow.flow_id)
+    names = [assemble.labels(spec, flow) for flow in flows]
+    samples: list[Samples] = []
+    tcp: list[list[dict[str, Any]]] = [[] for _ in flows]
+    while not simulation.done and simulation.now_ns < limit_ns:
+        # In a thread, so that signals are heard while a first call compiles.
+        samples.append(await asyncio.to_thread(simulation.advance, SLICE_TICKS))
+        progress("traffic", max(simulation.now_ns - traffic_ns, 0) / 1e9)
+        if len(flows) <= FLOWS_LOOKED_AT and simulation.now_ns > traffic_ns:
+            _look(simulation, names, tcp)
+    simulation.stop_probing()
+    while simulation.done and simulation.under_way:
+        samples.append(simulation.advance(1))
+    return assemble.joined(samples), tcp
+
+
+def _look(simulation: Simulation, names: list[list[str]], tcp: list[list[dict[str, Any]]]) -> None:
+    conns = simulation.world.conns
+    for index, labels in enumerate(names):
+        first = int(simulation.heads[index])
+        for hop, label in enumerate(labels):
+            row = conns[first + hop]
+            if row["srtt"] > 0:
+                tcp[index].append(assemble.tcp_sample(label, simulation.now_ns, row))
