@@ -37,6 +37,7 @@
 #include "sentinel_abi.h"
 #include "sentinel_bdp.h"
 #include "sentinel_count.h"
+#include "sentinel_frame.h"
 #include "sentinel_fetch.h"
 #include "sentinel_guard.h"
 #include "sentinel_packet.h"
@@ -254,30 +255,6 @@ static __always_inline int is_bypassed(__u64 now)
 #else
 	return 0;
 #endif
-}
-
-/* What XDP sees is one packet, all of which can be read. flow_math_tc.c knows it otherwise. */
-#ifndef SENTINEL_FRAME_BYTES
-#define SENTINEL_FRAME_BYTES(ctx) ((__u64)(ctx)->data_end - (__u64)(ctx)->data)
-#define SENTINEL_SEGMENTS(ctx) 1
-#endif
-
-/* What is known of a packet when its flow has been found. */
-struct packet {
-	struct sentinel_ends *ends;
-	struct xdp_md *ctx;
-	__u64 bytes; /* on the wire, all segments */
-	__u64 segments;
-	__u64 now;
-};
-
-/* Bytes of a super-packet on the wire: each segment has headers of its own. */
-static __always_inline __u64 wire_bytes(const struct sentinel_ends *ends, __u64 frame_bytes,
-					__u64 segments)
-{
-	__u64 headers = ends->offset + (ends->is_tcp ? ends->tcp.header_bytes : 8);
-
-	return frame_bytes + (segments - 1) * headers;
 }
 
 /* Whether this packet starts its half anew: the first of all, a new SYN, or long silence. */
