@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Concatenate, ParamSpec
 
 from sentinel_node.daemon.connection import TrackedConnection
+from sentinel_node.daemon.control.interface import ControlPlane
 from sentinel_node.daemon.process_stats import Usage, resident_bytes
 from sentinel_node.daemon.records import FlowRecord
 from sentinel_node.daemon.sampler import Sampler
@@ -44,8 +45,17 @@ class NodeRun:
     `on_change` is called from worker threads whenever a piece of work begins or ends.
     """
 
-    def __init__(self, name: str, sampler: Sampler, on_change: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        name: str,
+        sampler: Sampler,
+        on_change: Callable[[], None],
+        *,
+        control: ControlPlane | None = None,
+    ) -> None:
         self.name = name
+        self.control = control
+        """The streams to the neighbours when the run was opened; None: there were none."""
         self.stop = StopSignal()
         self.gauge = BufferGauge()
         self.flows: list[FlowRecord] = []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
+from sentinel_node.daemon.control.interface import ControlPlane
 from sentinel_node.daemon.run import NodeRun
 from sentinel_node.daemon.sampler import Sampler
 from sentinel_node.errors import ShuttingDownError, UnknownRunError
@@ -54,6 +55,8 @@ class NodeRuns:
         self._sampler = sampler
         self._runs: dict[str, NodeRun] = {}
         self._closed = False
+        self.control: ControlPlane | None = None
+        """What runs that are opened from now on reach their neighbours by."""
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -65,7 +68,9 @@ class NodeRuns:
         if self._closed:
             raise ShuttingDownError
         if name not in self._runs:
-            self._runs[name] = NodeRun(name, self._sampler, self.changed.notify)
+            self._runs[name] = NodeRun(
+                name, self._sampler, self.changed.notify, control=self.control
+            )
         return self._runs[name]
 
     def get(self, name: str) -> NodeRun:

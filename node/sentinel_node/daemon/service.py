@@ -14,6 +14,8 @@ import grpc
 
 from sentinel_node import errors
 from sentinel_node.daemon import convert
+from sentinel_node.daemon.control.convert import all_connected, control_reply, control_settings
+from sentinel_node.daemon.control.holder import ControlHolder
 from sentinel_node.daemon.fsu import FsuPoint, read_flow_metrics
 from sentinel_node.daemon.receiver import start_listening
 from sentinel_node.daemon.records import FlowRecord
@@ -83,13 +85,19 @@ class NodeControlService(pb_grpc.NodeControlServicer):
     """One node's service. `finish` is set when a Shutdown was accepted."""
 
     def __init__(
-        self, node: str, role: str, runs: NodeRuns, fsu_points: Sequence[FsuPoint]
+        self,
+        node: str,
+        role: str,
+        runs: NodeRuns,
+        fsu_points: Sequence[FsuPoint],
+        control: ControlHolder,
     ) -> None:
         self.finish = asyncio.Event()
         self._node = node
         self._role = role
         self._runs = runs
         self._fsu_points = tuple(fsu_points)
+        self._control = control
 
     @translated
     async def Hello(
@@ -185,6 +193,38 @@ class NodeControlService(pb_grpc.NodeControlServicer):
     ) -> pb.ReadFlowMetricsReply:
         """Flow records of the FSU on this node."""
         return await asyncio.to_thread(read_flow_metrics, self._fsu_points)
+
+    @translated
+    async def Connect(
+        self, request: pb.ConnectRequest, context: Context[pb.ConnectRequest, pb.ConnectReply]
+    ) -> pb.ConnectReply:
+        """Join the control plane."""
+        port = await self._control.connect(control_settings(self._node, request))
+        self._runs.control = plane = self._control.plane
+        return pb.ConnectReply(port=port, epoch=plane.epoch if plane else 0)
+
+    @translated
+    async def Disconnect(
+        self,
+        request: pb.DisconnectRequest,
+        context: Context[pb.DisconnectRequest, pb.DisconnectReply],
+    ) -> pb.DisconnectReply:
+        """Leave the control plane."""
+        self._runs.control = None
+        await self._control.disconnect()
+        return pb.DisconnectReply()
+
+    @translated
+    async def ReadControl(
+        self,
+        request: pb.ReadControlRequest,
+        context: Context[pb.ReadControlRequest, pb.ReadControlReply],
+    ) -> pb.ReadControlReply:
+        """How the control plane stands."""
+        await self._runs.changed.wait_for(
+            lambda: all_connected(self._control), timeout_s=request.wait_ns / 1e9
+        )
+        return control_reply(self._control)
 
     @translated
     async def Shutdown(

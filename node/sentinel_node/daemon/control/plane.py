@@ -280,4 +280,3 @@ class GrpcControlPlane:
 
 
 _UNAUTHENTICATED = grpc.StatusCode.UNAUTHENTICATED
-

@@ -74,11 +74,11 @@ Servicer = Callable[[Any, "grpc.aio.ServicerContext[bytes, bytes]"], Awaitable[N
 
 def generic_handler(exchange: Servicer) -> grpc.GenericRpcHandler:
     """The service, without parsing: what arrives is handed on byte for byte."""
-    method = grpc.stream_stream_rpc_method_handler(exchange)
+    method: grpc.RpcMethodHandler[bytes, bytes] = grpc.stream_stream_rpc_method_handler(exchange)
     return grpc.method_handlers_generic_handler(SERVICE, {"Exchange": method})
 
 
 def open_call(channel: grpc.aio.Channel, node: str) -> Any:  # noqa: ANN401  as RpcTransport
     """Call a neighbour as `node`."""
-    exchange = channel.stream_stream(f"/{SERVICE}/Exchange")
-    return exchange(metadata=((NODE_KEY, node),))
+    call: Any = channel.stream_stream(f"/{SERVICE}/Exchange")
+    return call(metadata=((NODE_KEY, node),))
