@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from sentinel_node.daemon.control.interface import ControlPlane
 from sentinel_node.daemon.run import NodeRun
 from sentinel_node.daemon.sampler import Sampler
 from sentinel_node.errors import ShuttingDownError, UnknownRunError
+
+if TYPE_CHECKING:
+    from sentinel_node.daemon.control.flow_sync import FlowSync
 
 
 class ChangeSignal:
@@ -57,6 +61,7 @@ class NodeRuns:
         self._closed = False
         self.control: ControlPlane | None = None
         """What runs that are opened from now on reach their neighbours by."""
+        self.sync: FlowSync | None = None
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -69,7 +74,7 @@ class NodeRuns:
             raise ShuttingDownError
         if name not in self._runs:
             self._runs[name] = NodeRun(
-                name, self._sampler, self.changed.notify, control=self.control
+                name, self._sampler, self.changed.notify, control=self.control, sync=self.sync
             )
         return self._runs[name]
 

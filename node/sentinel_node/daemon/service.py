@@ -201,6 +201,7 @@ class NodeControlService(pb_grpc.NodeControlServicer):
         """Join the control plane."""
         port = await self._control.connect(control_settings(self._node, request))
         self._runs.control = plane = self._control.plane
+        self._runs.sync = self._control.sync
         return pb.ConnectReply(port=port, epoch=plane.epoch if plane else 0)
 
     @translated
@@ -210,7 +211,7 @@ class NodeControlService(pb_grpc.NodeControlServicer):
         context: Context[pb.DisconnectRequest, pb.DisconnectReply],
     ) -> pb.DisconnectReply:
         """Leave the control plane."""
-        self._runs.control = None
+        self._runs.control = self._runs.sync = None
         await self._control.disconnect()
         return pb.DisconnectReply()
 

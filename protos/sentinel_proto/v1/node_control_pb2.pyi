@@ -149,6 +149,7 @@ class ListenRequest(_message.Message):
     SERIES_INTERVAL_NS_FIELD_NUMBER: _builtins.int
     READ_RATE_LIMIT_BPS_FIELD_NUMBER: _builtins.int
     PATH_FIELD_NUMBER: _builtins.int
+    UPSTREAM_ADDRESS_FIELD_NUMBER: _builtins.int
     run: _builtins.str
     address: _builtins.str
     """to bind"""
@@ -158,6 +159,8 @@ class ListenRequest(_message.Message):
     """grid of the delivered series; 0: 10 ms"""
     read_rate_limit_bps: _builtins.int
     """a slow receiver, for tests; 0: none"""
+    upstream_address: _builtins.str
+    """from which such flows come: its route gets the start window"""
     @_builtins.property
     def tcp(self) -> Global___TcpOptions: ...
     @_builtins.property
@@ -174,10 +177,11 @@ class ListenRequest(_message.Message):
         series_interval_ns: _builtins.int = ...,
         read_rate_limit_bps: _builtins.int = ...,
         path: _abc.Iterable[_builtins.str] | None = ...,
+        upstream_address: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["tcp", b"tcp"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "path", b"path", "port", b"port", "read_rate_limit_bps", b"read_rate_limit_bps", "run", b"run", "series_interval_ns", b"series_interval_ns", "tcp", b"tcp"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "path", b"path", "port", b"port", "read_rate_limit_bps", b"read_rate_limit_bps", "run", b"run", "series_interval_ns", b"series_interval_ns", "tcp", b"tcp", "upstream_address", b"upstream_address"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -217,6 +221,8 @@ class RelayRequest(_message.Message):
     MODE_FIELD_NUMBER: _builtins.int
     BUFFER_BYTES_FIELD_NUMBER: _builtins.int
     PATH_FIELD_NUMBER: _builtins.int
+    UPSTREAM_ADDRESS_FIELD_NUMBER: _builtins.int
+    MANAGED_FIELD_NUMBER: _builtins.int
     run: _builtins.str
     listen_address: _builtins.str
     listen_port: _builtins.int
@@ -227,6 +233,10 @@ class RelayRequest(_message.Message):
     mode: Global___RelayMode.ValueType
     buffer_bytes: _builtins.int
     """user-space bytes held per connection and direction at most"""
+    upstream_address: _builtins.str
+    """from which such flows come: its route gets the start window"""
+    managed: _builtins.bool
+    """the operator vouches for the rates of the announced hops"""
     @_builtins.property
     def accept_tcp(self) -> Global___TcpOptions: ...
     @_builtins.property
@@ -251,10 +261,12 @@ class RelayRequest(_message.Message):
         mode: Global___RelayMode.ValueType = ...,
         buffer_bytes: _builtins.int = ...,
         path: _abc.Iterable[_builtins.str] | None = ...,
+        upstream_address: _builtins.str = ...,
+        managed: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["accept_tcp", b"accept_tcp", "connect_tcp", b"connect_tcp"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["accept_tcp", b"accept_tcp", "buffer_bytes", b"buffer_bytes", "connect_tcp", b"connect_tcp", "listen_address", b"listen_address", "listen_port", b"listen_port", "mode", b"mode", "path", b"path", "run", b"run", "source_address", b"source_address", "target_address", b"target_address", "target_port", b"target_port"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accept_tcp", b"accept_tcp", "buffer_bytes", b"buffer_bytes", "connect_tcp", b"connect_tcp", "listen_address", b"listen_address", "listen_port", b"listen_port", "managed", b"managed", "mode", b"mode", "path", b"path", "run", b"run", "source_address", b"source_address", "target_address", b"target_address", "target_port", b"target_port", "upstream_address", b"upstream_address"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

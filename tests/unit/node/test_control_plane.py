@@ -73,7 +73,7 @@ def ack(offset: int, flow: int = 1) -> CustodyAck:
 
 async def until(condition: Callable[[], bool]) -> None:
     async with asyncio.timeout(10):
-        while not condition():
+        while not condition():  # noqa: ASYNC110 - of another thread, or of gRPC
             await asyncio.sleep(0.005)
 
 

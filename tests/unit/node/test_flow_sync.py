@@ -57,7 +57,7 @@ async def chain(*names: str) -> AsyncIterator[tuple[FlowSync, ...]]:
 
 async def until(condition: Callable[[], bool]) -> None:
     async with asyncio.timeout(10):
-        while not condition():
+        while not condition():  # noqa: ASYNC110 - of another thread, or of gRPC
             await asyncio.sleep(0.005)
 
 

@@ -10,7 +10,9 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 from sentinel_node.core.control.codec import Message
 from sentinel_node.core.control.messages import (
@@ -41,6 +43,9 @@ CHECK_INTERVAL_NS = 1_000_000_000
 DIGEST_INTERVAL_S = 1.0
 TAKE_AT_ONCE = 16
 LOGS_MAX = 8192
+THREAD_PATIENCE_S = 5.0
+
+ResultT = TypeVar("ResultT")
 
 FlowHook = Callable[[FlowState, PathMetadata], None]
 """A flow along a path was announced, predicted or changed; called on the event loop."""
@@ -70,6 +75,7 @@ class FlowSync:
 
     def __init__(self, plane: GrpcControlPlane, flows_max: int) -> None:
         self._plane = plane
+        self._loop = asyncio.get_running_loop()
         self._flows_max = flows_max
         self._table = FlowTable(flows_max)
         self._book = PathBook(self._table)
@@ -81,10 +87,12 @@ class FlowSync:
         self._added = asyncio.Event()
         self._hooks: list[FlowHook] = []
         self.logs: dict[int, FlowLog] = {}
-        for kind in (Forecast, Correction, Removal, BucketSnapshot):
-            plane.handle(kind, self._on_update)
+        plane.handle(Forecast, self._on_update)
+        plane.handle(Correction, self._on_update)
+        plane.handle(Removal, self._on_update)
+        plane.handle(BucketSnapshot, self._on_update)
         plane.handle(Digest, self._on_digest)
-        plane.handle(Pull, lambda peer, pull: self._on_pull(peer, pull))
+        plane.handle(Pull, self._on_pull)
         plane.handle(PathMetadata, self._on_path)
         plane.handle(SyncCheck, self._on_check)
         plane.on_peer(self._on_peer)
@@ -124,6 +132,19 @@ class FlowSync:
         for hook in tuple(self._hooks):
             hook(flow.state, flow.path)
         return None
+
+    def from_thread(self, call: Callable[[], ResultT]) -> ResultT:
+        """Have `call()` run on the event loop's thread and wait for what it gives."""
+        done: Future[ResultT] = Future()
+
+        def run() -> None:
+            try:
+                done.set_result(call())
+            except BaseException as error:  # noqa: BLE001 - handed to the thread that waits
+                done.set_exception(error)
+
+        self._loop.call_soon_threadsafe(run)
+        return done.result(THREAD_PATIENCE_S)
 
     def finish(self, flow_id: int, total_bytes: int, sha256: bytes) -> None:
         """An own flow has ended: its last state is exact, and is checked at the other end."""

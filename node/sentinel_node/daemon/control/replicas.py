@@ -39,7 +39,8 @@ class FlowLog:
     views_dropped: int = 0
     verdicts: list[SyncVerdict] = field(default_factory=list)
     final: SyncCheck | None = None
-    """Upstream's last word, kept until the data has ended here too."""
+    """Upstream's last word; it and the end of the data come in either order."""
+    delivered: Delivered | None = None
 
     def seen(self, state: FlowState, now_ns: int) -> None:
         """The replica has a new state."""
@@ -57,6 +58,8 @@ class FlowLog:
         """Upstream says where it stands, in between: its state is compared, not its hash."""
         if check.final:
             self.final = check
+            if self.delivered is not None:
+                self._judge(check, self.delivered)
         elif len(self.verdicts) < VERDICTS_MAX:
             digests = {0: NO_PAYLOAD}
             self.verdicts.append(
@@ -71,9 +74,11 @@ class FlowLog:
 
     def ended(self, delivered: Delivered) -> None:
         """The data has ended here: compare with upstream's last word, if it came."""
-        if self.final is None:
-            return
-        check, self.final = self.final, None
+        self.delivered = delivered
+        if self.final is not None:
+            self._judge(self.final, delivered)
+
+    def _judge(self, check: SyncCheck, delivered: Delivered) -> None:
         self.verdicts.append(
             validate(
                 check,
