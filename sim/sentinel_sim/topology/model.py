@@ -239,6 +239,11 @@ class Experiment(_Part):
         " and BDP need it. tc: sees packets before they are cut into segments, and leaves"
         " segmentation offload alone; xdp: as at the inner end, at as much CPU; off: not there.",
     )
+    managed: Switch = Field(
+        default=False,
+        description="Arm fsu starts with the links' rates as known capacity; off: from what an"
+        " earlier flow on the link found (RFC 9959), or slowly.",
+    )
 
 
 @dataclass(frozen=True, slots=True)
