@@ -6,13 +6,13 @@ from itertools import pairwise
 
 from sentinel_node.core.framing import HEADER_BYTES
 from sentinel_node.core.series import DEFAULT_INTERVAL_NS
+from sentinel_node.daemon.connection import RawSample, TrackedConnection
 from sentinel_node.daemon.control.reports import (
     adjustments,
     announcement,
     expected,
     sync_reports,
 )
-from sentinel_node.daemon.connection import RawSample, TrackedConnection
 from sentinel_node.daemon.process_stats import resident_bytes
 from sentinel_node.daemon.receiver import ListenSpec
 from sentinel_node.daemon.records import FlowRecord

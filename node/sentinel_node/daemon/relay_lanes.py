@@ -35,7 +35,7 @@ class Lane(Protocol):
         ...
 
     def write(self, limit_bytes: int | None = None) -> bool:
-        """Write once, at most `limit_bytes`; False if the sink takes nothing. OSError as send(2)."""
+        """Write once, up to `limit_bytes`; False if the sink takes nothing. OSError of send(2)."""
         ...
 
     def close(self) -> None:

@@ -18,7 +18,7 @@ from sentinel_node.core.payload import FILL_SLACK_BYTES, PayloadStream
 from sentinel_node.core.series import DEFAULT_INTERVAL_NS
 from sentinel_node.daemon import sockets
 from sentinel_node.daemon.connection import TrackedConnection
-from sentinel_node.daemon.control.announcing import Announcement, announce, finish
+from sentinel_node.daemon.control.announcing import Announcement, announce, remember, tell_end
 from sentinel_node.daemon.control.gate import StartGate
 from sentinel_node.daemon.control.starting import Outgoing, sending_profile, set_pacing
 from sentinel_node.daemon.records import FlowRecord
@@ -166,7 +166,8 @@ def _send_flow(run: NodeRun, order: FlowOrder, record: FlowRecord, spec: SendSpe
         if gate is not None:
             gate.close()
         if order.announcement is not None:
-            finish(run, order, record, outgoing, connection)
+            tell_end(run, order, record)  # a flow that failed has ended too
+            remember(record, outgoing, connection)
         record.end()
         if record.error:
             run.event(f"flow {order.flow_id}: {record.error}")
@@ -186,6 +187,7 @@ class _Flow:
         gate: StartGate | None = None,
     ) -> None:
         self._gate = gate
+        self._run = run
         self._stop = run.stop
         self._connection = connection
         self._sock: socket.socket = connection.sock
@@ -205,6 +207,8 @@ class _Flow:
         trailer = FlowTrailer(self._token, self._record.payload_bytes, digest)
         self._write(memoryview(trailer.encode()), payload_from=None, end_ns=None)
         self._sock.shutdown(socket.SHUT_WR)
+        if self._order.announcement is not None:
+            tell_end(self._run, self._order, self._record)
         self._await_close()
 
     def _send_payload(self) -> None:

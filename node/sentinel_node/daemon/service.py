@@ -16,6 +16,7 @@ from sentinel_node import errors
 from sentinel_node.daemon import convert
 from sentinel_node.daemon.control.convert import all_connected, control_reply, control_settings
 from sentinel_node.daemon.control.holder import ControlHolder
+from sentinel_node.daemon.control.reports import unchecked
 from sentinel_node.daemon.fsu import FsuPoint, read_flow_metrics
 from sentinel_node.daemon.receiver import start_listening
 from sentinel_node.daemon.records import FlowRecord
@@ -28,6 +29,8 @@ from sentinel_proto.v1 import node_control_pb2_grpc as pb_grpc
 logger = logging.getLogger(__name__)
 
 DEFAULT_PROGRESS_INTERVAL_NS = 200_000_000
+CHECK_PATIENCE_S = 2.0
+"""How long a run's report waits for upstream's last word on flows whose data has ended."""
 
 STATUS_OF: dict[type[errors.NodeError], grpc.StatusCode] = {
     errors.RequestError: grpc.StatusCode.INVALID_ARGUMENT,
@@ -174,6 +177,10 @@ class NodeControlService(pb_grpc.NodeControlServicer):
         )
         if run.closed:
             raise errors.Stopped
+        if complete and self._role == "receiver":
+            await self._runs.changed.wait_for(
+                lambda: run.closed or not unchecked(run), timeout_s=CHECK_PATIENCE_S
+            )
         # Thousands of samples are unpacked: not on the event loop.
         return await asyncio.to_thread(convert.collect_reply, run, complete=complete)
 

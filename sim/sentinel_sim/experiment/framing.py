@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.optimize import linprog
 
-from sentinel_sim.plan.model import Arm, RunSpec
+from sentinel_sim.plan.model import RunSpec
 
 IPV4_HEADER_BYTES = 20
 TCP_HEADER_BYTES = 20
@@ -59,7 +59,8 @@ def theory_of(spec: RunSpec) -> Theory:
 def window_limit_bps(spec: RunSpec, window_bytes: int) -> float:
     """Payload bit/s of all flows when each connection keeps one window per base RTT in flight.
 
-    Connections of the arms `split` and `fsu` end at every node: the longest link of a path is its limit.
+    Connections of the arms `split` and `fsu` end at every node: the longest link of a path is
+    its limit.
     """
     delay_ns = {link.name: link.delay_one_way_ns for link in spec.links}
     total_bps = 0.0

@@ -12,8 +12,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from sentinel_sim.backends.base import FlowMeasurement, RunMeasurement, Series
-from sentinel_sim.experiment import series as cumulative
 from sentinel_sim.experiment import control_metrics, wire_metrics
+from sentinel_sim.experiment import series as cumulative
 from sentinel_sim.experiment.figures import Percentiles, Requested, RunMetrics
 from sentinel_sim.experiment.framing import theory_of
 from sentinel_sim.plan.model import Arm, PathPlan, RunSpec

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from tests.lab.emulated.runs import MBIT, bulk, measure
 
 from sentinel_sim.experiment.metrics import compute
 from sentinel_sim.plan.model import Arm
-from tests.lab.emulated.runs import MBIT, bulk, measure
 
 pytestmark = pytest.mark.lab
 
@@ -22,7 +22,8 @@ def test_data_arrives_whole_after_everything_was_made_ready() -> None:
         events = measured.extra["node_events"]
         assert figures.sha256_ok, events
         assert figures.lead_time_s is not None, events
-        assert set(figures.lead_time_s.by_kind) == {"receive buffer", "onward connection"}, events
+        kinds = set(figures.lead_time_s.by_kind)
+        assert kinds == {"receive buffer", "onward connection"}, events
         assert figures.lead_time_s.share_ahead == 1.0, figures.lead_time_s
         assert figures.lead_time_s.p50 > 0.5 * 0.015
         assert figures.sync is not None

@@ -110,17 +110,17 @@ def announce(run: NodeRun, what: Announcement, order: Order, record: FlowRecord)
     return outgoing
 
 
-def finish(
-    run: NodeRun,
-    order: Order,
-    record: FlowRecord,
-    outgoing: Outgoing | None,
-    connection: TrackedConnection | None,
-) -> None:
-    """The flow has ended: the exact last state, and what the connection found, to be kept."""
+def tell_end(run: NodeRun, order: Order, record: FlowRecord) -> None:
+    """All is written, or the flow failed: the exact last state. Only the first call counts."""
     sync, flow_id = run.sync, control_flow_id(run.name, order.flow_id)
     if sync is not None:
         digest = record.sha256 or bytes(32)
         sync.from_thread(lambda: sync.finish(flow_id, record.payload_bytes, digest))
+
+
+def remember(
+    record: FlowRecord, outgoing: Outgoing | None, connection: TrackedConnection | None
+) -> None:
+    """What a connection that ended well found is kept for the next one."""
     if record.complete and outgoing is not None:
         outgoing.observe_end(connection)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from typing import TypeVar
@@ -73,7 +73,14 @@ class _Own:
 class FlowSync:
     """Flow state at this node. Everything on the event loop's thread."""
 
-    def __init__(self, plane: GrpcControlPlane, flows_max: int) -> None:
+    def __init__(
+        self,
+        plane: GrpcControlPlane,
+        flows_max: int,
+        on_checked: Callable[[], None] = lambda: None,
+    ) -> None:
+        """`on_checked` is called when a flow's end was checked."""
+        self._on_checked = on_checked
         self._plane = plane
         self._loop = asyncio.get_running_loop()
         self._flows_max = flows_max
@@ -164,6 +171,12 @@ class FlowSync:
         log = self.logs.get(flow_id)
         if log is not None:
             log.ended(what)
+            self._on_checked()
+
+    def unchecked(self, flow_ids: Iterable[int]) -> int:
+        """How many of these flows are known here, and their end was not checked yet."""
+        logs = [self.logs[flow_id] for flow_id in flow_ids if flow_id in self.logs]
+        return sum(not any(v.final for v in log.verdicts) for log in logs)
 
     async def run(self) -> None:
         """Sample own flows on their grid and send digests, until cancelled."""
@@ -296,6 +309,7 @@ class FlowSync:
         if downstream is not None:
             self._send(downstream, check)
         log.check(check, entry.state, self._allowance(entry.state, log.path))
+        self._on_checked()
         return None
 
     def _allowance(self, state: FlowState, path: PathMetadata) -> int:

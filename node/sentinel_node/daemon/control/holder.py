@@ -40,7 +40,7 @@ class ControlHolder:
         self._epoch = max(self._epoch + 1, time.time_ns())
         plane = GrpcControlPlane(settings, self._epoch)
         plane.on_peer(self._note)
-        sync = FlowSync(plane, settings.flows_max)
+        sync = FlowSync(plane, settings.flows_max, self._changed.notify)
         task = self._tasks.create_task(plane.run())
         try:
             port = await plane.ready()

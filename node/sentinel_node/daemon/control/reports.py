@@ -99,6 +99,11 @@ def sync_reports(run: NodeRun) -> Iterable[pb.SyncReport]:
     ]
 
 
+def unchecked(run: NodeRun) -> int:
+    """Flows of the run whose end was not checked against upstream's last word yet."""
+    return 0 if run.sync is None else run.sync.unchecked(_names(run))
+
+
 def adjustments(run: NodeRun) -> Iterable[pb.Adjustment]:
     """What was made ready ahead of the run's flows, and when they came."""
     names = _names(run)

@@ -49,7 +49,7 @@ class Traffic:
     """False: the payload is not hashed at either end; for measuring capacity only."""
 
     async def prepare(self) -> dict[int, tuple[str, int]]:
-        """Open listeners (and relays where the arm splits); the sender's target for each path used."""
+        """Open listeners (and relays, if the arm splits); the sender's target by path."""
         used = sorted({flow.path for flow in self.spec.flows})
         return {index: await self._prepare_path(self.spec.paths[index]) for index in used}
 
