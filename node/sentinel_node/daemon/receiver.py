@@ -92,6 +92,11 @@ def _receive_flow(run: NodeRun, sock: socket.socket, accepted_ns: int, spec: Lis
         run.end_work()
 
 
+def _planned_window(run: NodeRun, flow_id: int) -> int:
+    prepared = run.preparations.get(control_flow_id(run.name, flow_id))
+    return prepared.window_clamp_bytes if prepared is not None else 0
+
+
 def _tell_sync(run: NodeRun, sync: FlowSync, record: FlowRecord) -> None:
     """The data has ended: now the receiver's view can be checked against upstream's."""
     flow_id = control_flow_id(run.name, record.flow_id)
@@ -111,6 +116,7 @@ def _read_to_end(
     waiter = SocketWaiter(sock, run.stop)
     view = memoryview(bytearray(BUFFER_BYTES))
     window = spec.profile.window_clamp_bytes
+    seen = False
     limiter = _Limiter(run, spec.read_rate_limit_bps) if spec.read_rate_limit_bps else None
     while True:
         run.stop.raise_if_set()
@@ -126,12 +132,15 @@ def _read_to_end(
         if limiter is not None:
             limiter.take(count)
         connection.bytes_moved += count
-        if window:
-            sockets.hold_window(sock, window)
         try:
             fresh = verifier.feed(view[:count])
         finally:
             _note_header(record, connection, verifier)
+        if record.flow_id and not seen:
+            seen = True
+            window = window or _planned_window(run, record.flow_id)
+        if window:
+            sockets.hold_window(sock, window)
         record.progress(now_ns, fresh)
 
 

@@ -129,7 +129,8 @@ def _relay_connection(
         if prepared is not None and outward is not None and prepared.outgoing is not None:
             gate = prepared.outgoing.gate(outward.sock)
         outward = outward or _connect_onward(run, spec)
-        with _Pump(run, inward, outward, spec, gate) as pump:
+        window = prepared.window_clamp_bytes if prepared is not None else 0
+        with _Pump(run, inward, outward, spec, gate, window) as pump:
             pump.run_to_end()
         clean = True
     except Stopped as stopped:
@@ -193,6 +194,7 @@ class _Pump:
         outward: TrackedConnection,
         spec: RelaySpec,
         gate: StartGate | None = None,
+        window_bytes: int = 0,
     ) -> None:
         kind = CopyLane if spec.mode is RelayMode.COPY else SpliceLane
         self._run = run
@@ -200,7 +202,7 @@ class _Pump:
         self._held = False
         self._inward = inward
         self._outward = outward
-        self._window = spec.accept_profile.window_clamp_bytes
+        self._window = window_bytes or spec.accept_profile.window_clamp_bytes
         self._ways: list[_Way] = []
         try:
             for source, sink in ((inward, outward), (outward, inward)):

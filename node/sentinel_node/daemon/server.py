@@ -77,7 +77,7 @@ async def serve(config: DaemonConfig) -> None:
         runs = NodeRuns(sampler, ChangeSignal(loop))
         stack.push_async_callback(runs.close)
         background = await stack.enter_async_context(asyncio.TaskGroup())
-        control = ControlHolder(background, runs.changed)
+        control = ControlHolder(background, runs.changed, config.role)
         stack.push_async_callback(control.disconnect)
         service = NodeControlService(config.node, config.role, runs, config.fsu_points, control)
         for number in (signal.SIGTERM, signal.SIGINT):

@@ -46,7 +46,10 @@ def _control(measured: RunMeasurement) -> dict[str, Any]:
 
 
 def lead_time(measured: RunMeasurement) -> LeadTime | None:
-    """Over every adjustment at a node that later saw the flow's first byte."""
+    """Of the buffers made ready at nodes that later saw the flow's first byte.
+
+    `by_kind` has the other preparations too: the onward connection needs a round trip of its link.
+    """
     leads: list[tuple[str, float]] = [
         (one["what"], (one["first_byte_ns"] - one["ready_ns"]) / SECOND_NS)
         for node in _control(measured).values()
@@ -55,7 +58,7 @@ def lead_time(measured: RunMeasurement) -> LeadTime | None:
     ]
     if not leads:
         return None
-    values = [lead for _, lead in leads]
+    values = [lead for kind, lead in leads if kind.endswith("buffer")]
     kinds = sorted({kind for kind, _ in leads})
     return LeadTime(
         p50=float(np.median(values)),

@@ -80,7 +80,7 @@ class WireFigures:
 
 @dataclass(frozen=True, slots=True)
 class LeadTime:
-    """First byte at a node minus the moment something was ready for it there; seconds."""
+    """First byte at a node minus the moment a buffer was ready for it there; seconds."""
 
     p50: float
     least: float
@@ -88,7 +88,7 @@ class LeadTime:
     """Of the adjustments that were ready before the first byte."""
     n: int
     by_kind: dict[str, float]
-    """Median by what was made ready."""
+    """Median by what was made ready, connections among it."""
 
 
 @dataclass(frozen=True, slots=True)

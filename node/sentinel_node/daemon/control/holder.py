@@ -7,6 +7,7 @@ import logging
 import time
 from collections import deque
 
+from sentinel_node.daemon.control import routes, slope
 from sentinel_node.daemon.control.flow_sync import FlowSync
 from sentinel_node.daemon.control.interface import PeerEvent
 from sentinel_node.daemon.control.plane import GrpcControlPlane
@@ -21,7 +22,8 @@ EVENTS_MAX = 1000
 class ControlHolder:
     """At most one control plane at a time, run by the daemon's task group."""
 
-    def __init__(self, tasks: asyncio.TaskGroup, changed: ChangeSignal) -> None:
+    def __init__(self, tasks: asyncio.TaskGroup, changed: ChangeSignal, role: str) -> None:
+        self._role = role
         self._tasks = tasks
         self._changed = changed
         self._running: list[asyncio.Task[None]] = []
@@ -36,6 +38,7 @@ class ControlHolder:
         Raises AddressError if it cannot listen.
         """
         await self.disconnect()
+        await asyncio.to_thread(self._load)
         # Wall-clock nanoseconds grow over restarts of the daemon and of the host.
         self._epoch = max(self._epoch + 1, time.time_ns())
         plane = GrpcControlPlane(settings, self._epoch)
@@ -51,6 +54,12 @@ class ControlHolder:
         self.plane, self.sync = plane, sync
         self._running = [task, self._tasks.create_task(sync.run())]
         return port
+
+    def _load(self) -> None:
+        """What takes a moment to load must not do so when a flow waits for it."""
+        routes.load()
+        if self._role == "sender":
+            slope.load_network()
 
     async def disconnect(self) -> None:
         """End every session. Idempotent."""

@@ -92,7 +92,7 @@ class Peers:
         return {name: peer.status(now_ns) for name, peer in self.by_name.items()}
 
     def adopt(self, stream: Stream, hello: Hello) -> bool:
-        """A stream of the peer was confirmed: it is the one to use. False for an old incarnation."""
+        """A stream of the peer was confirmed: it is the one to use. False: an old incarnation."""
         peer = self.by_name[hello.node]
         if hello.epoch < peer.epoch:
             return False

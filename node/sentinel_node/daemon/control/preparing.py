@@ -128,7 +128,9 @@ class _Work:
 
     def _inward(self, run: NodeRun) -> None:
         plan = link_plan(self.state, self.path, self.here, self.expected.mode, None)
-        sockets.apply_profile(self.listener, receiving_profile(self.profile, plan))
+        profile = receiving_profile(self.profile, plan)
+        sockets.apply_profile(self.listener, profile)
+        self.prepared.window_clamp_bytes = profile.window_clamp_bytes
         upstream = self.expected.upstream_address
         if upstream and set_receive_start(upstream, plan):
             run.preparations.on_close(lambda: clear_start_window(upstream))
@@ -142,6 +144,7 @@ class _Work:
             run.preparations.on_close(lambda: clear_start_window(target))
         profile = sending_profile(onward.profile, outgoing.plan)
         sock = sockets.prepare(onward.source_address, target, profile)
+        run.preparations.adjusted(self.prepared, "send buffer", outgoing.plan)
         connection = run.track(sock, "out", time.monotonic_ns())
         try:
             set_pacing(sock, outgoing.plan)

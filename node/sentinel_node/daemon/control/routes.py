@@ -16,6 +16,11 @@ from sentinel_node.errors import PrivilegeError, UnsupportedOptionError
 _lock = threading.Lock()
 
 
+def load() -> None:
+    """Load the netlink library, which takes a moment the first time."""
+    import pyroute2  # noqa: F401
+
+
 def clear_start_window(address: str) -> None:
     """The route to `address` has the kernel's own start windows again."""
     set_start_window(address, keep=False)

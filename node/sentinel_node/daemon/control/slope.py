@@ -12,7 +12,8 @@ if TYPE_CHECKING:
 
 
 @cache
-def _network() -> Network:
+def load_network() -> Network:
+    """The FSU's network and its weights; takes a moment the first time."""
     # Imported here: a node that announces nothing needs nothing of sentinel_bpf.
     from sentinel_bpf.training.weights import load
 
@@ -23,7 +24,7 @@ def make_slope(interval_ns: int, bound_bytes: int) -> Slope:
     """A fresh bank for one flow that is sampled every `interval_ns`."""
     from sentinel_bpf.predict_reference import PredictState
 
-    network, state = _network(), PredictState()
+    network, state = load_network(), PredictState()
     per_interval = max(1, (1 << network.interval_shift) // interval_ns)
     fsu = Fsu(state, lambda size: state.close(network, size), interval_ns, per_interval)
     means = [Mean(interval_ns, 5), Mean(interval_ns, 8)]

@@ -41,6 +41,7 @@ MAX_PACKET_BYTES = 1448
 """Payload of a segment on a path of MTU 1500 with timestamps."""
 MEMORY_LIFETIME_NS = 3_600_000_000_000
 PATHS_MAX = 1024
+NOTSENT_LEAST_BYTES = 128 * 1024
 RELAY_LIMIT_BYTES = 1 << 30
 _TRIPLES = Path("/proc/sys/net/ipv4")
 
@@ -65,6 +66,8 @@ class Prepared:
     connection: TrackedConnection | None = None
     """The onward connection, once it stands."""
     outgoing: Outgoing | None = None
+    window_clamp_bytes: int = 0
+    """The largest window that is advertised upstream; the kernel moves it, and is put right."""
     done: threading.Event = field(default_factory=threading.Event)
     """The onward connection stands, or failed."""
 
@@ -107,10 +110,11 @@ def path_key(target: str, path: PathMetadata, hop: int) -> str:
 
 
 def receiving_profile(base: TcpProfile, plan: BufferPlan) -> TcpProfile:
-    """The options of a listener for a planned flow; the kernel doubles what it is given."""
+    """The options of a listener for a planned flow."""
     return TcpProfile(
         congestion_control=base.congestion_control,
-        receive_buffer_bytes=plan.receive_buffer_bytes // 2,
+        # Not the planned buffer: how much of it is window depends on the size of packets in
+        # memory, which the plan cannot know. A fixed multiple of the window holds it always.
         window_clamp_bytes=base.window_clamp_bytes or plan.window_clamp_bytes,
         notsent_lowat_bytes=base.notsent_lowat_bytes,
     )
@@ -121,8 +125,14 @@ def sending_profile(base: TcpProfile, plan: BufferPlan) -> TcpProfile:
     return TcpProfile(
         congestion_control=base.congestion_control,
         send_buffer_bytes=plan.send_buffer_bytes // 2,
-        notsent_lowat_bytes=base.notsent_lowat_bytes,
+        notsent_lowat_bytes=base.notsent_lowat_bytes or notsent_bytes(plan),
     )
+
+
+def notsent_bytes(plan: BufferPlan) -> int:
+    """Unsent bytes in the socket: 10 ms of the rate. More would only wait there, and hide from
+    the writer, whose counts are what replicas are told, how fast the flow really goes."""
+    return max(NOTSENT_LEAST_BYTES, plan.pacing_Bps // 100)
 
 
 def set_pacing(sock: socket.socket, plan: BufferPlan) -> None:
