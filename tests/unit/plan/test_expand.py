@@ -191,7 +191,6 @@ def test_flags_override_the_file() -> None:
 @pytest.mark.parametrize(
     ("flags", "words"),
     [
-        ({"arms": ["fsu"]}, "--arms: arm 'fsu' joins in a later version"),
         ({"arms": ["splitt"]}, "did you mean 'split'"),
         ({"arms": []}, "--arms: names no arm"),
         ({"distances_km": []}, "--distances: names no distance"),
