@@ -11,7 +11,7 @@ from google.protobuf.json_format import MessageToDict
 from sentinel_bpf.wire import LossReading, ProbeReading
 from sentinel_proto.v1 import node_control_pb2 as pb
 from sentinel_sim.backends.base import FlowMeasurement, Series, WireMeasurement
-from sentinel_sim.plan.model import Arm, FlowPlan, LinkPlan, RunSpec
+from sentinel_sim.plan.model import FlowPlan, LinkPlan, RunSpec
 from sentinel_sim.wire.rate import RateCounters
 
 SAMPLE_FIELDS = (
@@ -47,7 +47,7 @@ def _or_none(value: int) -> int | None:
 
 def _label(node: str, spec: RunSpec, flow: FlowPlan) -> str:
     nodes = spec.paths[flow.path].nodes
-    if spec.arm is not Arm.SPLIT:
+    if not spec.arm.splits:
         return f"{nodes[0]}->{nodes[-1]}"
     return f"{node}->{nodes[nodes.index(node) + 1]}"
 

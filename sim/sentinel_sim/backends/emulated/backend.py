@@ -15,6 +15,7 @@ from typing import Any
 from sentinel_bpf.wire import ProbeReading
 from sentinel_node.daemon.client import NodeClient
 from sentinel_node.errors import NodeError
+from sentinel_proto.v1 import node_control_pb2 as pb
 from sentinel_sim.backends.base import ProgressHook, RunMeasurement
 from sentinel_sim.backends.emulated.assemble import (
     WireState,
@@ -23,8 +24,10 @@ from sentinel_sim.backends.emulated.assemble import (
     node_facts,
     wire_measurement,
 )
+from sentinel_sim.backends.emulated.control_links import ControlLinks
 from sentinel_sim.backends.emulated.daemons import Daemons
 from sentinel_sim.backends.emulated.deployment import Deployment
+from sentinel_sim.backends.emulated.forecasting import control_report
 from sentinel_sim.backends.emulated.kernel_parts import KernelParts, KernelSources
 from sentinel_sim.backends.emulated.layout import Layout
 from sentinel_sim.backends.emulated.options import EmulationOptions
@@ -33,7 +36,7 @@ from sentinel_sim.backends.emulated.sampling import CpuMeter, QueueSampler
 from sentinel_sim.backends.emulated.traffic import Reports, Traffic
 from sentinel_sim.errors import EmulationError
 from sentinel_sim.host.ownership import Ownership
-from sentinel_sim.plan.model import LinkPlan, RunSpec
+from sentinel_sim.plan.model import Arm, LinkPlan, RunSpec
 from sentinel_sim.wire.processors import Processors
 from sentinel_sim.wire.wire import SIDES
 
@@ -58,6 +61,8 @@ class _Load:
     reports: Reports
     cpu: dict[str, object]
     sampler: QueueSampler
+    planes: Mapping[str, pb.ReadControlReply]
+    """How each node's control plane stood at the end; empty without one."""
 
 
 class EmulatedBackend:
@@ -87,6 +92,7 @@ class EmulatedBackend:
             self._deployment.cpus_of,
             self._deployment.node_directory,
         )
+        self._control: ControlLinks | None = None
         self._processors: Processors | None = None
         self._open = True
         try:
@@ -114,6 +120,7 @@ class EmulatedBackend:
                 fd for one in descriptors.values() for maps in one for fd in maps.descriptors
             ):
                 os.close(fd)
+        self._control = ControlLinks(self._layout, self._daemons.clients, deployment.node_directory)
         await self._calibrate()
 
     async def __aexit__(self, *exc: object) -> None:
@@ -232,7 +239,7 @@ class EmulatedBackend:
         try:
             correction_ns = await self._correct_base_cost(prober, spec)
             idle = await self._probe_idle(prober, spec)
-            load = await self._load(spec, progress, prober, loaded)
+            load = await self._load_with_control(spec, progress, prober, loaded)
         finally:
             prober.close()
         reports = load.reports.by_node
@@ -249,7 +256,7 @@ class EmulatedBackend:
             cpu=load.cpu,
             rss_bytes_max={n: reply.rss_bytes_max for n, reply in reports.items()},
             offloads=self._deployment.offloads(),
-            extra={"base_cost_correction_ns": correction_ns, **self._extra(load.reports)},
+            extra={"base_cost_correction_ns": correction_ns, **self._extra(load)},
         )
 
     async def _correct_base_cost(self, prober: Prober, spec: RunSpec) -> int:
@@ -284,8 +291,34 @@ class EmulatedBackend:
         patience_s = 1.0 + 2 * spec.paths[0].rtt_base_ns / 1e9
         return await prober.probe(IDLE_PROBES, IDLE_INTERVAL_S, patience_s)
 
-    async def _load(
+    async def _load_with_control(
         self, spec: RunSpec, progress: ProgressHook, prober: Prober, loaded: list[int]
+    ) -> _Load:
+        """Only the arm `fsu` has a control plane; the others are not disturbed by one."""
+        if spec.arm is not Arm.FSU or self._control is None:
+            return await self._load(spec, progress, prober, loaded)
+        progress("connecting", 0.0)
+        try:
+            await self._control.open(spec)
+            return await self._load(spec, progress, prober, loaded, self._control)
+        finally:
+            await self._control.close()
+
+    async def _leave(self, control: ControlLinks | None) -> dict[str, pb.ReadControlReply]:
+        """How the nodes' planes stood; then they end, or their heartbeats would never drain."""
+        if control is None:
+            return {}
+        planes = await control.read()
+        await control.close()
+        return planes
+
+    async def _load(
+        self,
+        spec: RunSpec,
+        progress: ProgressHook,
+        prober: Prober,
+        loaded: list[int],
+        control: ControlLinks | None = None,
     ) -> _Load:
         """Send the traffic, watch it, and wait until the wires are empty again."""
         traffic = Traffic(spec, self._layout, self._daemons.clients, self._options.hashed)
@@ -308,6 +341,7 @@ class EmulatedBackend:
                 await traffic.send(targets, on_bytes)
                 end_ns = time.monotonic_ns()
                 reports = await traffic.collect()
+                planes = await self._leave(control)
             finally:
                 ended.set()
                 probing.cancel()
@@ -316,7 +350,7 @@ class EmulatedBackend:
             cpu = {**meter.read(), "stalls": stalls, **self._parts.end_cost()}
             progress("draining", 0.0)
             await self._drain()
-        return _Load(start_ns, end_ns, reports, cpu, sampler)
+        return _Load(start_ns, end_ns, reports, cpu, sampler, planes)
 
     async def _probe_loaded(
         self, prober: Prober, spec: RunSpec, into: list[int], ended: asyncio.Event
@@ -385,9 +419,12 @@ class EmulatedBackend:
                 raise EmulationError(f"{node}: {error}") from error
         return found
 
-    def _extra(self, reports: Reports) -> dict[str, Any]:
+    def _extra(self, load: _Load) -> dict[str, Any]:
+        reports = load.reports
+        control = control_report(reports.by_node, load.planes) if load.planes else None
         return {
             **node_facts(reports.by_node),
+            "control": control,
             "delay_stages": {
                 link: wire.stage.describe() for link, wire in self._deployment.wires.items()
             },
