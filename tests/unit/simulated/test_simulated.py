@@ -89,7 +89,12 @@ def test_every_shipped_topology_is_taken() -> None:
             setup(run)
 
 
-@pytest.mark.parametrize("arm", list(Arm))
+def test_an_arm_that_is_not_modelled_is_refused() -> None:
+    with pytest.raises(InfeasibleError, match="arm fsu"):
+        setup(spec(Arm.FSU))
+
+
+@pytest.mark.parametrize("arm", [Arm.DIRECT, Arm.TUNED, Arm.SPLIT])
 def test_figures_and_limits_apply_as_in_the_emulation(arm: Arm) -> None:
     run = spec(arm, duration_ns=4_000 * MS)
     measured = measure(run)
