@@ -86,7 +86,8 @@ def test_the_order_of_nodes_in_the_file_changes_nothing(tmp_path: Path) -> None:
 def test_every_shipped_topology_is_taken() -> None:
     for path in sorted(TOPOLOGIES.glob("*.yaml")):
         for run in expand(load(path), quick=True).runs(0):
-            setup(run)
+            if run.arm is not Arm.FSU:
+                setup(run)
 
 
 def test_an_arm_that_is_not_modelled_is_refused() -> None:
