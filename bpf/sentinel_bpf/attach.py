@@ -151,6 +151,14 @@ def swap_program(link_fd: int, prog_fd: int, where: str) -> None:
         raise BpfError(f"{where}: cannot swap the XDP program: {reason}") from error
 
 
+def detach_link(link_fd: int, where: str) -> None:
+    """Take the program of a link off, at once and whoever else holds the link. Raises BpfError."""
+    try:
+        syscalls.link_detach(link_fd)
+    except OSError as error:
+        raise BpfError(f"{where}: cannot detach the XDP program: {error.strerror}") from error
+
+
 class XdpAttachment:
     """An XDP program on an interface; `close` takes it off, unless the link is pinned."""
 

@@ -21,6 +21,7 @@ from sentinel_bpf.uapi import (
     FdByIdAttr,
     InfoAttr,
     LinkCreateAttr,
+    LinkDetachAttr,
     LinkUpdateAttr,
     MapCreateAttr,
     ObjectAttr,
@@ -51,6 +52,7 @@ MAP_UPDATE_BATCH = 26
 LINK_CREATE = 28
 LINK_UPDATE = 29
 ENABLE_STATS = 32
+LINK_DETACH = 34
 
 BPF_ANY = 0
 BPF_NOEXIST = 1
@@ -284,6 +286,11 @@ def map_next_key(fd: int, key: bytes | None, key_bytes: int) -> bytes | None:
 def link_update(link_fd: int, new_prog_fd: int) -> None:
     """Swap the program behind a link, between two packets. Raises OSError."""
     bpf(LINK_UPDATE, LinkUpdateAttr(link_fd=link_fd, new_prog_fd=new_prog_fd))
+
+
+def link_detach(link_fd: int) -> None:
+    """Take the link's program off now; the link stays, and attaches nothing. Raises OSError."""
+    bpf(LINK_DETACH, LinkDetachAttr(link_fd=link_fd))
 
 
 def obj_pin(fd: int, path: str) -> None:

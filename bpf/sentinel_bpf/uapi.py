@@ -130,6 +130,10 @@ class LinkUpdateAttr(ctypes.Structure):
     )
 
 
+class LinkDetachAttr(ctypes.Structure):
+    _fields_ = (("link_fd", _U32),)
+
+
 class LinkInfo(ctypes.Structure):
     """struct bpf_link_info of an XDP link. `ifindex` is 0 once the interface is gone."""
 

@@ -141,10 +141,14 @@ def attach_end_tc(
 
 
 def detach_end(pins: PinDirectory, end: UnitEnd) -> None:
-    """Take the program off: remove the pin, since nobody else holds the link; or the filter."""
+    """Take the program off, and remove the link's pin. Harmless if it is off already."""
     if end.mode == "tc":
         attach.detach_tc(end.ifname, "ingress", end.netns)
-    else:
+    elif _link_pin(end.name) in pins.names():
+        # Without its pin the link would go as well, but some time later: until then the
+        # interface is busy.
+        with pins.opened(_link_pin(end.name)) as link:
+            attach.detach_link(link, str(pins.path / _link_pin(end.name)))
         (pins.path / _link_pin(end.name)).unlink(missing_ok=True)
 
 

@@ -210,6 +210,8 @@ class Registry:
                     + self._whose(ifname, netns),
                     cure="sentinel-sim fsu status",
                 )
+            for end in record.ends:
+                unit.detach_end(PinDirectory(Path(record.pins)), end)
             self._forget(record)
             return record
 
