@@ -19,11 +19,12 @@ MOMENTARY = frozenset({FaultKind.KILL_DAEMON, FaultKind.RESTART_DAEMON})
 
 @dataclass(frozen=True, slots=True)
 class Begin:
-    """Inject the fault now; it was due at `planned_ns`."""
+    """Inject the fault now; it was due at `planned_ns`. What lasts is counted from `begun_ns`."""
 
     number: int
     fault: FaultPlan
     planned_ns: int
+    begun_ns: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,4 +125,4 @@ class FaultSchedule:
             if fault.for_ns is not None:
                 # Counted from when it really begins: a late fault lasts as long as was asked.
                 heapq.heappush(self._ends, (self._now_ns + fault.for_ns, number))
-        return Begin(number, fault, planned_ns)
+        return Begin(number, fault, planned_ns, self._now_ns)

@@ -20,6 +20,11 @@ class Arm(StrEnum):
     TUNED = "tuned"
     SPLIT = "split"
 
+    @property
+    def splits(self) -> bool:
+        """TCP ends at every node, which confirms locally."""
+        return self is Arm.SPLIT
+
 
 class Role(StrEnum):
     """What a node does."""
@@ -48,6 +53,11 @@ class LinkPlan:
     mtu: int
     cost: int = 1
     """Of routing over it, as the file says."""
+
+    @property
+    def ends(self) -> tuple[str, str]:
+        """Both nodes."""
+        return self.a, self.b
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,9 +41,7 @@ def network_of(topology: Topology) -> Network:
     """Resolve every link and path. The topology has passed `graph.problems`."""
     links = [
         _link(topology, index, link, name)
-        for index, (link, name) in enumerate(
-            zip(topology.links, link_names(topology), strict=True)
-        )
+        for index, (link, name) in enumerate(zip(topology.links, link_names(topology), strict=True))
     ]
     paths = tuple(_path(index, route, links) for index, route in enumerate(routes(topology)))
     sized = tuple(

@@ -91,9 +91,7 @@ def _union_at(loc: Sequence[str | int]) -> tuple[int, tuple[str, ...]] | None:
 
 def _part_at(loc: Sequence[str | int]) -> type[BaseModel] | None:
     words = tuple(
-        "*"
-        if (place == 1 and loc[0] in ("nodes", "links")) or isinstance(word, int)
-        else str(word)
+        "*" if (place == 1 and loc[0] in ("nodes", "links")) or isinstance(word, int) else str(word)
         for place, word in enumerate(loc)
     )
     return _PARTS.get(words)

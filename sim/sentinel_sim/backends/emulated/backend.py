@@ -25,12 +25,15 @@ from sentinel_sim.backends.emulated.assemble import (
 )
 from sentinel_sim.backends.emulated.daemons import Daemons
 from sentinel_sim.backends.emulated.deployment import Deployment
+from sentinel_sim.backends.emulated.disruption import Disruption
+from sentinel_sim.backends.emulated.fault_stages import FaultStages
 from sentinel_sim.backends.emulated.kernel_parts import KernelParts, KernelSources
 from sentinel_sim.backends.emulated.layout import Layout
 from sentinel_sim.backends.emulated.options import EmulationOptions
 from sentinel_sim.backends.emulated.prober import Prober
 from sentinel_sim.backends.emulated.sampling import CpuMeter, QueueSampler
 from sentinel_sim.backends.emulated.traffic import Reports, Traffic
+from sentinel_sim.backends.emulated.world import World
 from sentinel_sim.errors import EmulationError
 from sentinel_sim.host.ownership import Ownership
 from sentinel_sim.plan.model import LinkPlan, RunSpec
@@ -58,6 +61,7 @@ class _Load:
     reports: Reports
     cpu: dict[str, object]
     sampler: QueueSampler
+    disruption: Disruption
 
 
 class EmulatedBackend:
@@ -86,6 +90,9 @@ class EmulatedBackend:
             self._deployment.env,
             self._deployment.cpus_of,
             self._deployment.node_directory,
+        )
+        self._stages = FaultStages(
+            self._layout, self._sources.wire, self._deployment.wires, self._parts.loss
         )
         self._processors: Processors | None = None
         self._open = True
@@ -125,6 +132,7 @@ class EmulatedBackend:
         finally:
             if self._processors is not None:
                 self._processors.close()
+            self._stages.detach()
             self._parts.close()
             self._sources.close()
             self._deployment.close()
@@ -210,6 +218,9 @@ class EmulatedBackend:
         self._parts.configure(spec)
         self._deployment.configure(spec)
         self._parts.reset(spec)
+        self._stages.detach()
+        if spec.faults:
+            self._stages.attach(spec)
 
     async def idle_rtt_ns(self, spec: RunSpec) -> list[int]:
         """Set everything for `spec`, calibrate, and measure round trips of the empty path 0."""
@@ -243,13 +254,18 @@ class EmulatedBackend:
             traffic_end_ns=load.end_ns,
             rtt_idle_ns=tuple(idle),
             rtt_loaded_ns=tuple(loaded),
-            flows=tuple(flow_measurement(spec, flow, reports) for flow in spec.flows),
+            flows=tuple(
+                flow_measurement(spec, flow, reports, load.start_ns) for flow in spec.flows
+            ),
             wires=tuple(wire_measurement(state) for state in wires),
             fsu=await self._read_fsu(load.start_ns),
             cpu=load.cpu,
             rss_bytes_max={n: reply.rss_bytes_max for n, reply in reports.items()},
             offloads=self._deployment.offloads(),
             extra={"base_cost_correction_ns": correction_ns, **self._extra(load.reports)},
+            notes=tuple(f"{node}: {why}" for node, why in load.reports.lost.items()),
+            faults=load.disruption.faults,
+            repairs=load.disruption.repairs,
         )
 
     async def _correct_base_cost(self, prober: Prober, spec: RunSpec) -> int:
@@ -290,6 +306,7 @@ class EmulatedBackend:
         """Send the traffic, watch it, and wait until the wires are empty again."""
         traffic = Traffic(spec, self._layout, self._daemons.clients, self._options.hashed)
         targets = await traffic.prepare()
+        disruption = self._disruption(spec, traffic)
         names = {link: wire.names for link, wire in self._deployment.wires.items()}
         start_ns = time.monotonic_ns()
         meter = CpuMeter(self.pids())
@@ -300,23 +317,32 @@ class EmulatedBackend:
         probing = asyncio.ensure_future(self._probe_loaded(prober, spec, loaded, ended))
 
         def on_bytes(sender: str, count: int) -> None:
-            del sender, count
+            disruption.on_bytes(sender, count)
             progress("traffic", (time.monotonic_ns() - start_ns) / 1e9)
 
         with QueueSampler(names) as sampler:
             try:
+                await disruption.begin(start_ns)
                 await traffic.send(targets, on_bytes)
                 end_ns = time.monotonic_ns()
+                await disruption.end()
                 reports = await traffic.collect()
             finally:
                 ended.set()
                 probing.cancel()
                 await asyncio.gather(probing, return_exceptions=True)
+                await disruption.end()
             stalls = self._processors.stalls() if self._processors is not None else {}
             cpu = {**meter.read(), "stalls": stalls, **self._parts.end_cost()}
             progress("draining", 0.0)
             await self._drain()
-        return _Load(start_ns, end_ns, reports, cpu, sampler)
+        return _Load(start_ns, end_ns, reports, cpu, sampler, disruption)
+
+    def _disruption(self, spec: RunSpec, traffic: Traffic) -> Disruption:
+        world = World(
+            self._deployment, self._parts, self._daemons, self._stages, repaired=spec.repair
+        )
+        return Disruption(spec, world, traffic.reopen)
 
     async def _probe_loaded(
         self, prober: Prober, spec: RunSpec, into: list[int], ended: asyncio.Event
@@ -371,6 +397,9 @@ class EmulatedBackend:
                         rate=trace.last,
                         backlogged_bps=trace.backlogged_bps(link.rate_bps),
                         unplanned=unplanned,
+                        fault=self._stages.reading(*key),
+                        loss_periods=self._stages.loss_periods(*key),
+                        rate_periods=trace.periods(link.rate_bps, self._stages.rate_changes(*key)),
                     )
                 )
         return states
