@@ -307,6 +307,7 @@ class EmulatedBackend:
         traffic = Traffic(spec, self._layout, self._daemons.clients, self._options.hashed)
         targets = await traffic.prepare()
         disruption = self._disruption(spec, traffic)
+        await disruption.watch()
         names = {link: wire.names for link, wire in self._deployment.wires.items()}
         start_ns = time.monotonic_ns()
         meter = CpuMeter(self.pids())

@@ -21,7 +21,7 @@ HEALTHY_WITHIN_S = 5.0
 
 @dataclass
 class Disruption:
-    """Begins with the traffic, ends after its last byte: then every node answers, every wire is as
+    """Begins with the traffic, ends after its last byte. Then every node answers, every wire is as
     the topology has it, every path takes its own way. Does nothing in a run without faults."""
 
     spec: RunSpec
@@ -32,14 +32,19 @@ class Disruption:
     injector: Injector | None = None
     supervisor: Supervisor | None = None
 
+    async def watch(self) -> None:
+        """Let the supervisor begin to watch; before the traffic starts."""
+        if self.spec.faults and self.spec.repair:
+            self.supervisor = await self._stack.enter_async_context(
+                Supervisor(self.spec, self.world, self.reopen)
+            )
+
     async def begin(self, start_ns: int) -> None:
         """`start_ns`: the zero of all faults' times."""
         if not self.spec.faults:
             return
-        if self.spec.repair:
-            self.supervisor = await self._stack.enter_async_context(
-                Supervisor(self.spec, self.world, self.reopen, start_ns)
-            )
+        if self.supervisor is not None:
+            self.supervisor.start_ns = start_ns
         self.injector = await self._stack.enter_async_context(
             Injector(
                 self.spec.faults,

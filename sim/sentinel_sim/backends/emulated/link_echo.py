@@ -1,14 +1,17 @@
 """Echoes over one link, sent all the time while a supervisor watches it.
 
-As BFD's echo function (RFC 5880, section 6.4): the far end only sends back. They are marked for
-the control band, so that a full queue does not make a link look dead.
+As BFD's echo function (RFC 5880, section 6.4): the far end only sends back. Each time one goes out
+that is marked for the control band, which no full queue can hold up, and one that is not: a link
+is alive as long as either comes back, also when only its control channel is gone.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import socket
+import struct
 
 from sentinel_bpf.netns import run_in_netns
 from sentinel_sim.backends.emulated.prober import echo_request, parse_reply
@@ -21,6 +24,8 @@ _identifiers = itertools.count(0xBF00)
 class LinkEcho:
     """One end of a link asks the other; `close` ends it."""
 
+    _CLASSES = (CONTROL_TOS, 0)
+
     def __init__(self, namespace: str, source: str, target: str) -> None:
         self._identifier = next(_identifiers) & 0xFFFF
         self._sequence = 0
@@ -29,19 +34,19 @@ class LinkEcho:
 
     def _open(self) -> socket.socket:
         raw = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP)
-        raw.setsockopt(socket.IPPROTO_IP, socket.IP_TOS, CONTROL_TOS)
         raw.setblocking(False)
         raw.bind((self._source, 0))
         raw.connect((self._target, 0))
         return raw
 
     def send(self) -> None:
-        """One request; what cannot be sent is lost, like on the link."""
-        self._sequence = (self._sequence + 1) & 0xFFFF
-        try:
-            self._socket.send(echo_request(self._identifier, self._sequence))
-        except OSError:
-            return  # the interface refuses: as good as a link that loses it
+        """One request of each class; what cannot be sent is lost, as on the link."""
+        for tos in self._CLASSES:
+            self._sequence = (self._sequence + 1) & 0xFFFF
+            request = echo_request(self._identifier, self._sequence)
+            mark = (socket.IPPROTO_IP, socket.IP_TOS, struct.pack("i", tos))
+            with contextlib.suppress(OSError):
+                self._socket.sendmsg([request], [mark])
 
     def fileno(self) -> int:
         """For the event loop: readable when a reply may be there."""

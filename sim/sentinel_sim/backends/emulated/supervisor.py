@@ -64,7 +64,7 @@ class Supervisor:
     spec: RunSpec
     world: World
     reopen: Reopen
-    start_ns: int
+    start_ns: int = 0
     """Of the run's traffic: the zero of the events' times."""
     settings: SupervisorSettings = field(default_factory=SupervisorSettings)
     events: list[RepairEvent] = field(default_factory=list)
