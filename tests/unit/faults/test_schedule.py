@@ -100,9 +100,7 @@ def test_every_fault_begins_once_and_ends_once(
     begun = [one.number for one in seen if isinstance(one, Begin)]
     ended = [one.number for one in seen if isinstance(one, End)]
     lasting = [
-        one.number
-        for one in seen
-        if isinstance(one, Begin) and one.fault.kind not in MOMENTARY
+        one.number for one in seen if isinstance(one, Begin) and one.fault.kind not in MOMENTARY
     ]
     assert len(set(begun)) == len(begun)
     assert sorted(ended) == sorted(lasting)
