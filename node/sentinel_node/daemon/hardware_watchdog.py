@@ -6,8 +6,8 @@ again: a driver with `nowayout`, or without magic close, is refused before anyth
 Closing after a `V` disarms; a daemon that hangs or is killed does not write it, and that is the
 point.
 
-The device must be a character device of the watchdog class in sysfs. In the emulated network no
-node sees it: its directory is not among what nodes are given, and the backend never passes the flag.
+The device must be described as a watchdog in sysfs. The emulated backend never passes the flag,
+and its nodes' root is no root of the host.
 """
 
 from __future__ import annotations

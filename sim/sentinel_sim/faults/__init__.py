@@ -1,7 +1,8 @@
-"""Faults as input: which fault strikes when, and what a link is like meanwhile (pure).
+"""Faults as input, and their repair from outside the nodes (pure).
 
-schedule    when each fault of a run begins and ends; drives whoever can inject
-condition   what all the faults on one link make of it together
-events      what is written down of faults and repairs
-random      faults drawn at random, for campaigns
+schedule     when each fault of a run begins and ends
+condition    what all the faults on one link make of it together
+operations   what is to be done when a fault begins or ends
+supervision  who is watched, what is taken for broken, which repair steps follow
+events       what is written down of faults and repairs
 """

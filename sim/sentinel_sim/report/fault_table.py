@@ -1,4 +1,4 @@
-"""Two short tables below the results of an experiment with faults: what broke, what was repaired."""
+"""Two short tables below the results of an experiment with faults: broken, and repaired."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def fault_rows(result: Mapping[str, Any]) -> list[tuple[str, ...]]:
     for run in result["runs"]:
         for event in run.get("faults", ()):
             groups.setdefault((event["index"], run["arm"]), []).append((run, event))
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for (_, arm), found in sorted(groups.items(), key=lambda item: item[0]):
         events = [event for _, event in found]
         happened = [event for event in events if event["actual_ns"] is not None]

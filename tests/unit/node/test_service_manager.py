@@ -1,4 +1,4 @@
-"""systemd's protocol on a socket of our own, and a hardware watchdog that cannot arm by accident."""
+"""systemd's protocol on a socket of our own; a hardware watchdog that no accident arms."""
 
 from __future__ import annotations
 

@@ -17,7 +17,6 @@ from sentinel_node.daemon.client import NodeClient
 from sentinel_node.errors import NodeError
 from sentinel_sim.backends.base import ProgressHook, RunMeasurement
 from sentinel_sim.backends.emulated.assemble import (
-    WireState,
     flow_measurement,
     fsu_report,
     node_facts,
@@ -33,6 +32,7 @@ from sentinel_sim.backends.emulated.options import EmulationOptions
 from sentinel_sim.backends.emulated.prober import Prober
 from sentinel_sim.backends.emulated.sampling import CpuMeter, QueueSampler
 from sentinel_sim.backends.emulated.traffic import Reports, Traffic
+from sentinel_sim.backends.emulated.wire_readings import WireReadings
 from sentinel_sim.backends.emulated.world import World
 from sentinel_sim.errors import EmulationError
 from sentinel_sim.host.ownership import Ownership
@@ -48,8 +48,6 @@ IDLE_INTERVAL_S = 0.004
 LOADED_INTERVAL_S = 0.1
 CORRECTION_LIMIT_NS = 200_000
 """Of one wire, one way. More than this is no drift of the base cost, but something to be seen."""
-DRAIN_TIMEOUT_S = 30.0
-DRAIN_POLL_S = 0.01
 
 
 @dataclass(frozen=True)
@@ -94,6 +92,7 @@ class EmulatedBackend:
         self._stages = FaultStages(
             self._layout, self._sources.wire, self._deployment.wires, self._parts.loss
         )
+        self._wires = WireReadings(self._deployment, self._parts, self._stages)
         self._processors: Processors | None = None
         self._open = True
         try:
@@ -236,7 +235,7 @@ class EmulatedBackend:
         """Execute one run. Raises EmulationError."""
         progress("configuring", 0.0)
         await self.prepare(spec)
-        before = self._unplanned_drops()
+        before = self._wires.unplanned_drops()
         started_utc = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
         progress("probing", 0.0)
         prober, loaded = self._path_prober(spec), list[int]()
@@ -247,7 +246,7 @@ class EmulatedBackend:
         finally:
             prober.close()
         reports = load.reports.by_node
-        wires = self._read_wires(spec, load.sampler, before)
+        wires = self._wires.read(spec, load.sampler, before)
         return RunMeasurement(
             started_utc=started_utc,
             traffic_start_ns=load.start_ns,
@@ -336,7 +335,7 @@ class EmulatedBackend:
             stalls = self._processors.stalls() if self._processors is not None else {}
             cpu = {**meter.read(), "stalls": stalls, **self._parts.end_cost()}
             progress("draining", 0.0)
-            await self._drain()
+            await self._wires.drain()
         return _Load(start_ns, end_ns, reports, cpu, sampler, disruption)
 
     def _disruption(self, spec: RunSpec, traffic: Traffic) -> Disruption:
@@ -353,57 +352,6 @@ class EmulatedBackend:
         while not ended.is_set():
             into += await prober.probe(1, 0.0, patience_s)
             await asyncio.sleep(LOADED_INTERVAL_S)
-
-    def _unplanned_drops(self) -> dict[tuple[str, str], dict[str, int]]:
-        drops: dict[tuple[str, str], dict[str, int]] = {}
-        tx_dropped = self._deployment.tx_dropped()
-        for link, wire in self._deployment.wires.items():
-            for source, causes in wire.stage.drops().items():
-                drops[link, source] = {**causes, "node_interface": tx_dropped[link, source]}
-        return drops
-
-    async def _drain(self) -> None:
-        """Wait until no packet is left in any delay stage (twice, a moment apart)."""
-        deadline = time.monotonic() + DRAIN_TIMEOUT_S
-        empty = 0
-        while empty < 2:
-            if time.monotonic() > deadline:
-                raise EmulationError(f"the wires did not drain within {DRAIN_TIMEOUT_S:g} s")
-            empty = empty + 1 if self._deployment.held_packets() == 0 else 0
-            await asyncio.sleep(DRAIN_POLL_S)
-
-    def _read_wires(
-        self,
-        spec: RunSpec,
-        sampler: QueueSampler,
-        before: Mapping[tuple[str, str], Mapping[str, int]],
-    ) -> list[WireState]:
-        after = self._unplanned_drops()
-        states = []
-        for link in spec.links:
-            wire = self._deployment.wires[link.name]
-            for source in SIDES:
-                key = (link.name, source)
-                trace = sampler.traces[key]
-                if trace.last is None:
-                    raise EmulationError(f"link {link.name}: its queue was never read")
-                unplanned = {c: after[key][c] - before[key][c] for c in after[key]}
-                states.append(
-                    WireState(
-                        link=link,
-                        direction=wire.direction(source),
-                        base_cost_ns=wire.base_cost_ns[source],
-                        probe=self._parts.read_probes(key),
-                        loss=self._parts.read_loss(key),
-                        rate=trace.last,
-                        backlogged_bps=trace.backlogged_bps(link.rate_bps),
-                        unplanned=unplanned,
-                        fault=self._stages.reading(*key),
-                        loss_periods=self._stages.loss_periods(*key),
-                        rate_periods=trace.periods(link.rate_bps, self._stages.rate_changes(*key)),
-                    )
-                )
-        return states
 
     async def _read_fsu(self, since_ns: int) -> dict[str, Any]:
         """Every node's flow map, read by its daemon."""
