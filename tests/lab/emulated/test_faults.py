@@ -27,7 +27,7 @@ def diamond() -> RunSpec:
     """s to r over x (path 0, used) and over y (the stand-by); half a megabyte every 250 ms."""
     links = tuple(link(a, b, 5, RATE_BPS) for a, b in ("sx", "xr", "sy", "yr"))
     paths = (path(0, ("s", "x", "r"), links[:2]), path(1, ("s", "y", "r"), links[2:]))
-    flows = tuple(FlowPlan(i, 0, (i - 1) * 250 * MS, 500_000, None) for i in range(1, 13))
+    flows = tuple(FlowPlan(i, 0, (i - 1) * 250 * MS, 500_000, None) for i in range(1, 11))
     made = spec(links, paths, Arm.TUNED)
     return replace(made, flows=flows, workload=WorkloadKind.MANY)
 

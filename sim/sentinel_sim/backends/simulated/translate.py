@@ -49,6 +49,11 @@ def link_name(link: LinkPlan, source: str) -> str:
 def setup(spec: RunSpec) -> Setup:
     """Everything the engine needs. Raises InfeasibleError for what it does not model."""
     links = {link.name: link for link in spec.links}
+    if spec.faults:
+        raise InfeasibleError(
+            f"run {spec.key}: faults are not simulated, and this run has {len(spec.faults)}",
+            cure="leave `experiment.faults` out, or use --backend emulated",
+        )
     for link in spec.links:
         if link.reorder and link.jitter_ns > 0:
             raise InfeasibleError(
