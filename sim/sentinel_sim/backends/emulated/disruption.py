@@ -73,11 +73,11 @@ class Disruption:
             return
         await self._stack.aclose()
         if self.supervisor is not None:
-            for index, taken in self.supervisor.detoured.items():
-                layout = self.world.deployment.layout
+            layout = self.world.deployment.layout
+            while self.supervisor.detoured:
+                index, taken = self.supervisor.detoured.popitem()
                 lines = layout.retreat_lines(self.spec.paths[index], taken)
                 await lay_routes(self.world, lines)
-            self.supervisor.detoured.clear()
         await asyncio.gather(*(self._make_well(node) for node in self.spec.roles))
         struck = [f"{link.name} {side}" for link, side, _ in self.world.stages.struck()]
         if struck:

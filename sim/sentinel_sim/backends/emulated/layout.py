@@ -107,7 +107,8 @@ class Layout:
         """`ip` lines by node that undo detours of a path over `ways`: all is as it was built."""
         lines = self.detour_lines(path, path_way(path))
         laid = {(node, there) for way in ways for node in way[0::2] for there in way[0::2]}
-        for node, there in sorted(laid):
+        # The address last: the kernel takes the routes with it whose source it is.
+        for node, there in sorted(laid, key=lambda pair: (pair[0] == pair[1], pair)):
             if node in path.nodes and there in path.nodes:
                 continue  # replaced by the original route
             address = self.address(there, path.index)
