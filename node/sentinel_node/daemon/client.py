@@ -158,6 +158,21 @@ class NodeClient:
         call = self._stub.ReadFlowMetrics(pb.ReadFlowMetricsRequest(), timeout=_T)
         return await self._call("ReadFlowMetrics", call)
 
+    async def connect_control(self, request: pb.ConnectRequest) -> pb.ConnectReply:
+        """Have the daemon join the control plane."""
+        return await self._call("Connect", self._stub.Connect(request, timeout=_T))
+
+    async def disconnect_control(self) -> None:
+        """Have the daemon leave the control plane."""
+        call = self._stub.Disconnect(pb.DisconnectRequest(), timeout=_T)
+        await self._call("Disconnect", call)
+
+    async def read_control(self, *, wait_s: float = 0.0) -> pb.ReadControlReply:
+        """How the control plane stands; waits up to `wait_s` until all neighbours are there."""
+        request = pb.ReadControlRequest(wait_ns=round(wait_s * 1e9))
+        call = self._stub.ReadControl(request, timeout=wait_s + _T)
+        return await self._call("ReadControl", call)
+
     async def shutdown(self) -> None:
         """Tell the daemon to finish; it exits with 0."""
         await self._call("Shutdown", self._stub.Shutdown(pb.ShutdownRequest(), timeout=_T))

@@ -7,6 +7,12 @@ from itertools import pairwise
 from sentinel_node.core.framing import HEADER_BYTES
 from sentinel_node.core.series import DEFAULT_INTERVAL_NS
 from sentinel_node.daemon.connection import RawSample, TrackedConnection
+from sentinel_node.daemon.control.reports import (
+    adjustments,
+    announcement,
+    expected,
+    sync_reports,
+)
 from sentinel_node.daemon.process_stats import resident_bytes
 from sentinel_node.daemon.receiver import ListenSpec
 from sentinel_node.daemon.records import FlowRecord
@@ -75,6 +81,7 @@ def listen_spec(request: pb.ListenRequest) -> ListenSpec:
         profile=tcp_profile(request.tcp),
         series_interval_ns=request.series_interval_ns or DEFAULT_INTERVAL_NS,
         read_rate_limit_bps=request.read_rate_limit_bps,
+        expected=expected(request.path, request.upstream_address, managed=False),
     )
 
 
@@ -92,6 +99,7 @@ def relay_spec(request: pb.RelayRequest) -> RelaySpec:
         connect_profile=tcp_profile(request.connect_tcp),
         mode=_MODES[request.mode],
         buffer_bytes=request.buffer_bytes or DEFAULT_BUFFER_BYTES,
+        expected=expected(request.path, request.upstream_address, managed=request.managed),
     )
 
 
@@ -108,6 +116,7 @@ def send_spec(request: pb.SendRequest) -> SendSpec:
             size_bytes=flow.size_bytes,
             duration_ns=flow.duration_ns,
             hashed=not flow.unhashed,
+            announcement=announcement(flow),
         )
         for flow in request.flows
     )
@@ -205,4 +214,6 @@ def collect_reply(run: NodeRun, *, complete: bool) -> pb.CollectReply:
         complete=complete,
         flows_active=run.active,
         events_dropped=run.events_dropped,
+        sync=sync_reports(run),
+        adjustments=adjustments(run),
     )

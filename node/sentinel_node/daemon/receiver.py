@@ -9,17 +9,24 @@ from __future__ import annotations
 import socket
 import time
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from sentinel_node.core.framing import StreamVerifier
 from sentinel_node.core.series import DEFAULT_INTERVAL_NS
 from sentinel_node.core.token_bucket import TokenBucket
 from sentinel_node.daemon import sockets
 from sentinel_node.daemon.connection import TrackedConnection
+from sentinel_node.daemon.control.interface import control_flow_id
+from sentinel_node.daemon.control.preparing import Expected, prepare_on_forecast
+from sentinel_node.daemon.control.replicas import Delivered
 from sentinel_node.daemon.records import FlowRecord
 from sentinel_node.daemon.run import NodeRun, accept_in_background
 from sentinel_node.daemon.sockets import TcpProfile
 from sentinel_node.daemon.stop import SocketWaiter
 from sentinel_node.errors import FramingError, Stopped
+
+if TYPE_CHECKING:
+    from sentinel_node.daemon.control.flow_sync import FlowSync
 
 BUFFER_BYTES = 256 * 1024
 LIMITED_CHUNK_BYTES = 16 * 1024
@@ -34,6 +41,8 @@ class ListenSpec:
     profile: TcpProfile = field(default_factory=TcpProfile)
     series_interval_ns: int = DEFAULT_INTERVAL_NS
     read_rate_limit_bps: int = 0
+    expected: Expected | None = None
+    """Flows to get ready for on their forecast; None: nothing is set ahead."""
 
 
 def start_listening(run: NodeRun, spec: ListenSpec) -> int:
@@ -44,6 +53,8 @@ def start_listening(run: NodeRun, spec: ListenSpec) -> int:
     def handle(run: NodeRun, sock: socket.socket, accepted_ns: int) -> None:
         _receive_flow(run, sock, accepted_ns, spec)
 
+    if spec.expected is not None:
+        prepare_on_forecast(run, spec.expected, listener, spec.profile)
     accept_in_background(run, listener, handle)
     return port
 
@@ -73,10 +84,25 @@ def _receive_flow(run: NodeRun, sock: socket.socket, accepted_ns: int, spec: Lis
         record.sha256 = verifier.finish().sha256
         # A flow that is not intact is answered with a reset, so that its sender knows.
         run.untrack(connection, reset=failed)
+        if run.sync is not None and record.flow_id:
+            _tell_sync(run, run.sync, record)
         record.end()
         if record.error:
             run.event(f"flow {record.flow_id}: {record.error}")
         run.end_work()
+
+
+def _planned_window(run: NodeRun, flow_id: int) -> int:
+    prepared = run.preparations.get(control_flow_id(run.name, flow_id))
+    return prepared.window_clamp_bytes if prepared is not None else 0
+
+
+def _tell_sync(run: NodeRun, sync: FlowSync, record: FlowRecord) -> None:
+    """The data has ended: now the receiver's view can be checked against upstream's."""
+    flow_id = control_flow_id(run.name, record.flow_id)
+    run.preparations.first_byte(flow_id, record.first_byte_ns)
+    delivered = Delivered(record.payload_bytes, record.sha256)
+    sync.from_thread(lambda: sync.delivered(flow_id, delivered))
 
 
 def _read_to_end(
@@ -90,6 +116,7 @@ def _read_to_end(
     waiter = SocketWaiter(sock, run.stop)
     view = memoryview(bytearray(BUFFER_BYTES))
     window = spec.profile.window_clamp_bytes
+    seen = False
     limiter = _Limiter(run, spec.read_rate_limit_bps) if spec.read_rate_limit_bps else None
     while True:
         run.stop.raise_if_set()
@@ -105,12 +132,15 @@ def _read_to_end(
         if limiter is not None:
             limiter.take(count)
         connection.bytes_moved += count
-        if window:
-            sockets.hold_window(sock, window)
         try:
             fresh = verifier.feed(view[:count])
         finally:
             _note_header(record, connection, verifier)
+        if record.flow_id and not seen:
+            seen = True
+            window = window or _planned_window(run, record.flow_id)
+        if window:
+            sockets.hold_window(sock, window)
         record.progress(now_ns, fresh)
 
 

@@ -19,9 +19,18 @@ from enum import StrEnum
 from sentinel_node.core.framing import HEADER_BYTES, FlowHeader
 from sentinel_node.daemon import sockets
 from sentinel_node.daemon.connection import TrackedConnection
+from sentinel_node.daemon.control.gate import StartGate
+from sentinel_node.daemon.control.preparing import (
+    Expected,
+    Onward,
+    prepare_on_forecast,
+    take_prepared,
+)
+from sentinel_node.daemon.control.starting import Prepared
 from sentinel_node.daemon.relay_lanes import CopyLane, Lane, SpliceLane
 from sentinel_node.daemon.run import NodeRun, accept_in_background
 from sentinel_node.daemon.sockets import TcpProfile
+from sentinel_node.daemon.stop import SocketWaiter
 from sentinel_node.errors import HeaderError, NodeError, RequestError, Stopped
 
 DEFAULT_BUFFER_BYTES = 1024 * 1024
@@ -60,6 +69,8 @@ class RelaySpec:
     connect_profile: TcpProfile = field(default_factory=TcpProfile)
     mode: RelayMode = DEFAULT_MODE
     buffer_bytes: int = DEFAULT_BUFFER_BYTES
+    expected: Expected | None = None
+    """Flows to get ready for on their forecast; None: connect onward when a flow is here."""
 
     def __post_init__(self) -> None:
         if not 4096 <= self.buffer_bytes <= MAX_BUFFER_BYTES:
@@ -80,6 +91,15 @@ def start_relaying(run: NodeRun, spec: RelaySpec) -> int:
     def handle(run: NodeRun, sock: socket.socket, accepted_ns: int) -> None:
         _relay_connection(run, sock, accepted_ns, spec)
 
+    if spec.expected is not None:
+        onward = Onward(
+            spec.source_address,
+            spec.target_address,
+            spec.target_port,
+            spec.connect_profile,
+            CONNECT_TIMEOUT_NS,
+        )
+        prepare_on_forecast(run, spec.expected, listener, spec.accept_profile, onward)
     accept_in_background(run, listener, handle)
     return port
 
@@ -97,11 +117,20 @@ def _relay_connection(
     run.begin_work()
     inward = run.track(accepted, "in", accepted_ns)
     outward: TrackedConnection | None = None
+    prepared: Prepared | None = None
+    gate: StartGate | None = None
     clean = False
     try:
         _establish(run, inward)
-        outward = _connect_onward(run, spec)
-        with _Pump(run, inward, outward, spec) as pump:
+        if spec.expected is not None:
+            prepared = take_prepared(run, inward, SocketWaiter(inward.sock, run.stop))
+        if prepared is not None:
+            outward = prepared.connection
+        if prepared is not None and outward is not None and prepared.outgoing is not None:
+            gate = prepared.outgoing.gate(outward.sock)
+        outward = outward or _connect_onward(run, spec)
+        window = prepared.window_clamp_bytes if prepared is not None else 0
+        with _Pump(run, inward, outward, spec, gate, window) as pump:
             pump.run_to_end()
         clean = True
     except Stopped as stopped:
@@ -112,6 +141,10 @@ def _relay_connection(
         run.untrack(inward, reset=not clean)
         if outward is not None:
             run.untrack(outward, reset=not clean)
+        if gate is not None:
+            gate.close()
+        if clean and prepared is not None and prepared.outgoing is not None:
+            prepared.outgoing.observe_end(outward)
         run.end_work()
 
 
@@ -155,13 +188,21 @@ class _Pump:
     """Moves bytes both ways between two established connections until both have ended."""
 
     def __init__(
-        self, run: NodeRun, inward: TrackedConnection, outward: TrackedConnection, spec: RelaySpec
+        self,
+        run: NodeRun,
+        inward: TrackedConnection,
+        outward: TrackedConnection,
+        spec: RelaySpec,
+        gate: StartGate | None = None,
+        window_bytes: int = 0,
     ) -> None:
         kind = CopyLane if spec.mode is RelayMode.COPY else SpliceLane
         self._run = run
+        self._gate = gate
+        self._held = False
         self._inward = inward
         self._outward = outward
-        self._window = spec.accept_profile.window_clamp_bytes
+        self._window = window_bytes or spec.accept_profile.window_clamp_bytes
         self._ways: list[_Way] = []
         try:
             for source, sink in ((inward, outward), (outward, inward)):
@@ -206,7 +247,7 @@ class _Pump:
             progress = self._read(way)
         if lane.state.wants_write:
             try:
-                progress |= lane.write()
+                progress |= self._write(way)
             except OSError as error:
                 raise SideFailedError(way.sink, error.errno or errno.EIO) from error
         if way is self._forward:
@@ -215,6 +256,21 @@ class _Pump:
         if lane.state.must_close_sink:
             self._close_sink(way)
             progress = True
+        return progress
+
+    def _write(self, way: _Way) -> bool:
+        """Write once, as much as the start allows; then as the sink takes it."""
+        gate = self._gate if way is self._forward else None
+        room = None if gate is None else gate.room(time.monotonic_ns())
+        self._held = room is not None and room <= 0
+        if gate is None or room is None:
+            self._gate = None if way is self._forward else self._gate
+            return way.lane.write()
+        if self._held:
+            return False
+        before = way.lane.state.moved_bytes
+        progress = way.lane.write(room)
+        gate.sent(way.lane.state.moved_bytes - before)
         return progress
 
     def _read(self, way: _Way) -> bool:
@@ -249,18 +305,21 @@ class _Pump:
         self._run.event(f"relay {self._inward.name}: half-close passed on {direction}")
 
     def _wait(self) -> None:
+        held_ms = self._gate.look_ns / 1e6 if self._held and self._gate is not None else None
         self._set_mask(self._inward, self._forward.lane, self._backward.lane)
-        self._set_mask(self._outward, self._backward.lane, self._forward.lane)
-        for fd, events in self._poller.poll():
+        self._set_mask(self._outward, self._backward.lane, self._forward.lane, held=self._held)
+        for fd, events in self._poller.poll(held_ms):
             side = self._sides.get(fd)
             if side is not None and events & select.POLLERR:
                 code = side.sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
                 if code:
                     raise SideFailedError(side, code)
 
-    def _set_mask(self, side: TrackedConnection, from_side: Lane, to_side: Lane) -> None:
+    def _set_mask(
+        self, side: TrackedConnection, from_side: Lane, to_side: Lane, *, held: bool = False
+    ) -> None:
         mask = select.POLLIN if from_side.wants_read else 0
-        mask |= select.POLLOUT if to_side.state.wants_write else 0
+        mask |= select.POLLOUT if to_side.state.wants_write and not held else 0
         fd = side.sock.fileno()
         if from_side.state.source_ended and to_side.state.sink_closed:
             # Nothing can happen here any more, but poll would report POLLHUP for ever.

@@ -34,8 +34,8 @@ class Lane(Protocol):
         """Read once; False if the source has nothing now. OSError as of recv(2)."""
         ...
 
-    def write(self) -> bool:
-        """Write once; False if the sink takes nothing now. OSError as of send(2)."""
+    def write(self, limit_bytes: int | None = None) -> bool:
+        """Write once, up to `limit_bytes`; False if the sink takes nothing. OSError of send(2)."""
         ...
 
     def close(self) -> None:
@@ -70,8 +70,9 @@ class CopyLane:
         self._begin = 0
         return True
 
-    def write(self) -> bool:
-        end = self._begin + self.state.buffered_bytes
+    def write(self, limit_bytes: int | None = None) -> bool:
+        count = self.state.buffered_bytes
+        end = self._begin + (count if limit_bytes is None else min(count, limit_bytes))
         try:
             count = self.sink.send(self._buffer[self._begin : end])
         except BlockingIOError:
@@ -127,12 +128,13 @@ class SpliceLane:
         self._held(count)
         return True
 
-    def write(self) -> bool:
+    def write(self, limit_bytes: int | None = None) -> bool:
+        count = self.state.buffered_bytes
         try:
             count = os.splice(
                 self._pipe_out,
                 self.sink.fileno(),
-                self.state.buffered_bytes,
+                count if limit_bytes is None else min(count, limit_bytes),
                 flags=os.SPLICE_F_MOVE | os.SPLICE_F_NONBLOCK,
             )
         except BlockingIOError:

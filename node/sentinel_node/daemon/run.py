@@ -7,14 +7,19 @@ import socket
 import threading
 import time
 from collections.abc import Callable
-from typing import Concatenate, ParamSpec
+from typing import TYPE_CHECKING, Concatenate, ParamSpec
 
 from sentinel_node.daemon.connection import TrackedConnection
+from sentinel_node.daemon.control.interface import ControlPlane
+from sentinel_node.daemon.control.starting import Preparations
 from sentinel_node.daemon.process_stats import Usage, resident_bytes
 from sentinel_node.daemon.records import FlowRecord
 from sentinel_node.daemon.sampler import Sampler
 from sentinel_node.daemon.stop import SocketWaiter, StopSignal
 from sentinel_node.errors import Stopped
+
+if TYPE_CHECKING:
+    from sentinel_node.daemon.control.flow_sync import FlowSync
 
 logger = logging.getLogger(__name__)
 
@@ -44,8 +49,20 @@ class NodeRun:
     `on_change` is called from worker threads whenever a piece of work begins or ends.
     """
 
-    def __init__(self, name: str, sampler: Sampler, on_change: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        name: str,
+        sampler: Sampler,
+        on_change: Callable[[], None],
+        *,
+        control: ControlPlane | None = None,
+        sync: FlowSync | None = None,
+    ) -> None:
         self.name = name
+        self.control = control
+        """The streams to the neighbours when the run was opened; None: there were none."""
+        self.sync = sync
+        self.preparations = Preparations()
         self.stop = StopSignal()
         self.gauge = BufferGauge()
         self.flows: list[FlowRecord] = []
@@ -171,6 +188,10 @@ class NodeRun:
         self.stop.set()
         for thread in threads:
             thread.join()
+        self.preparations.close()
+        for prepared in self.preparations.all():
+            if prepared.connection is not None:  # no flow came for it
+                self.untrack(prepared.connection, reset=True)
         self._sampler.remove(self)
         self.stop.close()
         self._on_change()

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
+from sentinel_node.daemon.control.interface import ControlPlane
 from sentinel_node.daemon.run import NodeRun
 from sentinel_node.daemon.sampler import Sampler
 from sentinel_node.errors import ShuttingDownError, UnknownRunError
+
+if TYPE_CHECKING:
+    from sentinel_node.daemon.control.flow_sync import FlowSync
 
 
 class ChangeSignal:
@@ -54,6 +59,9 @@ class NodeRuns:
         self._sampler = sampler
         self._runs: dict[str, NodeRun] = {}
         self._closed = False
+        self.control: ControlPlane | None = None
+        """What runs that are opened from now on reach their neighbours by."""
+        self.sync: FlowSync | None = None
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -65,7 +73,9 @@ class NodeRuns:
         if self._closed:
             raise ShuttingDownError
         if name not in self._runs:
-            self._runs[name] = NodeRun(name, self._sampler, self.changed.notify)
+            self._runs[name] = NodeRun(
+                name, self._sampler, self.changed.notify, control=self.control, sync=self.sync
+            )
         return self._runs[name]
 
     def get(self, name: str) -> NodeRun:

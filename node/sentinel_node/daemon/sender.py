@@ -18,6 +18,9 @@ from sentinel_node.core.payload import FILL_SLACK_BYTES, PayloadStream
 from sentinel_node.core.series import DEFAULT_INTERVAL_NS
 from sentinel_node.daemon import sockets
 from sentinel_node.daemon.connection import TrackedConnection
+from sentinel_node.daemon.control.announcing import Announcement, announce, remember, tell_end
+from sentinel_node.daemon.control.gate import StartGate
+from sentinel_node.daemon.control.starting import Outgoing, sending_profile, set_pacing
 from sentinel_node.daemon.records import FlowRecord
 from sentinel_node.daemon.run import NodeRun
 from sentinel_node.daemon.sockets import TcpProfile
@@ -44,6 +47,8 @@ class FlowOrder:
     start_offset_ns: int = 0
     size_bytes: int = 0
     duration_ns: int = 0
+    announcement: Announcement | None = None
+    """What is said of the flow over the control plane before connect(); None: nothing."""
     hashed: bool = True
     """False: one block again and again, hashed at neither end (capacity benchmarks)."""
 
@@ -120,10 +125,21 @@ def _start_when_due(
 
 def _send_flow(run: NodeRun, order: FlowOrder, record: FlowRecord, spec: SendSpec) -> None:
     connection: TrackedConnection | None = None
+    outgoing: Outgoing | None = None
+    gate: StartGate | None = None
     record.start_ns = time.monotonic_ns()
     try:
-        sock = sockets.prepare(order.source_address, order.target_address, spec.profile)
-        record.start_ns = time.monotonic_ns()
+        profile = spec.profile
+        if order.announcement is not None:
+            # Counted into the flow's time: what is made ready ahead is not for free.
+            outgoing = announce(run, order.announcement, order, record)
+            profile = sending_profile(spec.profile, outgoing.plan)
+        sock = sockets.prepare(order.source_address, order.target_address, profile)
+        if outgoing is None:
+            record.start_ns = time.monotonic_ns()
+        else:
+            set_pacing(sock, outgoing.plan)
+            gate = outgoing.gate(sock)
         connection = run.track(sock, "out", record.start_ns)
         connection.flow_id = order.flow_id
         sockets.connect(
@@ -135,7 +151,7 @@ def _send_flow(run: NodeRun, order: FlowOrder, record: FlowRecord, spec: SendSpe
         )
         run.watch(connection)
         record.connection = connection.name
-        _Flow(run, connection, record, order, spec.stall_timeout_ns).send()
+        _Flow(run, connection, record, order, spec.stall_timeout_ns, gate).send()
         record.complete = True
     except NodeError as error:
         record.error = str(error)
@@ -147,6 +163,11 @@ def _send_flow(run: NodeRun, order: FlowOrder, record: FlowRecord, spec: SendSpe
     finally:
         if connection is not None:
             run.untrack(connection, reset=not record.complete)
+        if gate is not None:
+            gate.close()
+        if order.announcement is not None:
+            tell_end(run, order, record)  # a flow that failed has ended too
+            remember(record, outgoing, connection)
         record.end()
         if record.error:
             run.event(f"flow {order.flow_id}: {record.error}")
@@ -163,7 +184,10 @@ class _Flow:
         record: FlowRecord,
         order: FlowOrder,
         stall_timeout_ns: int,
+        gate: StartGate | None = None,
     ) -> None:
+        self._gate = gate
+        self._run = run
         self._stop = run.stop
         self._connection = connection
         self._sock: socket.socket = connection.sock
@@ -183,6 +207,8 @@ class _Flow:
         trailer = FlowTrailer(self._token, self._record.payload_bytes, digest)
         self._write(memoryview(trailer.encode()), payload_from=None, end_ns=None)
         self._sock.shutdown(socket.SHUT_WR)
+        if self._order.announcement is not None:
+            tell_end(self._run, self._order, self._record)
         self._await_close()
 
     def _send_payload(self) -> None:
@@ -223,11 +249,18 @@ class _Flow:
             limit_ns = end_ns if written >= framing else None
             if limit_ns is not None and before_ns >= limit_ns:
                 break
+            room = self._gate.room(before_ns) if self._gate is not None else None
+            if room is not None and room <= 0:
+                assert self._gate is not None  # only a gate limits the room
+                self._stop.wait_until(before_ns + self._gate.look_ns)
+                continue
             try:
-                count = self._sock.send(view[written:])
+                count = self._sock.send(view[written : None if room is None else written + room])
             except BlockingIOError:
                 self._wait_writable(before_ns, limit_ns)
                 continue
+            if self._gate is not None:
+                self._gate.sent(count)
             fresh = max(written + count - framing, 0) - max(written - framing, 0)
             written += count
             self._connection.bytes_moved += count

@@ -14,6 +14,7 @@ import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
 from sentinel_node.daemon import service_manager
+from sentinel_node.daemon.control.holder import ControlHolder
 from sentinel_node.daemon.fsu import FsuPoint
 from sentinel_node.daemon.hardware_watchdog import HardwareWatchdog
 from sentinel_node.daemon.runs import ChangeSignal, NodeRuns
@@ -90,7 +91,10 @@ async def serve(config: DaemonConfig) -> None:
         stack.callback(sampler.close)
         runs = NodeRuns(sampler, ChangeSignal(loop))
         stack.push_async_callback(runs.close)
-        service = NodeControlService(config.node, config.role, runs, config.fsu_points)
+        background = await stack.enter_async_context(asyncio.TaskGroup())
+        control = ControlHolder(background, runs.changed, config.role)
+        stack.push_async_callback(control.disconnect)
+        service = NodeControlService(config.node, config.role, runs, config.fsu_points, control)
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, service.finish.set)
             stack.callback(loop.remove_signal_handler, number)

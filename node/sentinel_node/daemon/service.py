@@ -14,6 +14,9 @@ import grpc
 
 from sentinel_node import errors
 from sentinel_node.daemon import convert
+from sentinel_node.daemon.control.convert import all_connected, control_reply, control_settings
+from sentinel_node.daemon.control.holder import ControlHolder
+from sentinel_node.daemon.control.reports import unchecked
 from sentinel_node.daemon.fsu import FsuPoint, read_flow_metrics
 from sentinel_node.daemon.receiver import start_listening
 from sentinel_node.daemon.records import FlowRecord
@@ -26,6 +29,8 @@ from sentinel_proto.v1 import node_control_pb2_grpc as pb_grpc
 logger = logging.getLogger(__name__)
 
 DEFAULT_PROGRESS_INTERVAL_NS = 200_000_000
+CHECK_PATIENCE_S = 2.0
+"""How long a run's report waits for upstream's last word on flows whose data has ended."""
 
 STATUS_OF: dict[type[errors.NodeError], grpc.StatusCode] = {
     errors.RequestError: grpc.StatusCode.INVALID_ARGUMENT,
@@ -83,13 +88,19 @@ class NodeControlService(pb_grpc.NodeControlServicer):
     """One node's service. `finish` is set when a Shutdown was accepted."""
 
     def __init__(
-        self, node: str, role: str, runs: NodeRuns, fsu_points: Sequence[FsuPoint]
+        self,
+        node: str,
+        role: str,
+        runs: NodeRuns,
+        fsu_points: Sequence[FsuPoint],
+        control: ControlHolder,
     ) -> None:
         self.finish = asyncio.Event()
         self._node = node
         self._role = role
         self._runs = runs
         self._fsu_points = tuple(fsu_points)
+        self._control = control
 
     @translated
     async def Hello(
@@ -166,6 +177,10 @@ class NodeControlService(pb_grpc.NodeControlServicer):
         )
         if run.closed:
             raise errors.Stopped
+        if complete and self._role == "receiver":
+            await self._runs.changed.wait_for(
+                lambda: run.closed or not unchecked(run), timeout_s=CHECK_PATIENCE_S
+            )
         # Thousands of samples are unpacked: not on the event loop.
         return await asyncio.to_thread(convert.collect_reply, run, complete=complete)
 
@@ -185,6 +200,39 @@ class NodeControlService(pb_grpc.NodeControlServicer):
     ) -> pb.ReadFlowMetricsReply:
         """Flow records of the FSU on this node."""
         return await asyncio.to_thread(read_flow_metrics, self._fsu_points)
+
+    @translated
+    async def Connect(
+        self, request: pb.ConnectRequest, context: Context[pb.ConnectRequest, pb.ConnectReply]
+    ) -> pb.ConnectReply:
+        """Join the control plane."""
+        port = await self._control.connect(control_settings(self._node, request))
+        self._runs.control = plane = self._control.plane
+        self._runs.sync = self._control.sync
+        return pb.ConnectReply(port=port, epoch=plane.epoch if plane else 0)
+
+    @translated
+    async def Disconnect(
+        self,
+        request: pb.DisconnectRequest,
+        context: Context[pb.DisconnectRequest, pb.DisconnectReply],
+    ) -> pb.DisconnectReply:
+        """Leave the control plane."""
+        self._runs.control = self._runs.sync = None
+        await self._control.disconnect()
+        return pb.DisconnectReply()
+
+    @translated
+    async def ReadControl(
+        self,
+        request: pb.ReadControlRequest,
+        context: Context[pb.ReadControlRequest, pb.ReadControlReply],
+    ) -> pb.ReadControlReply:
+        """How the control plane stands."""
+        await self._runs.changed.wait_for(
+            lambda: all_connected(self._control), timeout_s=request.wait_ns / 1e9
+        )
+        return control_reply(self._control)
 
     @translated
     async def Shutdown(

@@ -148,6 +148,8 @@ class ListenRequest(_message.Message):
     TCP_FIELD_NUMBER: _builtins.int
     SERIES_INTERVAL_NS_FIELD_NUMBER: _builtins.int
     READ_RATE_LIMIT_BPS_FIELD_NUMBER: _builtins.int
+    PATH_FIELD_NUMBER: _builtins.int
+    UPSTREAM_ADDRESS_FIELD_NUMBER: _builtins.int
     run: _builtins.str
     address: _builtins.str
     """to bind"""
@@ -157,8 +159,14 @@ class ListenRequest(_message.Message):
     """grid of the delivered series; 0: 10 ms"""
     read_rate_limit_bps: _builtins.int
     """a slow receiver, for tests; 0: none"""
+    upstream_address: _builtins.str
+    """from which such flows come: its route gets the start window"""
     @_builtins.property
     def tcp(self) -> Global___TcpOptions: ...
+    @_builtins.property
+    def path(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """set what the forecast says for flows announced along it"""
+
     def __init__(
         self,
         *,
@@ -168,10 +176,12 @@ class ListenRequest(_message.Message):
         tcp: Global___TcpOptions | None = ...,
         series_interval_ns: _builtins.int = ...,
         read_rate_limit_bps: _builtins.int = ...,
+        path: _abc.Iterable[_builtins.str] | None = ...,
+        upstream_address: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["tcp", b"tcp"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "port", b"port", "read_rate_limit_bps", b"read_rate_limit_bps", "run", b"run", "series_interval_ns", b"series_interval_ns", "tcp", b"tcp"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "path", b"path", "port", b"port", "read_rate_limit_bps", b"read_rate_limit_bps", "run", b"run", "series_interval_ns", b"series_interval_ns", "tcp", b"tcp", "upstream_address", b"upstream_address"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -210,6 +220,9 @@ class RelayRequest(_message.Message):
     CONNECT_TCP_FIELD_NUMBER: _builtins.int
     MODE_FIELD_NUMBER: _builtins.int
     BUFFER_BYTES_FIELD_NUMBER: _builtins.int
+    PATH_FIELD_NUMBER: _builtins.int
+    UPSTREAM_ADDRESS_FIELD_NUMBER: _builtins.int
+    MANAGED_FIELD_NUMBER: _builtins.int
     run: _builtins.str
     listen_address: _builtins.str
     listen_port: _builtins.int
@@ -220,10 +233,20 @@ class RelayRequest(_message.Message):
     mode: Global___RelayMode.ValueType
     buffer_bytes: _builtins.int
     """user-space bytes held per connection and direction at most"""
+    upstream_address: _builtins.str
+    """from which such flows come: its route gets the start window"""
+    managed: _builtins.bool
+    """the operator vouches for the rates of the announced hops"""
     @_builtins.property
     def accept_tcp(self) -> Global___TcpOptions: ...
     @_builtins.property
     def connect_tcp(self) -> Global___TcpOptions: ...
+    @_builtins.property
+    def path(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """For flows that are announced over the control plane along these nodes: connect onward, and
+        set what the forecast says, before they come. Empty: when their first byte is here.
+        """
+
     def __init__(
         self,
         *,
@@ -237,10 +260,13 @@ class RelayRequest(_message.Message):
         connect_tcp: Global___TcpOptions | None = ...,
         mode: Global___RelayMode.ValueType = ...,
         buffer_bytes: _builtins.int = ...,
+        path: _abc.Iterable[_builtins.str] | None = ...,
+        upstream_address: _builtins.str = ...,
+        managed: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["accept_tcp", b"accept_tcp", "connect_tcp", b"connect_tcp"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["accept_tcp", b"accept_tcp", "buffer_bytes", b"buffer_bytes", "connect_tcp", b"connect_tcp", "listen_address", b"listen_address", "listen_port", b"listen_port", "mode", b"mode", "run", b"run", "source_address", b"source_address", "target_address", b"target_address", "target_port", b"target_port"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accept_tcp", b"accept_tcp", "buffer_bytes", b"buffer_bytes", "connect_tcp", b"connect_tcp", "listen_address", b"listen_address", "listen_port", b"listen_port", "managed", b"managed", "mode", b"mode", "path", b"path", "run", b"run", "source_address", b"source_address", "target_address", b"target_address", "target_port", b"target_port", "upstream_address", b"upstream_address"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -278,6 +304,7 @@ class FlowSpec(_message.Message):
     SIZE_BYTES_FIELD_NUMBER: _builtins.int
     DURATION_NS_FIELD_NUMBER: _builtins.int
     UNHASHED_FIELD_NUMBER: _builtins.int
+    ANNOUNCEMENT_FIELD_NUMBER: _builtins.int
     flow_id: _builtins.int
     seed: _builtins.int
     """of the payload"""
@@ -293,6 +320,10 @@ class FlowSpec(_message.Message):
     """For capacity benchmarks only: one block of payload again and again, hashed at neither end.
     Saves most of the two ends' CPU; such a flow never counts as verified.
     """
+    @_builtins.property
+    def announcement(self) -> Global___Announcement:
+        """told over the control plane before connect(); else: never"""
+
     def __init__(
         self,
         *,
@@ -305,14 +336,90 @@ class FlowSpec(_message.Message):
         size_bytes: _builtins.int = ...,
         duration_ns: _builtins.int = ...,
         unhashed: _builtins.bool = ...,
+        announcement: Global___Announcement | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["announcement", b"announcement"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["duration_ns", b"duration_ns", "flow_id", b"flow_id", "seed", b"seed", "size_bytes", b"size_bytes", "source_address", b"source_address", "start_offset_ns", b"start_offset_ns", "target_address", b"target_address", "target_port", b"target_port", "unhashed", b"unhashed"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["announcement", b"announcement", "duration_ns", b"duration_ns", "flow_id", b"flow_id", "seed", b"seed", "size_bytes", b"size_bytes", "source_address", b"source_address", "start_offset_ns", b"start_offset_ns", "target_address", b"target_address", "target_port", b"target_port", "unhashed", b"unhashed"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___FlowSpec: _TypeAlias = FlowSpec  # noqa: Y015
+
+@_typing.final
+class HopSpec(_message.Message):
+    """A node of a flow's path and the link that leads to it, as far as the operator knows it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NODE_FIELD_NUMBER: _builtins.int
+    PROPAGATION_NS_FIELD_NUMBER: _builtins.int
+    RATE_BPS_FIELD_NUMBER: _builtins.int
+    node: _builtins.str
+    propagation_ns: _builtins.int
+    rate_bps: _builtins.int
+    def __init__(
+        self,
+        *,
+        node: _builtins.str = ...,
+        propagation_ns: _builtins.int = ...,
+        rate_bps: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["node", b"node", "propagation_ns", b"propagation_ns", "rate_bps", b"rate_bps"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___HopSpec: _TypeAlias = HopSpec  # noqa: Y015
+
+@_typing.final
+class Announcement(_message.Message):
+    """What a flow's origin says of it ahead of the data."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    HOPS_FIELD_NUMBER: _builtins.int
+    RATE_BPS_FIELD_NUMBER: _builtins.int
+    RTT_NS_FIELD_NUMBER: _builtins.int
+    ERROR_BOUND_BYTES_FIELD_NUMBER: _builtins.int
+    INTERVAL_NS_FIELD_NUMBER: _builtins.int
+    MAX_SILENCE_NS_FIELD_NUMBER: _builtins.int
+    MANAGED_FIELD_NUMBER: _builtins.int
+    rate_Bps: _builtins.int
+    """predicted"""
+    rtt_ns: _builtins.int
+    """of the whole path; 0: unknown"""
+    error_bound_bytes: _builtins.int
+    """replicas may be wrong by so much"""
+    interval_ns: _builtins.int
+    """of the sampling grid; 0: 10 ms"""
+    max_silence_ns: _builtins.int
+    """0: 1 s"""
+    managed: _builtins.bool
+    """the operator vouches for the rates of the hops"""
+    @_builtins.property
+    def hops(self) -> _containers.RepeatedCompositeFieldContainer[Global___HopSpec]:
+        """origin first (its link is 0), receiver last"""
+
+    def __init__(
+        self,
+        *,
+        hops: _abc.Iterable[Global___HopSpec] | None = ...,
+        rate_Bps: _builtins.int = ...,
+        rtt_ns: _builtins.int = ...,
+        error_bound_bytes: _builtins.int = ...,
+        interval_ns: _builtins.int = ...,
+        max_silence_ns: _builtins.int = ...,
+        managed: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["error_bound_bytes", b"error_bound_bytes", "hops", b"hops", "interval_ns", b"interval_ns", "managed", b"managed", "max_silence_ns", b"max_silence_ns", "rate_Bps", b"rate_Bps", "rtt_ns", b"rtt_ns"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Announcement: _TypeAlias = Announcement  # noqa: Y015
 
 @_typing.final
 class SendRequest(_message.Message):
@@ -631,6 +738,175 @@ class FlowReport(_message.Message):
 Global___FlowReport: _TypeAlias = FlowReport  # noqa: Y015
 
 @_typing.final
+class ViewPoint(_message.Message):
+    """A replica's view of a flow from applied_ns on (FlowState in control.proto)."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    APPLIED_NS_FIELD_NUMBER: _builtins.int
+    AT_NS_FIELD_NUMBER: _builtins.int
+    TOTAL_BYTES_FIELD_NUMBER: _builtins.int
+    RATE_BPS_FIELD_NUMBER: _builtins.int
+    PHASE_FIELD_NUMBER: _builtins.int
+    ERROR_BOUND_BYTES_FIELD_NUMBER: _builtins.int
+    MAX_SILENCE_NS_FIELD_NUMBER: _builtins.int
+    SIZE_BYTES_FIELD_NUMBER: _builtins.int
+    applied_ns: _builtins.int
+    at_ns: _builtins.int
+    total_bytes: _builtins.int
+    rate_Bps: _builtins.int
+    phase: _builtins.int
+    error_bound_bytes: _builtins.int
+    max_silence_ns: _builtins.int
+    size_bytes: _builtins.int
+    """0: unknown"""
+    def __init__(
+        self,
+        *,
+        applied_ns: _builtins.int = ...,
+        at_ns: _builtins.int = ...,
+        total_bytes: _builtins.int = ...,
+        rate_Bps: _builtins.int = ...,
+        phase: _builtins.int = ...,
+        error_bound_bytes: _builtins.int = ...,
+        max_silence_ns: _builtins.int = ...,
+        size_bytes: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["applied_ns", b"applied_ns", "at_ns", b"at_ns", "error_bound_bytes", b"error_bound_bytes", "max_silence_ns", b"max_silence_ns", "phase", b"phase", "rate_Bps", b"rate_Bps", "size_bytes", b"size_bytes", "total_bytes", b"total_bytes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ViewPoint: _TypeAlias = ViewPoint  # noqa: Y015
+
+@_typing.final
+class SyncVerdictReport(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    AT_NS_FIELD_NUMBER: _builtins.int
+    FINAL_FIELD_NUMBER: _builtins.int
+    OK_FIELD_NUMBER: _builtins.int
+    PROBLEMS_FIELD_NUMBER: _builtins.int
+    ERROR_BYTES_FIELD_NUMBER: _builtins.int
+    at_ns: _builtins.int
+    final: _builtins.bool
+    ok: _builtins.bool
+    error_bytes: _builtins.int
+    @_builtins.property
+    def problems(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    def __init__(
+        self,
+        *,
+        at_ns: _builtins.int = ...,
+        final: _builtins.bool = ...,
+        ok: _builtins.bool = ...,
+        problems: _abc.Iterable[_builtins.str] | None = ...,
+        error_bytes: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["at_ns", b"at_ns", "error_bytes", b"error_bytes", "final", b"final", "ok", b"ok", "problems", b"problems"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SyncVerdictReport: _TypeAlias = SyncVerdictReport  # noqa: Y015
+
+@_typing.final
+class SyncReport(_message.Message):
+    """What a node knew of a flow over the control plane."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FLOW_ID_FIELD_NUMBER: _builtins.int
+    VIEWS_FIELD_NUMBER: _builtins.int
+    VERDICTS_FIELD_NUMBER: _builtins.int
+    ANNOUNCED_NS_FIELD_NUMBER: _builtins.int
+    VIEWS_DROPPED_FIELD_NUMBER: _builtins.int
+    flow_id: _builtins.int
+    """as in FlowSpec; 0: this node never saw its data"""
+    announced_ns: _builtins.int
+    """when this node first heard of the flow"""
+    views_dropped: _builtins.int
+    @_builtins.property
+    def views(self) -> _containers.RepeatedCompositeFieldContainer[Global___ViewPoint]: ...
+    @_builtins.property
+    def verdicts(self) -> _containers.RepeatedCompositeFieldContainer[Global___SyncVerdictReport]: ...
+    def __init__(
+        self,
+        *,
+        flow_id: _builtins.int = ...,
+        views: _abc.Iterable[Global___ViewPoint] | None = ...,
+        verdicts: _abc.Iterable[Global___SyncVerdictReport] | None = ...,
+        announced_ns: _builtins.int = ...,
+        views_dropped: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["announced_ns", b"announced_ns", "flow_id", b"flow_id", "verdicts", b"verdicts", "views", b"views", "views_dropped", b"views_dropped"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SyncReport: _TypeAlias = SyncReport  # noqa: Y015
+
+@_typing.final
+class Adjustment(_message.Message):
+    """Something that was made ready for a flow at this node."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FLOW_ID_FIELD_NUMBER: _builtins.int
+    WHAT_FIELD_NUMBER: _builtins.int
+    READY_NS_FIELD_NUMBER: _builtins.int
+    FIRST_BYTE_NS_FIELD_NUMBER: _builtins.int
+    SEND_BUFFER_BYTES_FIELD_NUMBER: _builtins.int
+    RECEIVE_BUFFER_BYTES_FIELD_NUMBER: _builtins.int
+    WINDOW_CLAMP_BYTES_FIELD_NUMBER: _builtins.int
+    PACING_BPS_FIELD_NUMBER: _builtins.int
+    START_WINDOW_BYTES_FIELD_NUMBER: _builtins.int
+    BASIS_FIELD_NUMBER: _builtins.int
+    LIMITS_FIELD_NUMBER: _builtins.int
+    flow_id: _builtins.int
+    what: _builtins.str
+    """"receive buffer", "onward connection", "start window" ..."""
+    ready_ns: _builtins.int
+    first_byte_ns: _builtins.int
+    """of the flow's data at this node; 0: never"""
+    send_buffer_bytes: _builtins.int
+    receive_buffer_bytes: _builtins.int
+    window_clamp_bytes: _builtins.int
+    pacing_Bps: _builtins.int
+    start_window_bytes: _builtins.int
+    basis: _builtins.str
+    """on what the start window rests"""
+    @_builtins.property
+    def limits(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """what the host cut"""
+
+    def __init__(
+        self,
+        *,
+        flow_id: _builtins.int = ...,
+        what: _builtins.str = ...,
+        ready_ns: _builtins.int = ...,
+        first_byte_ns: _builtins.int = ...,
+        send_buffer_bytes: _builtins.int = ...,
+        receive_buffer_bytes: _builtins.int = ...,
+        window_clamp_bytes: _builtins.int = ...,
+        pacing_Bps: _builtins.int = ...,
+        start_window_bytes: _builtins.int = ...,
+        basis: _builtins.str = ...,
+        limits: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["basis", b"basis", "first_byte_ns", b"first_byte_ns", "flow_id", b"flow_id", "limits", b"limits", "pacing_Bps", b"pacing_Bps", "ready_ns", b"ready_ns", "receive_buffer_bytes", b"receive_buffer_bytes", "send_buffer_bytes", b"send_buffer_bytes", "start_window_bytes", b"start_window_bytes", "what", b"what", "window_clamp_bytes", b"window_clamp_bytes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Adjustment: _TypeAlias = Adjustment  # noqa: Y015
+
+@_typing.final
 class CollectRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -671,6 +947,8 @@ class CollectReply(_message.Message):
     COMPLETE_FIELD_NUMBER: _builtins.int
     FLOWS_ACTIVE_FIELD_NUMBER: _builtins.int
     EVENTS_DROPPED_FIELD_NUMBER: _builtins.int
+    SYNC_FIELD_NUMBER: _builtins.int
+    ADJUSTMENTS_FIELD_NUMBER: _builtins.int
     rss_bytes_max: _builtins.int
     rss_bytes_now: _builtins.int
     relay_buffered_bytes_max: _builtins.int
@@ -691,6 +969,10 @@ class CollectReply(_message.Message):
     def events(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """resets, half-closes, refusals: one readable line each"""
 
+    @_builtins.property
+    def sync(self) -> _containers.RepeatedCompositeFieldContainer[Global___SyncReport]: ...
+    @_builtins.property
+    def adjustments(self) -> _containers.RepeatedCompositeFieldContainer[Global___Adjustment]: ...
     def __init__(
         self,
         *,
@@ -706,10 +988,12 @@ class CollectReply(_message.Message):
         complete: _builtins.bool = ...,
         flows_active: _builtins.int = ...,
         events_dropped: _builtins.int = ...,
+        sync: _abc.Iterable[Global___SyncReport] | None = ...,
+        adjustments: _abc.Iterable[Global___Adjustment] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["complete", b"complete", "connections", b"connections", "context_switches_involuntary", b"context_switches_involuntary", "context_switches_voluntary", b"context_switches_voluntary", "cpu_seconds", b"cpu_seconds", "events", b"events", "events_dropped", b"events_dropped", "flows", b"flows", "flows_active", b"flows_active", "relay_buffered_bytes_max", b"relay_buffered_bytes_max", "rss_bytes_max", b"rss_bytes_max", "rss_bytes_now", b"rss_bytes_now"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["adjustments", b"adjustments", "complete", b"complete", "connections", b"connections", "context_switches_involuntary", b"context_switches_involuntary", "context_switches_voluntary", b"context_switches_voluntary", "cpu_seconds", b"cpu_seconds", "events", b"events", "events_dropped", b"events_dropped", "flows", b"flows", "flows_active", b"flows_active", "relay_buffered_bytes_max", b"relay_buffered_bytes_max", "rss_bytes_max", b"rss_bytes_max", "rss_bytes_now", b"rss_bytes_now", "sync", b"sync"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -978,6 +1262,315 @@ class ReadFlowMetricsReply(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ReadFlowMetricsReply: _TypeAlias = ReadFlowMetricsReply  # noqa: Y015
+
+@_typing.final
+class NeighbourSpec(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    ADDRESS_FIELD_NUMBER: _builtins.int
+    PORT_FIELD_NUMBER: _builtins.int
+    PROPAGATION_NS_FIELD_NUMBER: _builtins.int
+    RATE_BPS_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    address: _builtins.str
+    """to dial; empty: it dials this node"""
+    port: _builtins.int
+    propagation_ns: _builtins.int
+    """of the link to it, one way; 0: unknown"""
+    rate_bps: _builtins.int
+    """of the link to it; 0: unknown"""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        address: _builtins.str = ...,
+        port: _builtins.int = ...,
+        propagation_ns: _builtins.int = ...,
+        rate_bps: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "name", b"name", "port", b"port", "propagation_ns", b"propagation_ns", "rate_bps", b"rate_bps"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___NeighbourSpec: _TypeAlias = NeighbourSpec  # noqa: Y015
+
+@_typing.final
+class DetectorSpec(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KIND_FIELD_NUMBER: _builtins.int
+    THRESHOLD_FIELD_NUMBER: _builtins.int
+    MIN_DEVIATION_NS_FIELD_NUMBER: _builtins.int
+    PAUSE_NS_FIELD_NUMBER: _builtins.int
+    MULTIPLIER_FIELD_NUMBER: _builtins.int
+    kind: _builtins.str
+    """"phi" (default) or "fixed" """
+    threshold: _builtins.float
+    """phi; 0: 8"""
+    min_deviation_ns: _builtins.int
+    """phi; 0: 5 ms"""
+    pause_ns: _builtins.int
+    """phi"""
+    multiplier: _builtins.int
+    """fixed, and jitter of the heartbeats; 0: 3"""
+    def __init__(
+        self,
+        *,
+        kind: _builtins.str = ...,
+        threshold: _builtins.float = ...,
+        min_deviation_ns: _builtins.int = ...,
+        pause_ns: _builtins.int = ...,
+        multiplier: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["kind", b"kind", "min_deviation_ns", b"min_deviation_ns", "multiplier", b"multiplier", "pause_ns", b"pause_ns", "threshold", b"threshold"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DetectorSpec: _TypeAlias = DetectorSpec  # noqa: Y015
+
+@_typing.final
+class ConnectRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NEIGHBOURS_FIELD_NUMBER: _builtins.int
+    LISTEN_ADDRESSES_FIELD_NUMBER: _builtins.int
+    PORT_FIELD_NUMBER: _builtins.int
+    SECRET_PATH_FIELD_NUMBER: _builtins.int
+    HEARTBEAT_NS_FIELD_NUMBER: _builtins.int
+    DETECTOR_FIELD_NUMBER: _builtins.int
+    OPEN_TIMEOUT_NS_FIELD_NUMBER: _builtins.int
+    FLOWS_MAX_FIELD_NUMBER: _builtins.int
+    port: _builtins.int
+    """to listen on; 0: any"""
+    secret_path: _builtins.str
+    """a file of 16 bytes or more that all neighbours have"""
+    heartbeat_ns: _builtins.int
+    """0: 20 ms"""
+    open_timeout_ns: _builtins.int
+    """for a neighbour to prove itself; 0: 5 s"""
+    flows_max: _builtins.int
+    """of one neighbour; 0: 4096"""
+    @_builtins.property
+    def neighbours(self) -> _containers.RepeatedCompositeFieldContainer[Global___NeighbourSpec]: ...
+    @_builtins.property
+    def listen_addresses(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    @_builtins.property
+    def detector(self) -> Global___DetectorSpec: ...
+    def __init__(
+        self,
+        *,
+        neighbours: _abc.Iterable[Global___NeighbourSpec] | None = ...,
+        listen_addresses: _abc.Iterable[_builtins.str] | None = ...,
+        port: _builtins.int = ...,
+        secret_path: _builtins.str = ...,
+        heartbeat_ns: _builtins.int = ...,
+        detector: Global___DetectorSpec | None = ...,
+        open_timeout_ns: _builtins.int = ...,
+        flows_max: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["detector", b"detector"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["detector", b"detector", "flows_max", b"flows_max", "heartbeat_ns", b"heartbeat_ns", "listen_addresses", b"listen_addresses", "neighbours", b"neighbours", "open_timeout_ns", b"open_timeout_ns", "port", b"port", "secret_path", b"secret_path"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ConnectRequest: _TypeAlias = ConnectRequest  # noqa: Y015
+
+@_typing.final
+class ConnectReply(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PORT_FIELD_NUMBER: _builtins.int
+    EPOCH_FIELD_NUMBER: _builtins.int
+    port: _builtins.int
+    epoch: _builtins.int
+    """this incarnation of the plane; grows"""
+    def __init__(
+        self,
+        *,
+        port: _builtins.int = ...,
+        epoch: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["epoch", b"epoch", "port", b"port"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ConnectReply: _TypeAlias = ConnectReply  # noqa: Y015
+
+@_typing.final
+class DisconnectRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DisconnectRequest: _TypeAlias = DisconnectRequest  # noqa: Y015
+
+@_typing.final
+class DisconnectReply(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DisconnectReply: _TypeAlias = DisconnectReply  # noqa: Y015
+
+@_typing.final
+class ReadControlRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WAIT_NS_FIELD_NUMBER: _builtins.int
+    wait_ns: _builtins.int
+    def __init__(
+        self,
+        *,
+        wait_ns: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["wait_ns", b"wait_ns"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReadControlRequest: _TypeAlias = ReadControlRequest  # noqa: Y015
+
+@_typing.final
+class PeerReport(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class RefusedEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.int
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.int = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    NAME_FIELD_NUMBER: _builtins.int
+    CONNECTED_FIELD_NUMBER: _builtins.int
+    SUSPECTED_FIELD_NUMBER: _builtins.int
+    EPOCH_FIELD_NUMBER: _builtins.int
+    SESSIONS_FIELD_NUMBER: _builtins.int
+    HEARTBEAT_AGE_NS_FIELD_NUMBER: _builtins.int
+    REFUSED_FIELD_NUMBER: _builtins.int
+    SENT_MESSAGES_FIELD_NUMBER: _builtins.int
+    SENT_BYTES_FIELD_NUMBER: _builtins.int
+    RECEIVED_MESSAGES_FIELD_NUMBER: _builtins.int
+    RECEIVED_BYTES_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    connected: _builtins.bool
+    suspected: _builtins.bool
+    epoch: _builtins.int
+    sessions: _builtins.int
+    heartbeat_age_ns: _builtins.int
+    """-1: none came"""
+    sent_messages: _builtins.int
+    sent_bytes: _builtins.int
+    """envelopes, without HTTP/2 and TCP"""
+    received_messages: _builtins.int
+    received_bytes: _builtins.int
+    @_builtins.property
+    def refused(self) -> _containers.ScalarMap[_builtins.str, _builtins.int]: ...
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        connected: _builtins.bool = ...,
+        suspected: _builtins.bool = ...,
+        epoch: _builtins.int = ...,
+        sessions: _builtins.int = ...,
+        heartbeat_age_ns: _builtins.int = ...,
+        refused: _abc.Mapping[_builtins.str, _builtins.int] | None = ...,
+        sent_messages: _builtins.int = ...,
+        sent_bytes: _builtins.int = ...,
+        received_messages: _builtins.int = ...,
+        received_bytes: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["connected", b"connected", "epoch", b"epoch", "heartbeat_age_ns", b"heartbeat_age_ns", "name", b"name", "received_bytes", b"received_bytes", "received_messages", b"received_messages", "refused", b"refused", "sent_bytes", b"sent_bytes", "sent_messages", b"sent_messages", "sessions", b"sessions", "suspected", b"suspected"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PeerReport: _TypeAlias = PeerReport  # noqa: Y015
+
+@_typing.final
+class ReadControlReply(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    OPEN_FIELD_NUMBER: _builtins.int
+    ALL_CONNECTED_FIELD_NUMBER: _builtins.int
+    PEERS_FIELD_NUMBER: _builtins.int
+    EPOCH_FIELD_NUMBER: _builtins.int
+    SUSPICIONS_FIELD_NUMBER: _builtins.int
+    MISTAKES_FIELD_NUMBER: _builtins.int
+    STRANGERS_FIELD_NUMBER: _builtins.int
+    EVENTS_FIELD_NUMBER: _builtins.int
+    open: _builtins.bool
+    """false: Connect was not called, or Disconnect was"""
+    all_connected: _builtins.bool
+    epoch: _builtins.int
+    suspicions: _builtins.int
+    mistakes: _builtins.int
+    """suspicions that ended with a heartbeat of the same incarnation"""
+    strangers: _builtins.int
+    """calls that named no expected neighbour"""
+    @_builtins.property
+    def peers(self) -> _containers.RepeatedCompositeFieldContainer[Global___PeerReport]: ...
+    @_builtins.property
+    def events(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """changes of neighbours, oldest first; bounded"""
+
+    def __init__(
+        self,
+        *,
+        open: _builtins.bool = ...,
+        all_connected: _builtins.bool = ...,
+        peers: _abc.Iterable[Global___PeerReport] | None = ...,
+        epoch: _builtins.int = ...,
+        suspicions: _builtins.int = ...,
+        mistakes: _builtins.int = ...,
+        strangers: _builtins.int = ...,
+        events: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["all_connected", b"all_connected", "epoch", b"epoch", "events", b"events", "mistakes", b"mistakes", "open", b"open", "peers", b"peers", "strangers", b"strangers", "suspicions", b"suspicions"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReadControlReply: _TypeAlias = ReadControlReply  # noqa: Y015
 
 @_typing.final
 class ShutdownRequest(_message.Message):

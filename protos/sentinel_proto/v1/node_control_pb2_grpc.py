@@ -69,6 +69,21 @@ class NodeControlStub:
                 request_serializer=sentinel__proto_dot_v1_dot_node__control__pb2.ReadFlowMetricsRequest.SerializeToString,
                 response_deserializer=sentinel__proto_dot_v1_dot_node__control__pb2.ReadFlowMetricsReply.FromString,
                 _registered_method=True)
+        self.Connect = channel.unary_unary(
+                '/sentinel_proto.v1.NodeControl/Connect',
+                request_serializer=sentinel__proto_dot_v1_dot_node__control__pb2.ConnectRequest.SerializeToString,
+                response_deserializer=sentinel__proto_dot_v1_dot_node__control__pb2.ConnectReply.FromString,
+                _registered_method=True)
+        self.Disconnect = channel.unary_unary(
+                '/sentinel_proto.v1.NodeControl/Disconnect',
+                request_serializer=sentinel__proto_dot_v1_dot_node__control__pb2.DisconnectRequest.SerializeToString,
+                response_deserializer=sentinel__proto_dot_v1_dot_node__control__pb2.DisconnectReply.FromString,
+                _registered_method=True)
+        self.ReadControl = channel.unary_unary(
+                '/sentinel_proto.v1.NodeControl/ReadControl',
+                request_serializer=sentinel__proto_dot_v1_dot_node__control__pb2.ReadControlRequest.SerializeToString,
+                response_deserializer=sentinel__proto_dot_v1_dot_node__control__pb2.ReadControlReply.FromString,
+                _registered_method=True)
         self.Shutdown = channel.unary_unary(
                 '/sentinel_proto.v1.NodeControl/Shutdown',
                 request_serializer=sentinel__proto_dot_v1_dot_node__control__pb2.ShutdownRequest.SerializeToString,
@@ -129,6 +144,28 @@ class NodeControlServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Connect(self, request, context):
+        """Join the control plane: accept and dial neighbours (control.proto). Replies when it listens.
+        A plane that stood before is left first. Runs opened from here on use it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Disconnect(self, request, context):
+        """Leave the control plane: every session ends.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReadControl(self, request, context):
+        """How the control plane stands; waits at most wait_ns until every neighbour is connected.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def Shutdown(self, request, context):
         """Finish and exit 0.
         """
@@ -173,6 +210,21 @@ def add_NodeControlServicer_to_server(servicer, server):
                     servicer.ReadFlowMetrics,
                     request_deserializer=sentinel__proto_dot_v1_dot_node__control__pb2.ReadFlowMetricsRequest.FromString,
                     response_serializer=sentinel__proto_dot_v1_dot_node__control__pb2.ReadFlowMetricsReply.SerializeToString,
+            ),
+            'Connect': grpc.unary_unary_rpc_method_handler(
+                    servicer.Connect,
+                    request_deserializer=sentinel__proto_dot_v1_dot_node__control__pb2.ConnectRequest.FromString,
+                    response_serializer=sentinel__proto_dot_v1_dot_node__control__pb2.ConnectReply.SerializeToString,
+            ),
+            'Disconnect': grpc.unary_unary_rpc_method_handler(
+                    servicer.Disconnect,
+                    request_deserializer=sentinel__proto_dot_v1_dot_node__control__pb2.DisconnectRequest.FromString,
+                    response_serializer=sentinel__proto_dot_v1_dot_node__control__pb2.DisconnectReply.SerializeToString,
+            ),
+            'ReadControl': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReadControl,
+                    request_deserializer=sentinel__proto_dot_v1_dot_node__control__pb2.ReadControlRequest.FromString,
+                    response_serializer=sentinel__proto_dot_v1_dot_node__control__pb2.ReadControlReply.SerializeToString,
             ),
             'Shutdown': grpc.unary_unary_rpc_method_handler(
                     servicer.Shutdown,
@@ -369,6 +421,87 @@ class NodeControl:
             '/sentinel_proto.v1.NodeControl/ReadFlowMetrics',
             sentinel__proto_dot_v1_dot_node__control__pb2.ReadFlowMetricsRequest.SerializeToString,
             sentinel__proto_dot_v1_dot_node__control__pb2.ReadFlowMetricsReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Connect(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/sentinel_proto.v1.NodeControl/Connect',
+            sentinel__proto_dot_v1_dot_node__control__pb2.ConnectRequest.SerializeToString,
+            sentinel__proto_dot_v1_dot_node__control__pb2.ConnectReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Disconnect(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/sentinel_proto.v1.NodeControl/Disconnect',
+            sentinel__proto_dot_v1_dot_node__control__pb2.DisconnectRequest.SerializeToString,
+            sentinel__proto_dot_v1_dot_node__control__pb2.DisconnectReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReadControl(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/sentinel_proto.v1.NodeControl/ReadControl',
+            sentinel__proto_dot_v1_dot_node__control__pb2.ReadControlRequest.SerializeToString,
+            sentinel__proto_dot_v1_dot_node__control__pb2.ReadControlReply.FromString,
             options,
             channel_credentials,
             insecure,

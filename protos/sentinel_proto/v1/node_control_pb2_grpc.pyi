@@ -56,6 +56,14 @@ class NodeControlStub:
     """End a run: close its listeners and connections, forget its measurements."""
     ReadFlowMetrics: _grpc.UnaryUnaryMultiCallable[_node_control_pb2.ReadFlowMetricsRequest, _node_control_pb2.ReadFlowMetricsReply]
     """Flow records of the FSU on this node (bpf/flow_math.c), read by the daemon."""
+    Connect: _grpc.UnaryUnaryMultiCallable[_node_control_pb2.ConnectRequest, _node_control_pb2.ConnectReply]
+    """Join the control plane: accept and dial neighbours (control.proto). Replies when it listens.
+    A plane that stood before is left first. Runs opened from here on use it.
+    """
+    Disconnect: _grpc.UnaryUnaryMultiCallable[_node_control_pb2.DisconnectRequest, _node_control_pb2.DisconnectReply]
+    """Leave the control plane: every session ends."""
+    ReadControl: _grpc.UnaryUnaryMultiCallable[_node_control_pb2.ReadControlRequest, _node_control_pb2.ReadControlReply]
+    """How the control plane stands; waits at most wait_ns until every neighbour is connected."""
     Shutdown: _grpc.UnaryUnaryMultiCallable[_node_control_pb2.ShutdownRequest, _node_control_pb2.ShutdownReply]
     """Finish and exit 0."""
 
@@ -78,6 +86,14 @@ class NodeControlAsyncStub(NodeControlStub):
     """End a run: close its listeners and connections, forget its measurements."""
     ReadFlowMetrics: _aio.UnaryUnaryMultiCallable[_node_control_pb2.ReadFlowMetricsRequest, _node_control_pb2.ReadFlowMetricsReply]  # type: ignore[assignment]
     """Flow records of the FSU on this node (bpf/flow_math.c), read by the daemon."""
+    Connect: _aio.UnaryUnaryMultiCallable[_node_control_pb2.ConnectRequest, _node_control_pb2.ConnectReply]  # type: ignore[assignment]
+    """Join the control plane: accept and dial neighbours (control.proto). Replies when it listens.
+    A plane that stood before is left first. Runs opened from here on use it.
+    """
+    Disconnect: _aio.UnaryUnaryMultiCallable[_node_control_pb2.DisconnectRequest, _node_control_pb2.DisconnectReply]  # type: ignore[assignment]
+    """Leave the control plane: every session ends."""
+    ReadControl: _aio.UnaryUnaryMultiCallable[_node_control_pb2.ReadControlRequest, _node_control_pb2.ReadControlReply]  # type: ignore[assignment]
+    """How the control plane stands; waits at most wait_ns until every neighbour is connected."""
     Shutdown: _aio.UnaryUnaryMultiCallable[_node_control_pb2.ShutdownRequest, _node_control_pb2.ShutdownReply]  # type: ignore[assignment]
     """Finish and exit 0."""
 
@@ -139,6 +155,32 @@ class NodeControlServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_node_control_pb2.ReadFlowMetricsReply, _abc.Awaitable[_node_control_pb2.ReadFlowMetricsReply]]:
         """Flow records of the FSU on this node (bpf/flow_math.c), read by the daemon."""
+
+    @_abc_1.abstractmethod
+    def Connect(
+        self,
+        request: _node_control_pb2.ConnectRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_node_control_pb2.ConnectReply, _abc.Awaitable[_node_control_pb2.ConnectReply]]:
+        """Join the control plane: accept and dial neighbours (control.proto). Replies when it listens.
+        A plane that stood before is left first. Runs opened from here on use it.
+        """
+
+    @_abc_1.abstractmethod
+    def Disconnect(
+        self,
+        request: _node_control_pb2.DisconnectRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_node_control_pb2.DisconnectReply, _abc.Awaitable[_node_control_pb2.DisconnectReply]]:
+        """Leave the control plane: every session ends."""
+
+    @_abc_1.abstractmethod
+    def ReadControl(
+        self,
+        request: _node_control_pb2.ReadControlRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_node_control_pb2.ReadControlReply, _abc.Awaitable[_node_control_pb2.ReadControlReply]]:
+        """How the control plane stands; waits at most wait_ns until every neighbour is connected."""
 
     @_abc_1.abstractmethod
     def Shutdown(

@@ -81,6 +81,39 @@ class WireFigures:
 
 
 @dataclass(frozen=True, slots=True)
+class LeadTime:
+    """First byte at a node minus the moment a buffer was ready for it there; seconds."""
+
+    p50: float
+    least: float
+    share_ahead: float
+    """Of the adjustments that were ready before the first byte."""
+    n: int
+    by_kind: dict[str, float]
+    """Median by what was made ready, connections among it."""
+
+
+@dataclass(frozen=True, slots=True)
+class SyncFigures:
+    """The receiver's replica against the sender's own counts, on a uniform grid."""
+
+    phase_error_s: Percentiles | None
+    """Of its absolute value; None where it never exists."""
+    error_bytes: Percentiles | None
+    """Of its absolute value, in bytes."""
+    undefined_share: float | None
+    """Samples at which the replica stood still and was wrong: no phase exists."""
+    over_bound_share: float | None
+    """Samples beyond the stated error bound: news was on its way."""
+    samples: int
+    checks: int
+    checks_ok: int
+    final_ok: bool | None
+    """Bytes, hash and state agreed at the end of every flow; None: never checked."""
+    problems: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class RunMetrics:
     """Every figure of one run (design: section 9)."""
 
@@ -104,3 +137,9 @@ class RunMetrics:
     achieved: Achieved
     theory: Theory
     wires: tuple[WireFigures, ...]
+    startup_s: float | None = None
+    """First connect() to the first round trip delivered at 90 % of the steady rate."""
+    lead_time_s: LeadTime | None = None
+    control_bytes_per_data_byte: float | None = None
+    """Bytes of the control band of all wires, both ways, TCP and all, per delivered byte."""
+    sync: SyncFigures | None = None

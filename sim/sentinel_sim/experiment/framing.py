@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.optimize import linprog
 
-from sentinel_sim.plan.model import Arm, RunSpec
+from sentinel_sim.plan.model import RunSpec
 
 IPV4_HEADER_BYTES = 20
 TCP_HEADER_BYTES = 20
@@ -59,13 +59,14 @@ def theory_of(spec: RunSpec) -> Theory:
 def window_limit_bps(spec: RunSpec, window_bytes: int) -> float:
     """Payload bit/s of all flows when each connection keeps one window per base RTT in flight.
 
-    Connections of the arm `split` end at every node: the longest link of a path is its limit.
+    Connections of the arms `split` and `fsu` end at every node: the longest link of a path is
+    its limit.
     """
     delay_ns = {link.name: link.delay_one_way_ns for link in spec.links}
     total_bps = 0.0
     for flow in spec.flows:
         path = spec.paths[flow.path]
-        ends_everywhere = spec.arm not in (Arm.DIRECT, Arm.TUNED)
+        ends_everywhere = spec.arm.splits
         rtt_ns = (
             2 * max(delay_ns[name] for name in path.links) if ends_everywhere else path.rtt_base_ns
         )

@@ -12,8 +12,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from sentinel_sim.backends.base import FlowMeasurement, RunMeasurement, Series
+from sentinel_sim.experiment import control_metrics, wire_metrics
 from sentinel_sim.experiment import series as cumulative
-from sentinel_sim.experiment import wire_metrics
 from sentinel_sim.experiment.figures import Percentiles, Requested, RunMetrics
 from sentinel_sim.experiment.framing import theory_of
 from sentinel_sim.plan.model import Arm, PathPlan, RunSpec
@@ -29,7 +29,7 @@ STEADY_RULE = (
     f" {STARTUP_MARGIN_RTTS:g} + log2(BDP / {INITIAL_WINDOW_BYTES} B) base RTTs"
 )
 LATENCY_POINTS = 2000
-LOCAL_CONFIRMATION = frozenset({Arm.SPLIT})
+LOCAL_CONFIRMATION = frozenset(arm for arm in Arm if arm.splits)
 
 
 def compute(spec: RunSpec, measured: RunMeasurement) -> RunMetrics:
@@ -56,6 +56,10 @@ def compute(spec: RunSpec, measured: RunMeasurement) -> RunMetrics:
         achieved=wire_metrics.achieved(spec, measured),
         theory=theory_of(spec),
         wires=tuple(wire_metrics.wire_figures(wire) for wire in measured.wires),
+        startup_s=control_metrics.startup_s(spec, flows, steady_goodput_bps(spec, flows)),
+        lead_time_s=control_metrics.lead_time(measured),
+        control_bytes_per_data_byte=control_metrics.control_share(measured),
+        sync=control_metrics.sync_figures(spec, measured),
     )
 
 

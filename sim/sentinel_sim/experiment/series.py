@@ -33,6 +33,16 @@ def value_at(series: Series, t_ns: float) -> float:
     return float(np.interp(t_ns - origin, times, np.asarray(series.values, dtype=np.float64)))
 
 
+def values_at(series: Series, instants_ns: Ints) -> Floats:
+    """The counter at several instants, as `value_at` has it."""
+    if not series.values:
+        return np.zeros(instants_ns.size, dtype=np.float64)
+    origin = series.times_ns[0]
+    times = np.asarray(series.times_ns, dtype=np.int64) - origin
+    counts = np.asarray(series.values, dtype=np.float64)
+    return np.asarray(np.interp(instants_ns - origin, times, counts, left=0.0), dtype=np.float64)
+
+
 def reached_at(series: Series, values: Sequence[float] | Floats) -> Floats:
     """When the counter reached each of `values`, in ns, linear between samples.
 

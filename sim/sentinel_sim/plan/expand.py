@@ -298,6 +298,7 @@ def _run(draft: _Draft, arm: Arm, seed: int, repeat: int) -> RunSpec:
         control_band=experiment.control_band,
         xdp=experiment.xdp,
         fsu_outer=experiment.fsu_outer,
+        managed=experiment.managed,
         faults=faults_of(experiment.faults, network, arm),
         repair=experiment.repair,
     )

@@ -19,11 +19,12 @@ class Arm(StrEnum):
     DIRECT = "direct"
     TUNED = "tuned"
     SPLIT = "split"
+    FSU = "fsu"
 
     @property
     def splits(self) -> bool:
         """TCP ends at every node, which confirms locally."""
-        return self is Arm.SPLIT
+        return self in (Arm.SPLIT, Arm.FSU)
 
 
 class Role(StrEnum):
@@ -186,6 +187,8 @@ class RunSpec:
     """False: no FSU is attached (the no-XDP baseline)."""
     fsu_outer: OuterEnd
     """What is attached at the outer end of every link (with `xdp` only)."""
+    managed: bool = False
+    """Arm `fsu`: start with the links' rates as known capacity, not from earlier flows."""
     faults: tuple[FaultPlan, ...] = ()
     """What is broken during the run, in the file's order."""
     repair: bool = True

@@ -45,6 +45,10 @@ FIXED_COLUMNS = (
     Column("RTT ms\nidle"),
     Column("RTT ms\nloaded"),
     Column("retrans-\nmitted"),
+    Column("1st byte\nms"),
+    Column("90 % of\nsteady ms"),
+    Column("lead p50\nms"),
+    Column("control\nper byte"),
     Column("late p99\nms"),
     Column("valid"),
 )
@@ -94,6 +98,10 @@ def _figures(summary: Mapping[str, Any], members: Sequence[Mapping[str, Any]]) -
         _ms(median(run["achieved"]["rtt_s"]["idle"] for run in members)),
         _ms(median(run["achieved"]["rtt_s"]["loaded_p50"] for run in members)),
         f"{repeated / delivered:.3%}" if delivered else ABSENT,
+        _ms(median(run["time_to_first_byte_s"] for run in valid)),
+        _ms(median(run.get("startup_s") for run in valid)),
+        _ms(median((run.get("lead_time_s") or {}).get("p50") for run in valid)),
+        _share(median(run.get("control_bytes_per_data_byte") for run in valid)),
         _ms(max((one["p99"] for one in late if one is not None), default=None)),
         f"{len(valid)}/{len(members)}",
     )
@@ -176,6 +184,10 @@ def _ms(seconds: float | None) -> str:
     if seconds is None:
         return ABSENT
     return f"{seconds * 1e3:,.2f}"
+
+
+def _share(value: float | None) -> str:
+    return ABSENT if value is None else f"{value:.4%}"
 
 
 def _number(value: float | None) -> str:

@@ -190,7 +190,7 @@ def _window(case: _Case, path: PathPlan) -> Iterator[Finding]:
     if case.run.arm == Arm.DIRECT or case.run.window_bytes is not None:
         return
     needed = {" - ".join(path.nodes): path.bdp_bytes}
-    if case.run.arm == Arm.SPLIT:
+    if case.run.arm.splits:
         needed = {
             link.name: bdp_bytes(link.rate_bps, 2 * link.delay_one_way_ns)
             for link in case.run.links

@@ -52,21 +52,15 @@ MAX_NODES = 64
 MAX_LINKS = 128
 MAX_SWEEP_VALUES = 100
 MAX_FLOWS = 10_000
-FUTURE_ARM = "fsu"
-ARM_NAMES = (*(str(arm) for arm in Arm), FUTURE_ARM)
+ARM_NAMES = tuple(str(arm) for arm in Arm)
 DEFAULT_QUEUE = parse_amount("1 bdp")
 DEFAULT_DURATION = parse_duration("max(8 s, 60 rtt)")
 DEFAULT_REPEATS_CI95 = StopRule(0.05)
 
 
 def read_arm(value: object) -> Arm:
-    """An arm by its name. Raises UnitError; the message about `fsu` is of its own."""
-    if value == FUTURE_ARM:
-        raise UnitError(
-            "arm 'fsu' joins in a later version (it needs the full flow stabilization unit), "
-            "got 'fsu'; use direct, tuned or split for now"
-        )
-    known = [str(arm) for arm in Arm]
+    """An arm by its name. Raises UnitError."""
+    known = list(ARM_NAMES)
     if value in known:
         return Arm(value)
     near = closest(value, known) if isinstance(value, str) else None
@@ -239,6 +233,11 @@ class Experiment(_Part):
         description="The FSU where a node's packets enter the wire, beyond the node's reach; RTT"
         " and BDP need it. tc: sees packets before they are cut into segments, and leaves"
         " segmentation offload alone; xdp: as at the inner end, at as much CPU; off: not there.",
+    )
+    managed: Switch = Field(
+        default=False,
+        description="Arm fsu starts with the links' rates as known capacity; off: from what an"
+        " earlier flow on the link found (RFC 9959), or slowly.",
     )
     faults: Annotated[tuple[Fault, ...], Field(max_length=MAX_FAULTS)] = Field(
         default=(), description="What is broken during every run, and when."

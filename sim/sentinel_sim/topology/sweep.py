@@ -38,7 +38,15 @@ from sentinel_sim.topology.units import (
 
 DISTANCE = "distance_km"
 LINK_KEYS = tuple(key for key in keys_of(model.LinkDefaults) if key != DISTANCE)
-EXPERIMENT_KEYS = ("congestion_control", "window", "control_band", "xdp", "fsu_outer", "repair")
+EXPERIMENT_KEYS = (
+    "congestion_control",
+    "window",
+    "control_band",
+    "xdp",
+    "fsu_outer",
+    "managed",
+    "repair",
+)
 _WORKLOADS: Mapping[str, type[Any]] = {
     "bulk": model.BulkWorkload,
     "transfer": model.TransferWorkload,

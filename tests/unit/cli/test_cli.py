@@ -231,7 +231,6 @@ def test_a_bad_or_infeasible_file_is_2_without_a_traceback(
         ("--distances", "far"),
         ("--distances", "-5"),
         ("--distances", ""),
-        ("--arms", "fsu"),
         ("--arms", "drect"),
         ("--repeat", "0"),
         ("--repeat", "x"),

@@ -90,7 +90,7 @@ def test_without_a_sweep_the_lengths_are_those_of_the_file() -> None:
     run = expand(with_sweep("{}")).runs(0)[0]
     legs = great_circle_km(VALPARAISO, PANAMA) + great_circle_km(PANAMA, BOSTON)
     assert run.distance_km == pytest.approx(legs, abs=0.001)
-    assert run.key.removesuffix("_r0") in {"direct", "tuned", "split"}
+    assert run.key.removesuffix("_r0") in {"direct", "tuned", "split", "fsu"}
 
 
 def test_keys_are_readable_slugs() -> None:
@@ -103,7 +103,7 @@ def test_keys_are_readable_slugs() -> None:
 def test_sweeps_multiply() -> None:
     plan = expand(with_sweep("{distance_km: [100, 1000], rate: [10 Mbit/s, 1 Gbit/s]}"))
     assert len(plan.combinations) == 4
-    assert len(plan.runs(0)) == 12
+    assert len(plan.runs(0)) == 16
     found = {(item.distance_km, item.params["rate"]) for item in plan.combinations}
     assert found == {(d, r) for d in (100.0, 1000.0) for r in ("10 Mbit/s", "1 Gbit/s")}
     for run in plan.runs(0):
@@ -167,7 +167,7 @@ def test_order_is_random_but_repeatable_and_differs_between_repeats() -> None:
 def test_seeds_are_never_shared_and_do_not_depend_on_other_runs() -> None:
     plan = expand(chile())
     runs = [run for k in range(3) for run in plan.runs(k)]
-    assert len({run.seed for run in runs}) == len(runs) == 45
+    assert len({run.seed for run in runs}) == len(runs) == 60
     fewer = expand(chile(), arms=["tuned"], distances_km=[20_000])
     assert run_at(fewer, 20_000).seed == run_at(plan, 20_000).seed
     assert run_at(expand(chile(), seed=8), 20_000).seed != run_at(plan, 20_000).seed
@@ -191,7 +191,6 @@ def test_flags_override_the_file() -> None:
 @pytest.mark.parametrize(
     ("flags", "words"),
     [
-        ({"arms": ["fsu"]}, "--arms: arm 'fsu' joins in a later version"),
         ({"arms": ["splitt"]}, "did you mean 'split'"),
         ({"arms": []}, "--arms: names no arm"),
         ({"distances_km": []}, "--distances: names no distance"),
@@ -223,11 +222,11 @@ def test_a_plan_has_bounds() -> None:
         expand(with_sweep(f"{{rate: [{values}], distance_km: [{lengths}]}}"))
 
 
-def test_quick_is_under_a_minute_of_traffic_for_three_arms() -> None:
+def test_quick_is_under_a_minute_of_traffic_for_all_arms() -> None:
     plan = expand(chile(), quick=True)
     assert plan.quick
     assert [item.distance_km for item in plan.combinations] == [100, 5000, 20_000]
-    assert (len(plan.runs(0)), plan.repeats.at_most) == (9, 1)
+    assert (len(plan.runs(0)), plan.repeats.at_most) == (12, 1)
     assert plan.traffic_ns < 60e9
     assert any("3 of 5 values of distance_km" in note for note in plan.notes)
     assert any("too short for claims" in note for note in plan.notes)

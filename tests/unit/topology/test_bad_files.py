@@ -19,7 +19,6 @@ MEMORY_BYTES = 24 * 10**9
 # file -> line, key, words of the message
 MALFORMED: dict[str, tuple[int, str, tuple[str, ...]]] = {
     "a-list": (1, "", ("must be a mapping", "got ['a', 'b']")),
-    "arm-fsu": (14, "experiment.arms.1", ("later version", "got 'fsu'", "use direct")),
     "arm-twice": (14, "experiment.arms.1", ("listed twice", "'tuned'")),
     "arm-unknown": (14, "experiment.arms.1", ("got 'splitt'", "did you mean 'split'")),
     "arrival-unknown": (15, "experiment.workload.arrival", ("got 'sometimes'", "poisson 20 /s")),

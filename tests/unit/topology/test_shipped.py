@@ -63,7 +63,7 @@ def test_each_is_valid_for_the_schema_and_names_it(path: Path) -> None:
         ("rate: 1 Gbit/s", "rate: 1 Gbps"),
         ("rate: 1 Gbit/s", "rat: 1 Gbit/s"),
         ("role: sender", "role: source"),
-        ("[direct, tuned, split]", "[direct, none]"),
+        ("[direct, tuned, split, fsu]", "[direct, none]"),
         ("loss: 0 %", "loss: 0.1"),
         ("distance_km:", "distance:"),
     ],
@@ -89,7 +89,7 @@ def test_each_fits_two_cores_without_a_warning(path: Path, quick: bool) -> None:
 
 def test_chile_usa_is_the_design() -> None:
     plan = plan_of("chile-usa")
-    assert len(plan.runs(0)) == 15
+    assert len(plan.runs(0)) == 20
     assert [item.distance_km for item in plan.combinations] == [100, 1000, 5000, 10000, 20000]
     assert (plan.repeats.at_least, plan.repeats.at_most, plan.repeats.until.ci95_share) == (
         2,

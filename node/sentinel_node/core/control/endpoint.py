@@ -42,13 +42,16 @@ class Handled:
 
 
 class Endpoint:
-    """This side of the stream with `peer`. One per stream: a new stream has a new endpoint."""
+    """This side of the stream with `peer`. One per stream: a new stream has a new endpoint.
+
+    `routes` is looked up for every message: what the caller adds to it later holds too.
+    """
 
     def __init__(self, secret: bytes, own: Hello, routes: Mapping[type[Any], Route]) -> None:
         check_secret(secret)
         self._secret = secret
         self._own = own
-        self._routes = dict(routes)
+        self._routes = routes
         self._session: Session | None = None
         self.refused = RefusalCounter()
 

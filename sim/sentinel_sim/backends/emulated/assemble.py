@@ -17,7 +17,7 @@ from sentinel_sim.backends.base import (
     Series,
     WireMeasurement,
 )
-from sentinel_sim.plan.model import Arm, FlowPlan, LinkPlan, RunSpec
+from sentinel_sim.plan.model import FlowPlan, LinkPlan, RunSpec
 from sentinel_sim.wire.rate import RateCounters
 
 SAMPLE_FIELDS = (
@@ -53,7 +53,7 @@ def _or_none(value: int) -> int | None:
 
 def _label(node: str, spec: RunSpec, flow: FlowPlan) -> str:
     nodes = spec.paths[flow.path].nodes
-    if spec.arm is not Arm.SPLIT:
+    if not spec.arm.splits:
         return f"{nodes[0]}->{nodes[-1]}"
     return f"{node}->{nodes[nodes.index(node) + 1]}"
 

@@ -15,6 +15,7 @@ from typing import Any
 from sentinel_bpf.wire import ProbeReading
 from sentinel_node.daemon.client import NodeClient
 from sentinel_node.errors import NodeError
+from sentinel_proto.v1 import node_control_pb2 as pb
 from sentinel_sim.backends.base import ProgressHook, RunMeasurement
 from sentinel_sim.backends.emulated.assemble import (
     flow_measurement,
@@ -22,10 +23,13 @@ from sentinel_sim.backends.emulated.assemble import (
     node_facts,
     wire_measurement,
 )
+from sentinel_sim.backends.emulated.calibration import CALIBRATION_DELAY_NS, base_cost_ns
+from sentinel_sim.backends.emulated.control_links import ControlLinks
 from sentinel_sim.backends.emulated.daemons import Daemons
 from sentinel_sim.backends.emulated.deployment import Deployment
 from sentinel_sim.backends.emulated.disruption import Disruption
 from sentinel_sim.backends.emulated.fault_stages import FaultStages
+from sentinel_sim.backends.emulated.forecasting import control_report
 from sentinel_sim.backends.emulated.kernel_parts import KernelParts, KernelSources
 from sentinel_sim.backends.emulated.layout import Layout
 from sentinel_sim.backends.emulated.options import EmulationOptions
@@ -36,13 +40,10 @@ from sentinel_sim.backends.emulated.wire_readings import WireReadings
 from sentinel_sim.backends.emulated.world import World
 from sentinel_sim.errors import EmulationError
 from sentinel_sim.host.ownership import Ownership
-from sentinel_sim.plan.model import LinkPlan, RunSpec
+from sentinel_sim.plan.model import Arm, RunSpec
 from sentinel_sim.wire.processors import Processors
 from sentinel_sim.wire.wire import SIDES
 
-CALIBRATION_DELAY_NS = 1_000_000
-CALIBRATION_PROBES = 20
-CALIBRATION_BATCHES = 5
 IDLE_PROBES = 20
 IDLE_INTERVAL_S = 0.004
 LOADED_INTERVAL_S = 0.1
@@ -59,6 +60,8 @@ class _Load:
     reports: Reports
     cpu: dict[str, object]
     sampler: QueueSampler
+    planes: Mapping[str, pb.ReadControlReply]
+    """How each node's control plane stood at the end; empty without one."""
     disruption: Disruption
 
 
@@ -93,6 +96,7 @@ class EmulatedBackend:
             self._layout, self._sources.wire, self._deployment.wires, self._parts.loss
         )
         self._wires = WireReadings(self._deployment, self._parts, self._stages)
+        self._control: ControlLinks | None = None
         self._processors: Processors | None = None
         self._open = True
         try:
@@ -120,6 +124,7 @@ class EmulatedBackend:
                 fd for one in descriptors.values() for maps in one for fd in maps.descriptors
             ):
                 os.close(fd)
+        self._control = ControlLinks(self._layout, self._daemons.clients, deployment.node_directory)
         await self._calibrate()
 
     async def __aexit__(self, *exc: object) -> None:
@@ -145,29 +150,11 @@ class EmulatedBackend:
             probe_link = replace(link, delay_one_way_ns=CALIBRATION_DELAY_NS, jitter_ns=0)
             wire.set_delay(probe_link, 0)
         self._deployment.raise_pollers()
-        costs = await asyncio.gather(*(self._base_cost_ns(link) for link in self._layout.links))
+        costs = await asyncio.gather(
+            *(base_cost_ns(self._layout, link) for link in self._layout.links)
+        )
         for link, cost_ns in zip(self._layout.links, costs, strict=True):
             self._deployment.wires[link.name].base_cost_ns = dict.fromkeys(SIDES, cost_ns)
-
-    async def _base_cost_ns(self, link: LinkPlan) -> int:
-        """Half of what a round trip over the link takes beyond the delay it was set to.
-
-        The lowest median of several batches: something else that ran for a moment must not be
-        taken for the wire's own cost.
-        """
-        names = self._layout.wire_names(link.name)
-        prober = Prober(self._layout.namespace(link.a), names.address("a"), names.address("b"))
-        medians = []
-        try:
-            for _ in range(CALIBRATION_BATCHES):
-                rtt_ns = await prober.probe(CALIBRATION_PROBES, 0.005, 2.0)
-                if len(rtt_ns) > CALIBRATION_PROBES // 2:
-                    medians.append(statistics.median(rtt_ns))
-        finally:
-            prober.close()
-        if not medians:
-            raise EmulationError(f"link {link.name}: probes over the fresh wire do not come back")
-        return max(0, int(min(medians) - 2 * CALIBRATION_DELAY_NS) // 2)
 
     def environment(self) -> dict[str, Any]:
         """What this backend adds to the result's environment."""
@@ -242,7 +229,7 @@ class EmulatedBackend:
         try:
             correction_ns = await self._correct_base_cost(prober, spec)
             idle = await self._probe_idle(prober, spec)
-            load = await self._load(spec, progress, prober, loaded)
+            load = await self._load_with_control(spec, progress, prober, loaded)
         finally:
             prober.close()
         reports = load.reports.by_node
@@ -261,7 +248,7 @@ class EmulatedBackend:
             cpu=load.cpu,
             rss_bytes_max={n: reply.rss_bytes_max for n, reply in reports.items()},
             offloads=self._deployment.offloads(),
-            extra={"base_cost_correction_ns": correction_ns, **self._extra(load.reports)},
+            extra={"base_cost_correction_ns": correction_ns, **self._extra(load)},
             notes=tuple(f"{node}: {why}" for node, why in load.reports.lost.items()),
             faults=load.disruption.faults,
             repairs=load.disruption.repairs,
@@ -299,13 +286,39 @@ class EmulatedBackend:
         patience_s = 1.0 + 2 * spec.paths[0].rtt_base_ns / 1e9
         return await prober.probe(IDLE_PROBES, IDLE_INTERVAL_S, patience_s)
 
-    async def _load(
+    async def _load_with_control(
         self, spec: RunSpec, progress: ProgressHook, prober: Prober, loaded: list[int]
+    ) -> _Load:
+        """Only the arm `fsu` has a control plane; the others are not disturbed by one."""
+        if spec.arm is not Arm.FSU or self._control is None:
+            return await self._load(spec, progress, prober, loaded)
+        progress("connecting", 0.0)
+        try:
+            await self._control.open(spec)
+            return await self._load(spec, progress, prober, loaded, self._control)
+        finally:
+            await self._control.close()
+
+    async def _leave(self, control: ControlLinks | None) -> dict[str, pb.ReadControlReply]:
+        """How the nodes' planes stood; then they end, or their heartbeats would never drain."""
+        if control is None:
+            return {}
+        planes = await control.read()
+        await control.close()
+        return planes
+
+    async def _load(
+        self,
+        spec: RunSpec,
+        progress: ProgressHook,
+        prober: Prober,
+        loaded: list[int],
+        control: ControlLinks | None = None,
     ) -> _Load:
         """Send the traffic, watch it, and wait until the wires are empty again."""
         traffic = Traffic(spec, self._layout, self._daemons.clients, self._options.hashed)
         targets = await traffic.prepare()
-        disruption = self._disruption(spec, traffic)
+        disruption = self._disruption(spec, traffic, control)
         await disruption.watch()
         names = {link: wire.names for link, wire in self._deployment.wires.items()}
         start_ns = time.monotonic_ns()
@@ -327,6 +340,7 @@ class EmulatedBackend:
                 end_ns = time.monotonic_ns()
                 await disruption.end()
                 reports = await traffic.collect()
+                planes = await self._leave(control)
             finally:
                 ended.set()
                 probing.cancel()
@@ -336,13 +350,21 @@ class EmulatedBackend:
             cpu = {**meter.read(), "stalls": stalls, **self._parts.end_cost()}
             progress("draining", 0.0)
             await self._wires.drain()
-        return _Load(start_ns, end_ns, reports, cpu, sampler, disruption)
+        return _Load(start_ns, end_ns, reports, cpu, sampler, planes, disruption)
 
-    def _disruption(self, spec: RunSpec, traffic: Traffic) -> Disruption:
+    def _disruption(
+        self, spec: RunSpec, traffic: Traffic, control: ControlLinks | None
+    ) -> Disruption:
         world = World(
             self._deployment, self._parts, self._daemons, self._stages, repaired=spec.repair
         )
-        return Disruption(spec, world, traffic.reopen)
+
+        async def reopen(node: str) -> None:
+            if control is not None:
+                await control.rejoin(spec, node)  # before the runs that use it
+            await traffic.reopen(node)
+
+        return Disruption(spec, world, reopen)
 
     async def _probe_loaded(
         self, prober: Prober, spec: RunSpec, into: list[int], ended: asyncio.Event
@@ -363,9 +385,12 @@ class EmulatedBackend:
                 raise EmulationError(f"{node}: {error}") from error
         return found
 
-    def _extra(self, reports: Reports) -> dict[str, Any]:
+    def _extra(self, load: _Load) -> dict[str, Any]:
+        reports = load.reports
+        control = control_report(reports.by_node, load.planes) if load.planes else None
         return {
             **node_facts(reports.by_node),
+            "control": control,
             "delay_stages": {
                 link: wire.stage.describe() for link, wire in self._deployment.wires.items()
             },

@@ -34,8 +34,8 @@ def tuned_buffer_bytes(bdp_bytes: int) -> int:
 
 
 def _bdp_bytes(spec: RunSpec) -> int:
-    """What one connection must cover: the path, or in `split` its longest link."""
-    if spec.arm is Arm.SPLIT:
+    """What one connection must cover: the path, or in `split` and `fsu` its longest link."""
+    if spec.arm.splits:
         return max(
             link.rate_bps * 2 * link.delay_one_way_ns // 8_000_000_000 for link in spec.links
         )

@@ -10,9 +10,10 @@ from dataclasses import dataclass, field
 from sentinel_node.daemon.client import NodeClient
 from sentinel_node.errors import NodeError
 from sentinel_proto.v1 import node_control_pb2 as pb
+from sentinel_sim.backends.emulated import forecasting
 from sentinel_sim.backends.emulated.layout import Layout
 from sentinel_sim.errors import EmulationError
-from sentinel_sim.plan.model import Arm, FlowPlan, PathPlan, RunSpec
+from sentinel_sim.plan.model import FlowPlan, PathPlan, RunSpec
 
 STALL_TIMEOUT_NS = 60_000_000_000
 RELAY_BUFFER_BYTES = 1 << 20
@@ -57,7 +58,7 @@ class Traffic:
     )
 
     async def prepare(self) -> dict[int, tuple[str, int]]:
-        """Open listeners (and relays in `split`); the sender's target for each path used."""
+        """Open listeners (and relays, if the arm splits); the sender's target by path."""
         used = sorted({flow.path for flow in self.spec.flows})
         return {index: await self._prepare_path(self.spec.paths[index]) for index in used}
 
@@ -72,10 +73,12 @@ class Traffic:
                     address=address,
                     tcp=_receiving_tcp(self.spec),
                     series_interval_ns=SERIES_INTERVAL_NS,
+                    path=forecasting.announced_path(self.spec, path),
+                    upstream_address=self._upstream(receiver, path),
                 )
             ),
         )
-        if self.spec.arm is Arm.SPLIT:
+        if self.spec.arm.splits:
             for node in reversed(path.nodes[1:-1]):
                 port = await self._relay(node, path, address, port)
                 address = self.layout.address(node, path.index)
@@ -98,6 +101,9 @@ class Traffic:
                 accept_tcp=_receiving_tcp(self.spec),
                 connect_tcp=_tcp(self.spec),
                 buffer_bytes=RELAY_BUFFER_BYTES,
+                path=forecasting.announced_path(self.spec, path),
+                upstream_address=self._upstream(node, path),
+                managed=self.spec.managed,
             ),
         )
 
@@ -121,6 +127,9 @@ class Traffic:
                 again.listen_port = port
             await self._ask(node, again)
 
+    def _upstream(self, node: str, path: PathPlan) -> str:
+        return self.layout.address(path.nodes[path.nodes.index(node) - 1], path.index)
+
     def _flow(self, flow: FlowPlan, target: tuple[str, int]) -> pb.FlowSpec:
         path = self.spec.paths[flow.path]
         return pb.FlowSpec(
@@ -133,6 +142,7 @@ class Traffic:
             size_bytes=flow.size_bytes or 0,
             duration_ns=flow.duration_ns or 0,
             unhashed=not self.hashed,
+            announcement=forecasting.announcement(self.spec, flow),
         )
 
     def _requests(self, targets: Mapping[int, tuple[str, int]]) -> dict[str, pb.SendRequest]:
@@ -196,7 +206,7 @@ class Traffic:
         expected: dict[str, int] = {}
         for flow in self.spec.flows:
             nodes = self.spec.paths[flow.path].nodes
-            busy = nodes if self.spec.arm is Arm.SPLIT else (nodes[0], nodes[-1])
+            busy = nodes if self.spec.arm.splits else (nodes[0], nodes[-1])
             for node in busy:
                 expected[node] = expected.get(node, 0) + 1
 

@@ -48,6 +48,11 @@ def link_name(link: LinkPlan, source: str) -> str:
 
 def setup(spec: RunSpec) -> Setup:
     """Everything the engine needs. Raises InfeasibleError for what it does not model."""
+    if spec.arm is Arm.FSU:
+        raise InfeasibleError(
+            "arm fsu: the simulator does not model forecasts and control streams yet",
+            cure="leave it out with --arms direct,tuned,split, or use --backend emulated",
+        )
     links = {link.name: link for link in spec.links}
     if spec.faults:
         raise InfeasibleError(

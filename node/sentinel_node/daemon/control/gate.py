@@ -1,0 +1,90 @@
+"""Careful Resume (RFC 9959) on the kernel's TCP, from outside: how much may be written now.
+
+The kernel has no call that lifts a window in mid-connection. So the route gives the connection
+the jump window from the start, and this gate holds the writer to the initial window until all of
+it was acknowledged at a round-trip time like the remembered one; only then it lets the jump go,
+paced over one round trip. What the network sees is what the RFC asks for.
+"""
+
+from __future__ import annotations
+
+import socket
+import struct
+from collections.abc import Callable
+
+from sentinel_node.core.start.careful_resume import CarefulResume, Phase
+from sentinel_node.daemon.tcp_info import acked_stream_bytes, field, read_raw
+
+SO_MAX_PACING_RATE = 47
+LOOKS_PER_RTT = 32
+SHORTEST_LOOK_NS = 500_000
+LONGEST_LOOK_NS = 10_000_000
+
+
+class StartGate:
+    """One connection's start. `on_normal(proved_wrong)` is called once, when the start is over."""
+
+    def __init__(
+        self,
+        sock: socket.socket,
+        resume: CarefulResume,
+        pacing_Bps: int,
+        on_normal: Callable[[bool], None],
+    ) -> None:
+        self._sock = sock
+        self._resume = resume
+        self._pacing_Bps = pacing_Bps
+        self._paced_Bps = 0
+        self._on_normal: Callable[[bool], None] | None = on_normal
+        self._retransmitted = 0
+        self.look_ns = SHORTEST_LOOK_NS
+        """How long to wait before asking again when there is no room."""
+
+    @property
+    def phase(self) -> Phase:
+        """Of RFC 9959."""
+        return self._resume.phase
+
+    def room(self, now_ns: int) -> int | None:
+        """Bytes that may be written now; None: as many as the kernel takes."""
+        if self._resume.phase is not Phase.NORMAL:
+            self._look(now_ns)
+        self._pace()
+        if self._resume.phase is Phase.NORMAL:
+            self._leave()
+            return None
+        return self._resume.sendable_bytes
+
+    def sent(self, count_bytes: int) -> None:
+        """So many were written."""
+        if self._resume.phase is not Phase.NORMAL:
+            self._resume.on_sent(count_bytes)
+
+    def close(self) -> None:
+        """The connection has ended, perhaps before the start was over."""
+        self._leave()
+
+    def _look(self, now_ns: int) -> None:
+        raw = read_raw(self._sock)
+        rtt_ns = max(1, (field(raw, "rtt") or 0) * 1000)
+        self.look_ns = min(max(rtt_ns // LOOKS_PER_RTT, SHORTEST_LOOK_NS), LONGEST_LOOK_NS)
+        lost = field(raw, "total_retrans") or 0
+        if lost > self._retransmitted:
+            self._retransmitted = lost
+            self._resume.on_congestion()
+        fresh = acked_stream_bytes(raw) - self._resume.acked_bytes
+        if fresh > 0 and self._resume.phase is not Phase.NORMAL:
+            self._resume.on_ack(min(fresh, self._resume.flight_bytes), rtt_ns=rtt_ns, now_ns=now_ns)
+        self._resume.on_timer(now_ns=now_ns)
+
+    def _pace(self) -> None:
+        wanted = min(self._resume.pacing_Bps or self._pacing_Bps, self._pacing_Bps)
+        if wanted != self._paced_Bps:
+            self._paced_Bps = wanted
+            rate = struct.pack("=Q", wanted)
+            self._sock.setsockopt(socket.SOL_SOCKET, SO_MAX_PACING_RATE, rate)
+
+    def _leave(self) -> None:
+        if self._on_normal is not None:
+            on_normal, self._on_normal = self._on_normal, None
+            on_normal(self._resume.proved_wrong)

@@ -1,0 +1,153 @@
+"""What is known of each neighbour: its present stream, its incarnation, whether it is heard."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+
+from sentinel_node.core.control.messages import Heartbeat, Hello
+from sentinel_node.core.health.detectors import Liveness, Suspect, Trust
+from sentinel_node.daemon.control.interface import PeerChange, PeerEvent, PeerHandler, PeerStatus
+from sentinel_node.daemon.control.settings import ControlSettings, Neighbour
+from sentinel_node.daemon.control.stream import Stream
+
+
+class Peer:
+    """One neighbour. Counts are over all its streams."""
+
+    def __init__(self, neighbour: Neighbour) -> None:
+        self.neighbour = neighbour
+        self.stream: Stream | None = None
+        self.candidates: set[Stream] = set()
+        """Streams that run, confirmed or not."""
+        self.epoch = 0
+        self.sessions = 0
+        self.heard_ns: int | None = None
+        self.suspected = False
+        self.refused: Counter[str] = Counter()
+        self.beats = 0
+        self._past = (0, 0, 0, 0)
+
+    def retire(self, stream: Stream) -> None:
+        """The stream has ended; its counts stay."""
+        self.candidates.discard(stream)
+        self.refused.update({str(r): n for r, n in stream.endpoint.refused.counts.items()})
+        self._past = tuple(a + b for a, b in zip(self._past, _counts(stream), strict=True))  # type: ignore[assignment]
+
+    def status(self, now_ns: int) -> PeerStatus:
+        """As it is now."""
+        refused = Counter(self.refused)
+        counts = self._past
+        for stream in tuple(self.candidates):
+            refused.update({str(r): n for r, n in stream.endpoint.refused.counts.items()})
+            counts = tuple(a + b for a, b in zip(counts, _counts(stream), strict=True))  # type: ignore[assignment]
+        return PeerStatus(
+            name=self.neighbour.name,
+            connected=self.stream is not None,
+            suspected=self.suspected,
+            epoch=self.epoch,
+            sessions=self.sessions,
+            heartbeat_age_ns=None if self.heard_ns is None else now_ns - self.heard_ns,
+            refused=dict(refused),
+            sent_messages=counts[0],
+            sent_bytes=counts[1],
+            received_messages=counts[2],
+            received_bytes=counts[3],
+        )
+
+
+def _counts(stream: Stream) -> tuple[int, int, int, int]:
+    return (
+        stream.sent_messages,
+        stream.sent_bytes,
+        stream.received_messages,
+        stream.received_bytes,
+    )
+
+
+class Peers:
+    """All neighbours, their liveness, and who wants to know of changes. On the event loop."""
+
+    def __init__(self, settings: ControlSettings, clock: Callable[[], int]) -> None:
+        self._settings = settings
+        self._clock = clock
+        self.by_name = {n.name: Peer(n) for n in settings.neighbours}
+        self.liveness = Liveness()
+        self._watched: set[str] = set()
+        self._handlers: list[PeerHandler] = []
+
+    def subscribe(self, handler: PeerHandler) -> Callable[[], None]:
+        """Tell `handler` of every change."""
+        self._handlers.append(handler)
+
+        def unsubscribe() -> None:
+            if handler in self._handlers:
+                self._handlers.remove(handler)
+
+        return unsubscribe
+
+    def status(self) -> Mapping[str, PeerStatus]:
+        """All of them as they are now."""
+        now_ns = self._clock()
+        return {name: peer.status(now_ns) for name, peer in self.by_name.items()}
+
+    def adopt(self, stream: Stream, hello: Hello) -> bool:
+        """A stream of the peer was confirmed: it is the one to use. False: an old incarnation."""
+        peer = self.by_name[hello.node]
+        if hello.epoch < peer.epoch:
+            return False
+        restarted = 0 < peer.epoch < hello.epoch
+        former, peer.stream = peer.stream, stream
+        peer.epoch = hello.epoch
+        peer.sessions += 1
+        if former is not None:
+            former.end()
+            self._tell(peer, PeerChange.DOWN, detail="a newer session took its place")
+        self._tell(peer, PeerChange.UP, restarted=restarted)
+        return True
+
+    def lost(self, name: str, stream: Stream, detail: str) -> None:
+        """A stream has ended."""
+        peer = self.by_name[name]
+        peer.retire(stream)
+        if peer.stream is stream:
+            peer.stream = None
+            self._tell(peer, PeerChange.DOWN, detail=detail)
+
+    def on_heartbeat(self, name: str, message: Heartbeat, now_ns: int) -> None:
+        """A heartbeat of a neighbour came."""
+        peer = self.by_name[name]
+        if name not in self._watched:
+            self._watched.add(name)
+            detector = self._settings.detector.make(message.interval_ns, now_ns)
+            self.liveness.watch(name, detector, now_ns=now_ns)
+        peer.heard_ns = now_ns
+        for effect in self.liveness.on_heartbeat(
+            name, epoch=message.stamp.epoch, sequence=message.stamp.sequence, now_ns=now_ns
+        ):
+            if isinstance(effect, Trust):
+                peer.suspected = False
+                self._tell(peer, PeerChange.RESTORED, silent_ns=effect.silent_for_ns)
+
+    def on_timer(self, now_ns: int) -> None:
+        """Time has passed."""
+        for effect in self.liveness.on_timer(now_ns):
+            assert isinstance(effect, Suspect)  # the only effect of a timer
+            peer = self.by_name[effect.peer]
+            peer.suspected = True
+            self._tell(peer, PeerChange.SUSPECTED, silent_ns=effect.silent_for_ns)
+
+    def _tell(
+        self,
+        peer: Peer,
+        change: PeerChange,
+        *,
+        restarted: bool = False,
+        silent_ns: int = 0,
+        detail: str = "",
+    ) -> None:
+        event = PeerEvent(
+            peer.neighbour.name, change, self._clock(), peer.epoch, restarted, silent_ns, detail
+        )
+        for handler in tuple(self._handlers):
+            handler(event)

@@ -1,0 +1,184 @@
+"""Receivers and relays of the fsu arm: on a forecast, get ready for the flow.
+
+The forecast comes on the event loop's thread; what is made ready takes system calls and a round
+trip, so each flow has a thread of the run for it.
+"""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from sentinel_node.core.control.messages import FlowState, PathMetadata
+from sentinel_node.core.framing import HEADER_BYTES, FlowHeader
+from sentinel_node.core.start.buffer_plan import StartMode
+from sentinel_node.daemon import sockets
+from sentinel_node.daemon.connection import TrackedConnection
+from sentinel_node.daemon.control.flow_sync import hop_names
+from sentinel_node.daemon.control.interface import token_flow_id
+from sentinel_node.daemon.control.routes import clear_start_window
+from sentinel_node.daemon.control.starting import (
+    Outgoing,
+    Prepared,
+    link_plan,
+    receiving_profile,
+    sending_profile,
+    set_pacing,
+    set_receive_start,
+    set_send_start,
+)
+from sentinel_node.daemon.sockets import TcpProfile
+from sentinel_node.daemon.stop import SocketWaiter
+from sentinel_node.errors import HeaderError, NodeError, RequestError, Stopped
+
+if TYPE_CHECKING:
+    from sentinel_node.daemon.run import NodeRun
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """Which announced flows come here: those whose path is `path`, from `upstream_address`."""
+
+    path: tuple[str, ...]
+    upstream_address: str
+    mode: StartMode = StartMode.CAREFUL
+
+
+@dataclass(frozen=True, slots=True)
+class Onward:
+    """Where a relay connects to, and how."""
+
+    source_address: str
+    target_address: str
+    target_port: int
+    profile: TcpProfile
+    timeout_ns: int
+
+
+def prepare_on_forecast(
+    run: NodeRun,
+    expected: Expected,
+    listener: socket.socket,
+    profile: TcpProfile,
+    onward: Onward | None = None,
+) -> None:
+    """Get ready for every flow that is announced along the path, until the run ends.
+
+    On the event loop's thread. Raises RequestError without a control plane, or off the path.
+    """
+    sync, control = run.sync, run.control
+    if sync is None or control is None:
+        raise RequestError("a path is given, but this node has no control plane: call Connect")
+    if control.node not in expected.path:
+        raise RequestError(f"{control.node} is not on the path {' - '.join(expected.path)}")
+    here = expected.path.index(control.node)
+
+    def hook(state: FlowState, path: PathMetadata) -> None:
+        if tuple(hop_names(path)) != expected.path:
+            return
+        prepared = run.preparations.begin(state.flow_id)
+        if prepared is not None:
+            work = _Work(expected, here, listener, profile, onward, state, path, prepared)
+            run.spawn(f"prepare-{state.flow_id:016x}", work.do)
+
+    unhook = sync.on_flow(hook)
+    run.preparations.on_close(_forgiving(lambda: sync.from_thread(unhook)))
+
+
+def _forgiving(call: Callable[[], object]) -> Callable[[], None]:
+    """The event loop may have gone before the run."""
+
+    def quietly() -> None:
+        try:
+            call()
+        except (RuntimeError, TimeoutError):
+            return
+
+    return quietly
+
+
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """One flow's preparation at one node."""
+
+    expected: Expected
+    here: int
+    listener: socket.socket
+    profile: TcpProfile
+    onward: Onward | None
+    state: FlowState
+    path: PathMetadata
+    prepared: Prepared
+
+    def do(self, run: NodeRun) -> None:
+        """Everything, the side that data comes from first."""
+        try:
+            self._inward(run)
+            if self.onward is not None:
+                self._outward(run, self.onward)
+        except (NodeError, OSError) as error:
+            run.event(f"flow {self.state.flow_id:016x}: not made ready: {error}")
+            if isinstance(error, Stopped):
+                raise
+        finally:
+            self.prepared.done.set()
+
+    def _inward(self, run: NodeRun) -> None:
+        plan = link_plan(self.state, self.path, self.here, self.expected.mode, None)
+        profile = receiving_profile(self.profile, plan)
+        sockets.apply_profile(self.listener, profile)
+        self.prepared.window_clamp_bytes = profile.window_clamp_bytes
+        upstream = self.expected.upstream_address
+        if upstream and set_receive_start(upstream, plan):
+            run.preparations.on_close(lambda: clear_start_window(upstream))
+        run.preparations.adjusted(self.prepared, "receive buffer", plan)
+
+    def _outward(self, run: NodeRun, onward: Onward) -> None:
+        target = onward.target_address
+        outgoing = Outgoing.of(target, self.state, self.path, self.here + 1, self.expected.mode)
+        self.prepared.outgoing = outgoing
+        if set_send_start(target, outgoing.plan):
+            run.preparations.on_close(lambda: clear_start_window(target))
+        profile = sending_profile(onward.profile, outgoing.plan)
+        sock = sockets.prepare(onward.source_address, target, profile)
+        run.preparations.adjusted(self.prepared, "send buffer", outgoing.plan)
+        connection = run.track(sock, "out", time.monotonic_ns())
+        try:
+            set_pacing(sock, outgoing.plan)
+            sockets.connect(
+                sock, target, onward.target_port, stop=run.stop, timeout_ns=onward.timeout_ns
+            )
+            # A relay must not add delay of its own: no Nagle between two legs.
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            run.watch(connection)
+        except (NodeError, OSError):
+            run.untrack(connection, reset=True)
+            raise
+        self.prepared.connection = connection
+        run.preparations.adjusted(self.prepared, "onward connection", outgoing.plan)
+
+
+def take_prepared(run: NodeRun, inward: TrackedConnection, waiter: SocketWaiter) -> Prepared | None:
+    """Wait for the flow's header, and give what was made ready for it; None: nothing was.
+
+    The bytes stay in the socket. Raises Stopped.
+    """
+    sock = inward.sock
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, HEADER_BYTES)
+    waiter.readable()
+    now_ns = time.monotonic_ns()
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, 1)
+    try:
+        header = FlowHeader.decode(sock.recv(HEADER_BYTES, socket.MSG_PEEK))
+    except HeaderError:
+        return None
+    flow_id = token_flow_id(header.token)
+    prepared = run.preparations.get(flow_id)
+    if prepared is None:
+        return None
+    run.preparations.first_byte(flow_id, now_ns)
+    prepared.done.wait()
+    return prepared

@@ -1,0 +1,254 @@
+"""What is made ready at this node for a flow before its first byte: the fsu arm.
+
+On announcement, for the link before: receive buffer and window of the listener (its children
+inherit both, and the SYN-ACK's window scale follows), and the receive start window. For the link
+after: send buffer, pacing rate, start window, and the connection itself, which waits under the
+flow's name until the flow comes. Sizes are those of `core.start.buffer_plan`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import struct
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from sentinel_node.core.control.messages import FlowState, PathMetadata
+from sentinel_node.core.start.buffer_plan import (
+    BufferPlan,
+    FlowForecast,
+    HostLimits,
+    StartMode,
+    plan_buffers,
+)
+from sentinel_node.core.start.careful_resume import (
+    CarefulResume,
+    PathMemory,
+    ResumeLimits,
+    SavedPath,
+)
+from sentinel_node.daemon.connection import TrackedConnection
+from sentinel_node.daemon.control.gate import SO_MAX_PACING_RATE, StartGate
+from sentinel_node.daemon.control.routes import set_start_window
+from sentinel_node.daemon.sockets import TcpProfile, family_of
+from sentinel_node.daemon.tcp_info import field as field_of
+
+MAX_PACKET_BYTES = 1448
+"""Payload of a segment on a path of MTU 1500 with timestamps."""
+MEMORY_LIFETIME_NS = 3_600_000_000_000
+PATHS_MAX = 1024
+NOTSENT_LEAST_BYTES = 128 * 1024
+RELAY_LIMIT_BYTES = 1 << 30
+_TRIPLES = Path("/proc/sys/net/ipv4")
+
+
+@dataclass(slots=True)
+class Adjustment:
+    """One thing that was made ready. Times are CLOCK_MONOTONIC; 0: not yet."""
+
+    flow_id: int
+    what: str
+    plan: BufferPlan
+    ready_ns: int = 0
+
+
+@dataclass(slots=True)
+class Prepared:
+    """All that was made ready for one flow at this node."""
+
+    flow_id: int
+    adjustments: list[Adjustment] = field(default_factory=list)
+    first_byte_ns: int = 0
+    connection: TrackedConnection | None = None
+    """The onward connection, once it stands."""
+    outgoing: Outgoing | None = None
+    window_clamp_bytes: int = 0
+    """The largest window that is advertised upstream; the kernel moves it, and is put right."""
+    done: threading.Event = field(default_factory=threading.Event)
+    """The onward connection stands, or failed."""
+
+
+MEMORY = PathMemory(
+    lifetime_ns=MEMORY_LIFETIME_NS,
+    paths_max=PATHS_MAX,
+    initial_window_bytes=10 * MAX_PACKET_BYTES,
+)
+"""What earlier flows of this daemon found, by path (RFC 9959); lives as long as the daemon."""
+
+
+def host_limits() -> HostLimits:
+    """What this network namespace allows."""
+    receive, send = (
+        int((_TRIPLES / name).read_text().split()[2]) for name in ("tcp_rmem", "tcp_wmem")
+    )
+    return HostLimits(receive, send, RELAY_LIMIT_BYTES)
+
+
+def link_plan(
+    state: FlowState, path: PathMetadata, hop: int, mode: StartMode, saved: SavedPath | None
+) -> BufferPlan:
+    """For the link that leads to hop `hop` of the path (1: the first link)."""
+    after = path.hops[hop + 1] if hop + 1 < len(path.hops) else None
+    forecast = FlowForecast(
+        rate_Bps=max(state.rate_Bps, state.peak_rate_Bps),
+        rtt_ns=2 * path.hops[hop].propagation_ns,
+        downstream_rtt_ns=2 * after.propagation_ns if after else 0,
+        max_packet_bytes=MAX_PACKET_BYTES,
+        size_bytes=state.size_bytes,
+    )
+    return plan_buffers(forecast, host_limits(), mode=mode, saved=saved)
+
+
+def path_key(target: str, path: PathMetadata, hop: int) -> str:
+    """Under which name a link is remembered: another rate or length is another path."""
+    link = path.hops[hop]
+    return f"{target} {link.propagation_ns} ns {link.rate_bps} bit/s"
+
+
+def receiving_profile(base: TcpProfile, plan: BufferPlan) -> TcpProfile:
+    """The options of a listener for a planned flow."""
+    return TcpProfile(
+        congestion_control=base.congestion_control,
+        # Not the planned buffer: how much of it is window depends on the size of packets in
+        # memory, which the plan cannot know. A fixed multiple of the window holds it always.
+        window_clamp_bytes=base.window_clamp_bytes or plan.window_clamp_bytes,
+        notsent_lowat_bytes=base.notsent_lowat_bytes,
+    )
+
+
+def sending_profile(base: TcpProfile, plan: BufferPlan) -> TcpProfile:
+    """The options of a connection that sends a planned flow."""
+    return TcpProfile(
+        congestion_control=base.congestion_control,
+        send_buffer_bytes=plan.send_buffer_bytes // 2,
+        notsent_lowat_bytes=base.notsent_lowat_bytes or notsent_bytes(plan),
+    )
+
+
+def notsent_bytes(plan: BufferPlan) -> int:
+    """Unsent bytes in the socket: 10 ms of the rate. More would only wait there, and hide from
+    the writer, whose counts are what replicas are told, how fast the flow really goes."""
+    return max(NOTSENT_LEAST_BYTES, plan.pacing_Bps // 100)
+
+
+def set_pacing(sock: socket.socket, plan: BufferPlan) -> None:
+    """Never faster than planned (SO_MAX_PACING_RATE; TCP paces itself)."""
+    sock.setsockopt(socket.SOL_SOCKET, SO_MAX_PACING_RATE, struct.pack("=Q", plan.pacing_Bps))
+
+
+def packets(window_bytes: int) -> int:
+    """A window in whole segments."""
+    return max(1, window_bytes // MAX_PACKET_BYTES)
+
+
+def set_send_start(target: str, plan: BufferPlan) -> bool:
+    """The start window of the next connection to `target`; False for IPv6, which is not done."""
+    if family_of(target) != socket.AF_INET:
+        return False
+    set_start_window(target, cwnd_packets=packets(plan.jump_window_bytes))
+    return True
+
+
+def set_receive_start(source: str, plan: BufferPlan) -> bool:
+    """The window that the next connection from `source` is offered at once."""
+    if family_of(source) != socket.AF_INET:
+        return False
+    set_start_window(source, rwnd_packets=packets(plan.window_clamp_bytes))
+    return True
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """A planned connection to the next node: its plan, and what it may remember."""
+
+    target: str
+    plan: BufferPlan
+    key: str
+    saved: SavedPath | None
+
+    @classmethod
+    def of(
+        cls, target: str, state: FlowState, path: PathMetadata, hop: int, mode: StartMode
+    ) -> Outgoing:
+        """For the link that leads to hop `hop`. Borrows what is remembered of it."""
+        key = path_key(target, path, hop)
+        saved = None
+        if mode is StartMode.CAREFUL:
+            saved = MEMORY.borrow(key, now_ns=time.monotonic_ns())
+        return cls(target, link_plan(state, path, hop, mode, saved), key, saved)
+
+    def gate(self, sock: socket.socket) -> StartGate | None:
+        """What holds the writer back at the start; None: nothing is remembered to resume from."""
+        if self.saved is None:
+            return None
+        initial = self.plan.initial_window_bytes
+        jump = max(initial, self.plan.jump_window_bytes)
+        resume = CarefulResume(self.saved, ResumeLimits(initial, jump, MAX_PACKET_BYTES))
+        return StartGate(sock, resume, self.plan.pacing_Bps, self._normal)
+
+    def _normal(self, proved_wrong: bool) -> None:
+        MEMORY.give_back(self.key, proved_wrong=proved_wrong)
+
+    def observe_end(self, connection: TrackedConnection | None) -> None:
+        """The connection has ended well."""
+        if connection is not None and connection.last is not None:
+            self.observe(connection.last.raw)
+
+    def observe(self, raw: bytes) -> None:
+        """The connection's last struct tcp_info: remember what it found."""
+        window = (field_of(raw, "snd_cwnd") or 0) * (field_of(raw, "snd_mss") or 0)
+        rtt_ns = (field_of(raw, "min_rtt") or 0) * 1000
+        now_ns = time.monotonic_ns()
+        MEMORY.observe(self.key, cwnd_bytes=window, min_rtt_ns=rtt_ns, now_ns=now_ns)
+
+
+class Preparations:
+    """What was made ready at this node in one run, by flow. From any thread."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._flows: dict[int, Prepared] = {}
+        self._undo = contextlib.ExitStack()
+
+    def begin(self, flow_id: int) -> Prepared | None:
+        """The flow's new record; None if there is one already."""
+        with self._lock:
+            if flow_id in self._flows:
+                return None
+            self._flows[flow_id] = Prepared(flow_id)
+            return self._flows[flow_id]
+
+    def get(self, flow_id: int) -> Prepared | None:
+        """What was made ready for a flow."""
+        with self._lock:
+            return self._flows.get(flow_id)
+
+    def adjusted(self, prepared: Prepared, what: str, plan: BufferPlan) -> None:
+        """`what` is ready, now."""
+        one = Adjustment(prepared.flow_id, what, plan, time.monotonic_ns())
+        with self._lock:
+            prepared.adjustments.append(one)
+
+    def first_byte(self, flow_id: int, now_ns: int) -> None:
+        """The flow's data is here."""
+        with self._lock:
+            prepared = self._flows.get(flow_id)
+            if prepared is not None and not prepared.first_byte_ns:
+                prepared.first_byte_ns = now_ns
+
+    def all(self) -> list[Prepared]:
+        """Every flow's, in the order of announcement."""
+        with self._lock:
+            return list(self._flows.values())
+
+    def on_close(self, undo: Callable[[], object]) -> None:
+        """Call `undo` when the run ends."""
+        self._undo.callback(undo)
+
+    def close(self) -> None:
+        """Undo what must not outlive the run."""
+        self._undo.close()

@@ -1,0 +1,84 @@
+"""The gRPC service Neighbour, as raw bytes: its tags cover the envelopes exactly as they came."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import grpc
+
+from sentinel_node.core.control.sessions import ENVELOPE_MAX_BYTES
+from sentinel_proto.v1 import control_pb2 as pb
+
+SERVICE = pb.DESCRIPTOR.services_by_name["Neighbour"].full_name
+NODE_KEY = "sentinel-node"
+"""Metadata: which neighbour calls. Only a hint; the hello proves it."""
+
+CONTROL_DSCP = 48
+"""CS6, network control (RFC 4594, section 3.1): what the wires' control band goes by."""
+
+OPTIONS: tuple[tuple[str, int], ...] = (
+    ("grpc.dscp", CONTROL_DSCP),
+    ("grpc.max_send_message_length", ENVELOPE_MAX_BYTES),
+    ("grpc.max_receive_message_length", ENVELOPE_MAX_BYTES),
+    ("grpc.so_reuseport", 0),
+    ("grpc.enable_http_proxy", 0),
+    ("grpc.use_local_subchannel_pool", 1),
+    # Its probes are pings beside every burst of data; our window is fixed instead.
+    ("grpc.http2.bdp_probe", 0),
+    ("grpc.http2.lookahead_bytes", ENVELOPE_MAX_BYTES),
+)
+# No gRPC keepalive: heartbeats are our own messages, authenticated and counted.
+
+
+# A call that has ended says so in different ways, depending on when it is asked.
+_BROKEN = (
+    grpc.RpcError,
+    grpc.aio.UsageError,
+    grpc.aio.InternalError,
+    asyncio.InvalidStateError,
+)
+
+
+class RpcTransport:
+    """`stream.Transport` over a call or a servicer's context, which read and write alike."""
+
+    def __init__(self, rpc: Any) -> None:  # noqa: ANN401  two classes of grpc.aio without a common base
+        self._rpc = rpc
+
+    async def read(self) -> bytes | None:
+        """The next message. Raises ConnectionError if the stream broke."""
+        try:
+            data = await self._rpc.read()
+        except _BROKEN as error:
+            raise ConnectionError(_reason(error)) from error
+        return None if data is grpc.aio.EOF else data
+
+    async def write(self, data: bytes) -> None:
+        """Send one message. Raises ConnectionError if the stream broke."""
+        try:
+            await self._rpc.write(data)
+        except _BROKEN as error:
+            raise ConnectionError(_reason(error)) from error
+
+
+def _reason(error: BaseException) -> str:
+    if isinstance(error, grpc.aio.AioRpcError):
+        return f"{error.code().name}: {error.details()}"
+    return str(error) or type(error).__name__
+
+
+Servicer = Callable[[Any, "grpc.aio.ServicerContext[bytes, bytes]"], Awaitable[None]]
+
+
+def generic_handler(exchange: Servicer) -> grpc.GenericRpcHandler:
+    """The service, without parsing: what arrives is handed on byte for byte."""
+    method: grpc.RpcMethodHandler[bytes, bytes] = grpc.stream_stream_rpc_method_handler(exchange)
+    return grpc.method_handlers_generic_handler(SERVICE, {"Exchange": method})
+
+
+def open_call(channel: grpc.aio.Channel, node: str) -> Any:  # noqa: ANN401  as RpcTransport
+    """Call a neighbour as `node`."""
+    call: Any = channel.stream_stream(f"/{SERVICE}/Exchange")
+    return call(metadata=((NODE_KEY, node),))

@@ -1,0 +1,98 @@
+"""Careful Resume from outside the kernel: what may be written, by what the kernel says."""
+
+from __future__ import annotations
+
+import socket
+import struct
+
+import pytest
+
+from sentinel_node.core.start.careful_resume import CarefulResume, Phase, ResumeLimits, SavedPath
+from sentinel_node.daemon.control import gate as module
+from sentinel_node.daemon.control.gate import SO_MAX_PACING_RATE, StartGate
+from sentinel_node.daemon.tcp_info import FULL_BYTES, LAYOUT
+
+MS = 1_000_000
+INITIAL = 14_480
+JUMP = 500_000
+RTT_NS = 80 * MS
+
+
+class Kernel:
+    """A struct tcp_info that the test writes, and the options that were set."""
+
+    def __init__(self) -> None:
+        self.raw = bytearray(FULL_BYTES)
+        self.pacing_Bps: list[int] = []
+        self.set(rtt=RTT_NS // 1000, bytes_acked=1)
+
+    def set(self, **values: int) -> None:
+        for name, value in values.items():
+            offset, code = LAYOUT[name]
+            struct.pack_into(f"={code}", self.raw, offset, value)
+
+    def setsockopt(self, level: int, option: int, value: bytes) -> None:
+        assert (level, option) == (socket.SOL_SOCKET, SO_MAX_PACING_RATE)
+        self.pacing_Bps.append(struct.unpack("=Q", value)[0])
+
+
+@pytest.fixture
+def kernel(monkeypatch: pytest.MonkeyPatch) -> Kernel:
+    made = Kernel()
+    monkeypatch.setattr(module, "read_raw", lambda sock: bytes(made.raw))
+    return made
+
+
+def gate_of(kernel: Kernel, ends: list[bool]) -> StartGate:
+    saved = SavedPath(2 * JUMP, RTT_NS, 0)
+    resume = CarefulResume(saved, ResumeLimits(INITIAL, JUMP, 1448))
+    return StartGate(kernel, resume, 30_000_000, ends.append)  # type: ignore[arg-type]
+
+
+def test_no_more_than_the_initial_window_in_flight_until_all_of_it_was_acknowledged(
+    kernel: Kernel,
+) -> None:
+    ends: list[bool] = []
+    gate = gate_of(kernel, ends)
+    assert gate.room(0) == INITIAL
+    gate.sent(INITIAL)
+    kernel.set(bytes_acked=1 + INITIAL - 1448)
+    assert gate.room(79 * MS) == INITIAL - 1448, "as much in flight as the initial window"
+    gate.sent(1448)
+    assert gate.phase is Phase.RECONNAISSANCE
+    kernel.set(bytes_acked=1 + INITIAL)
+    room = gate.room(80 * MS)
+    assert gate.phase is Phase.UNVALIDATED
+    assert room == JUMP - 1448
+    # Spread over one round trip, and never faster than planned.
+    assert kernel.pacing_Bps == [30_000_000, JUMP * 1_000_000_000 // RTT_NS]
+    assert ends == []
+
+
+def test_loss_after_the_jump_retreats_and_the_memory_proved_wrong(kernel: Kernel) -> None:
+    ends: list[bool] = []
+    gate = gate_of(kernel, ends)
+    gate.room(0)
+    gate.sent(INITIAL)
+    kernel.set(bytes_acked=1 + INITIAL)
+    room = gate.room(80 * MS)
+    assert room == JUMP
+    gate.sent(JUMP)
+    kernel.set(total_retrans=1)
+    assert gate.room(120 * MS) == 0
+    assert gate.phase is Phase.SAFE_RETREAT
+    kernel.set(bytes_acked=1 + INITIAL + JUMP)
+    assert gate.room(160 * MS) is None
+    assert ends == [True]
+    gate.close()
+    assert ends == [True]
+
+
+def test_another_path_is_left_to_slow_start(kernel: Kernel) -> None:
+    ends: list[bool] = []
+    gate = gate_of(kernel, ends)
+    gate.room(0)
+    gate.sent(INITIAL)
+    kernel.set(rtt=RTT_NS // 1000 // 2, bytes_acked=1 + INITIAL)
+    assert gate.room(40 * MS) is None
+    assert ends == [False]
