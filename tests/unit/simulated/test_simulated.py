@@ -92,7 +92,8 @@ def test_every_shipped_topology_is_taken() -> None:
 
 
 def test_faults_are_refused_not_left_out() -> None:
-    run = expand(load(TOPOLOGIES / "faults.yaml"), quick=True).runs(0)[0]
+    plan = expand(load(TOPOLOGIES / "faults.yaml"), arms=["tuned"], quick=True)
+    (run,) = plan.runs(0)
     with pytest.raises(InfeasibleError, match="faults are not simulated"):
         setup(run)
 
