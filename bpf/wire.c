@@ -8,6 +8,8 @@
  *              gives the same pattern for the same sequence of packets.
  *  wire_enter  tc (clsact) where packets enter: counts, and stamps a sample.
  *  wire_leave  tc (clsact) where they leave: counts, and measures the sample's transit times.
+ *  wire_fault  tc (clsact) where a node's packets come to the wire, in runs with faults only:
+ *              cuts the link, or only its control channel, and corrupts control messages.
  *
  * The two probes tell the wire's lateness without asking the wire. Each (wire, direction) has an
  * instance of its own, with maps of its own. Traffic of the link itself (ARP, neighbour discovery,
@@ -27,6 +29,8 @@
 
 BPF_ARRAY(wire_loss_config, struct wire_loss_config, 1);
 BPF_ARRAY(wire_loss_state, struct wire_loss_state, 1);
+BPF_ARRAY(wire_fault_config, struct wire_fault_config, 1);
+BPF_ARRAY(wire_fault_state, struct wire_fault_state, 1);
 BPF_ARRAY(wire_probe_config, struct wire_probe_config, 1);
 BPF_TABLE("lru_hash", struct wire_stamp_key, __u64, wire_stamps, WIRE_STAMPS_MAX);
 BPF_PERCPU_ARRAY(wire_enter_state, struct wire_end_state, 1);
@@ -259,5 +263,88 @@ int wire_leave(struct __sk_buff *skb)
 		keep_transit(transit, bpf_ktime_get_ns() - entered, config->slots);
 	else
 		transit->ambiguous += 1;
+	return TC_ACT_UNSPEC;
+}
+
+/* Is the packet marked DSCP CS6? */
+static __always_inline int is_control(struct __sk_buff *skb)
+{
+	__u8 first[2]; /* version, then class: a byte in IPv4, four bits on either side in IPv6 */
+
+	if (bpf_skb_load_bytes(skb, sizeof(struct sentinel_eth), first, sizeof(first)))
+		return 0;
+	if (skb->protocol == SENTINEL_BE16(SENTINEL_ETHERTYPE_IPV4))
+		return (first[1] & 0xfc) == WIRE_CONTROL_TOS;
+	if (skb->protocol == SENTINEL_BE16(SENTINEL_ETHERTYPE_IPV6))
+		return ((__u8)(first[0] << 4 | first[1] >> 4) & 0xfc) == WIRE_CONTROL_TOS;
+	return 0;
+}
+
+/* Where the packet's TCP header begins; 0: there is none, or it does not come first. */
+static __always_inline __u32 tcp_header_offset(struct __sk_buff *skb)
+{
+	struct sentinel_ipv4 ip;
+	__u8 next_header;
+
+	if (skb->protocol == SENTINEL_BE16(SENTINEL_ETHERTYPE_IPV6)) {
+		if (bpf_skb_load_bytes(skb, sizeof(struct sentinel_eth) + 6, &next_header, 1))
+			return 0;
+		return next_header == SENTINEL_PROTO_TCP
+			       ? sizeof(struct sentinel_eth) + sizeof(struct sentinel_ipv6)
+			       : 0;
+	}
+	if (bpf_skb_load_bytes(skb, sizeof(struct sentinel_eth), &ip, sizeof(ip)))
+		return 0;
+	if (ip.protocol != SENTINEL_PROTO_TCP || (ip.fragment & SENTINEL_BE16(0x1fff)))
+		return 0;
+	return sizeof(struct sentinel_eth) + (ip.version_length & 0xf) * 4;
+}
+
+/*
+ * Turn one bit of the payload's last two bytes, and keep the checksum right: what TCP would find
+ * out by itself would only be one more lost packet.
+ */
+static __always_inline void corrupt_payload(struct __sk_buff *skb, struct wire_fault_config *config,
+					    struct wire_fault_state *state)
+{
+	__u32 header = tcp_header_offset(skb), place;
+	__u64 number = state->control_packets;
+	__u64 hash;
+	__u16 word, turned;
+	__u8 words;
+
+	if (!header || bpf_skb_load_bytes(skb, header + 12, &words, 1))
+		return;
+	/* Checksums are of 16-bit words that begin at an even distance from the header. */
+	place = header + ((skb->len - header) & ~1u) - 2;
+	if (place < header + (words >> 4) * 4 || bpf_skb_load_bytes(skb, place, &word, 2))
+		return;
+	state->control_packets = number + 1;
+	hash = wire_hash(config->seed, number);
+	if ((__u32)(hash >> 32) >= config->corrupt)
+		return;
+	turned = word ^ (1u << (hash & 15));
+	if (bpf_l4_csum_replace(skb, header + 16, word, turned, 2) ||
+	    bpf_skb_store_bytes(skb, place, &turned, 2, 0))
+		return;
+	state->corrupted += 1;
+}
+
+int wire_fault(struct __sk_buff *skb)
+{
+	__u32 zero = 0;
+	struct wire_fault_config *config = wire_fault_config.lookup(&zero);
+	struct wire_fault_state *state = wire_fault_state.lookup(&zero);
+	int control;
+
+	if (!config || !state || (!config->cut && !config->corrupt))
+		return TC_ACT_UNSPEC;
+	control = is_control(skb);
+	if (config->cut == WIRE_CUT_ALL || (config->cut && control)) {
+		state->cut_packets += skb->gso_segs > 1 ? skb->gso_segs : 1;
+		return TC_ACT_SHOT;
+	}
+	if (control && config->corrupt)
+		corrupt_payload(skb, config, state);
 	return TC_ACT_UNSPEC;
 }

@@ -24,6 +24,29 @@ struct wire_loss_state {
 };
 _Static_assert(sizeof(struct wire_loss_state) == 16, "keep abi.py in step");
 
+/* What wire_fault lets nothing of pass. A larger value includes the smaller ones. */
+enum wire_cut {
+	WIRE_CUT_NOTHING,
+	WIRE_CUT_CONTROL, /* packets marked for the control band: DSCP CS6 (RFC 4594) */
+	WIRE_CUT_ALL,
+};
+
+/* Written by user space, read by wire_fault. */
+struct wire_fault_config {
+	__u32 cut;     /* enum wire_cut */
+	__u32 corrupt; /* a control packet is corrupted if its hash is below: share x 2^32 */
+	__u64 seed;
+};
+_Static_assert(sizeof(struct wire_fault_config) == 16, "keep abi.py in step");
+
+/* Written by wire_fault. One receive queue, hence one writer. */
+struct wire_fault_state {
+	__u64 cut_packets;     /* wire packets: a GSO packet counts as its segments */
+	__u64 control_packets; /* marked, with TCP payload, not cut: the pattern's counter */
+	__u64 corrupted;
+};
+_Static_assert(sizeof(struct wire_fault_state) == 24, "keep abi.py in step");
+
 /* Written by user space, read by wire_enter and wire_leave. */
 struct wire_probe_config {
 	__u32 sample_mask; /* a packet is sampled if (hash & mask) == 0; 7 is one in eight */

@@ -6,6 +6,9 @@
 #include "sentinel_packet.h"
 #include "wire_abi.h"
 
+/* DSCP CS6 in the place of the traffic class; as rate.py marks the control band. */
+#define WIRE_CONTROL_TOS 0xc0
+
 /*
  * splitmix64 (Steele, Lea, Flood 2014, "Fast splittable pseudorandom number generators"): the
  * output for the state reached after `counter` + 1 steps from `seed`. A function of the two, so that

@@ -147,6 +147,18 @@ class WireLossState(ctypes.Structure):
     _fields_ = (("seen", _U64), ("dropped", _U64))
 
 
+class WireFaultConfig(ctypes.Structure):
+    """struct wire_fault_config."""
+
+    _fields_ = (("cut", _U32), ("corrupt", _U32), ("seed", _U64))
+
+
+class WireFaultState(ctypes.Structure):
+    """struct wire_fault_state."""
+
+    _fields_ = (("cut_packets", _U64), ("control_packets", _U64), ("corrupted", _U64))
+
+
 class WireProbeConfig(ctypes.Structure):
     """struct wire_probe_config."""
 
@@ -193,6 +205,8 @@ MIRRORED: dict[str, tuple[str, type[ctypes.Structure]]] = {
     "sentinel_flood": ("sentinel_abi.h", Flood),
     "wire_loss_config": ("wire_abi.h", WireLossConfig),
     "wire_loss_state": ("wire_abi.h", WireLossState),
+    "wire_fault_config": ("wire_abi.h", WireFaultConfig),
+    "wire_fault_state": ("wire_abi.h", WireFaultState),
     "wire_probe_config": ("wire_abi.h", WireProbeConfig),
     "wire_stamp_key": ("wire_abi.h", WireStampKey),
     "wire_end_state": ("wire_abi.h", WireEndState),

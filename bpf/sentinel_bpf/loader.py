@@ -356,7 +356,7 @@ def compile_flow_math(cflags: Sequence[str] = ()) -> CompiledSource:
 
 
 def compile_wire(cflags: Sequence[str] = ()) -> CompiledSource:
-    """The wire's programs `wire_loss`, `wire_enter` and `wire_leave`; see wire.py."""
+    """The wire's programs: `wire_loss`, `wire_enter`, `wire_leave`, `wire_fault`; see wire.py."""
     return CompiledSource.compile(
         WIRE_SOURCE,
         cflags,
@@ -364,6 +364,7 @@ def compile_wire(cflags: Sequence[str] = ()) -> CompiledSource:
             "wire_loss": ProgramType.XDP,
             "wire_enter": ProgramType.TC,
             "wire_leave": ProgramType.TC,
+            "wire_fault": ProgramType.TC,
         },
     )
 

@@ -77,6 +77,14 @@ class LossStage:
         maps.update(self._programs.map_fd("wire_loss_config"), _FIRST, bytes(config))
         maps.update(self._programs.map_fd("wire_loss_state"), _FIRST, bytes(abi.WireLossState()))
 
+    def change(self, seed: int, probability: float) -> None:
+        """Another loss from now on, while packets pass; the pattern and the counts go on.
+
+        Raises BpfError as `configure`, which must have been called with the same seed.
+        """
+        config = abi.WireLossConfig(check_seed(seed), loss_threshold(probability))
+        maps.update(self._programs.map_fd("wire_loss_config"), _FIRST, bytes(config))
+
     def read(self) -> LossReading:
         """Packets seen and dropped since `configure`."""
         raw = maps.lookup(self._programs.map_fd("wire_loss_state"), _FIRST)
@@ -87,6 +95,61 @@ class LossStage:
 
     def close(self) -> None:
         """Close the descriptors; an attached program stays attached until its link is closed."""
+        self._programs.close()
+
+
+@dataclass(frozen=True, slots=True)
+class FaultReading:
+    """What a fault stage did since `reset`."""
+
+    cut_packets: int
+    """Wire packets that found the link, or its control channel, cut."""
+    control_packets: int
+    """Marked for the control band, with TCP payload, while some were to be corrupted."""
+    corrupted: int
+
+
+class FaultStage:
+    """Cuts one direction of a wire where the node's packets come to it, or corrupts some of them.
+
+    One write of a map, so a fault begins and ends between two packets.
+    """
+
+    PROGRAM = "wire_fault"
+
+    def __init__(self, compiled: CompiledSource) -> None:
+        self._programs: ProgramSet = compiled.instantiate([self.PROGRAM])
+
+    @property
+    def tc_fd(self) -> int:
+        """The program to attach."""
+        return self._programs.prog_fd(self.PROGRAM)
+
+    def set(self, cut: int, corrupt: float = 0.0, seed: int = 0) -> None:
+        """`cut`: 0 nothing, 1 what is marked for the control band, 2 all. `corrupt`: share of the
+        marked TCP packets with payload in which one bit is turned, checksum kept right.
+
+        Raises BpfError for a share outside [0, 1) or a seed that does not fit 64 bits.
+        """
+        threshold = loss_threshold(corrupt) >> 32
+        config = abi.WireFaultConfig(cut, threshold, check_seed(seed))
+        maps.update(self._programs.map_fd("wire_fault_config"), _FIRST, bytes(config))
+
+    def reset(self) -> None:
+        """Let everything pass, and count from zero."""
+        self.set(0)
+        maps.update(self._programs.map_fd("wire_fault_state"), _FIRST, bytes(abi.WireFaultState()))
+
+    def read(self) -> FaultReading:
+        """Counts since `reset`."""
+        raw = maps.lookup(self._programs.map_fd("wire_fault_state"), _FIRST)
+        if raw is None:
+            raise BpfError("the state of a fault stage cannot be read")
+        state = abi.WireFaultState.from_buffer_copy(raw)
+        return FaultReading(*(int(getattr(state, name)) for name, _ in state._fields_))
+
+    def close(self) -> None:
+        """Close the descriptors; attached filters stay until they are detached."""
         self._programs.close()
 
 

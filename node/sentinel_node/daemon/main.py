@@ -79,6 +79,13 @@ def make_parser() -> argparse.ArgumentParser:
         help="inherited descriptors of an FSU's flow_metrics_map, flow_metrics6, fsu_counters and "
         "fsu_models; once for each link",
     )
+    add(
+        "--hardware-watchdog",
+        default="",
+        metavar="DEVICE",
+        help="arm this watchdog device (such as /dev/watchdog) and feed it from the event loop: if "
+        "this daemon hangs or is killed, the MACHINE is reset; never armed without this flag",
+    )
     alone = parser.add_argument_group("by itself, on real hosts")
     add = alone.add_argument
     add("--listen", metavar="H:P", help="where to accept flows")
@@ -114,6 +121,7 @@ def daemon_config(options: argparse.Namespace) -> DaemonConfig:
         control=control,
         run_id=options.run_id,
         fsu_points=tuple(parse_point(text) for text in options.fsu_point),
+        hardware_watchdog=options.hardware_watchdog,
     )
 
 
@@ -130,6 +138,8 @@ def standalone_config(options: argparse.Namespace) -> StandaloneConfig:
             raise RequestError(f"--role {options.role} without --control {verb} --{name} HOST:PORT")
     if options.fsu_point:
         raise RequestError("--fsu-point is of use with --control only")
+    if options.hardware_watchdog:
+        raise RequestError("--hardware-watchdog is of use with --control only")
     if options.flows < 0:
         raise RequestError(f"--flows must not be negative, got {options.flows}")
     make: dict[str, Callable[[argparse.Namespace], StandaloneSpec]]

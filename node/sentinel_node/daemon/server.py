@@ -13,8 +13,10 @@ from pathlib import Path
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
+from sentinel_node.daemon import service_manager
 from sentinel_node.daemon.control.holder import ControlHolder
 from sentinel_node.daemon.fsu import FsuPoint
+from sentinel_node.daemon.hardware_watchdog import HardwareWatchdog
 from sentinel_node.daemon.runs import ChangeSignal, NodeRuns
 from sentinel_node.daemon.sampler import Sampler
 from sentinel_node.daemon.service import NodeControlService
@@ -39,6 +41,8 @@ class DaemonConfig:
     control: str
     run_id: str = ""
     fsu_points: tuple[FsuPoint, ...] = ()
+    hardware_watchdog: str = ""
+    """The device to arm; empty: none."""
 
 
 def check_control(control: str) -> None:
@@ -65,13 +69,24 @@ def _remove_socket(control: str) -> None:
         Path(control.removeprefix("unix:")).unlink(missing_ok=True)
 
 
+async def _ended(task: asyncio.Future[None]) -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
 async def serve(config: DaemonConfig) -> None:
     """Serve until Shutdown, SIGTERM or SIGINT; then end every run and return.
 
-    Raises AddressError if the control address cannot be used.
+    Raises AddressError if the control address cannot be used, and what
+    `HardwareWatchdog.arm` raises.
     """
     loop = asyncio.get_running_loop()
     async with AsyncExitStack() as stack:
+        if config.hardware_watchdog:
+            watchdog = HardwareWatchdog.arm(config.hardware_watchdog)
+            stack.callback(watchdog.close)
+            stack.push_async_callback(_ended, asyncio.ensure_future(watchdog.keep_fed()))
+        stack.push_async_callback(_ended, asyncio.ensure_future(service_manager.keep_alive()))
         sampler = Sampler()
         stack.callback(sampler.close)
         runs = NodeRuns(sampler, ChangeSignal(loop))
@@ -103,7 +118,9 @@ async def serve(config: DaemonConfig) -> None:
         logger.info(
             "node %s (%s) ready, run id %s", config.node, config.role, config.run_id or "none"
         )
+        service_manager.notify("READY=1")
         await service.finish.wait()
+        service_manager.notify("STOPPING=1")
         logger.info("node %s: finishing", config.node)
         await healthy.enter_graceful_shutdown()
         # Runs first: their end wakes every Collect and Send that is still waiting.

@@ -12,6 +12,7 @@ import sys
 import threading
 from dataclasses import dataclass
 
+from sentinel_node.daemon import service_manager
 from sentinel_node.daemon.receiver import ListenSpec, start_listening
 from sentinel_node.daemon.records import FlowRecord
 from sentinel_node.daemon.relay import RelaySpec, start_relaying
@@ -72,9 +73,13 @@ def run_standalone(config: StandaloneConfig) -> bool:
     printed: set[int] = set()
     try:
         wanted = _begin(run, config)
+        service_manager.notify("READY=1")
+        interval_s = service_manager.watchdog_interval_s()
         while not stopping and not (wanted and run.ended >= wanted):
-            changed.wait()
+            changed.wait(interval_s)
             changed.clear()
+            if interval_s is not None:
+                service_manager.notify("WATCHDOG=1")
             _print_ended(run, printed)
     finally:
         run.close()

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from sentinel_sim.faults.events import FaultEvent, RepairEvent
 from sentinel_sim.plan.model import RunSpec
 from sentinel_sim.topology.model import Topology
 
@@ -69,6 +70,24 @@ class FlowMeasurement:
 
 
 @dataclass(frozen=True, slots=True)
+class LossPeriod:
+    """While one direction of a link had one loss; wire packets."""
+
+    probability: float
+    seen: int
+    dropped: int
+
+
+@dataclass(frozen=True, slots=True)
+class RatePeriod:
+    """While one direction of a link had one rate."""
+
+    rate_bps: int
+    backlogged_bps: float | None
+    """Drain rate while the queue was never empty; None: never backlogged long enough."""
+
+
+@dataclass(frozen=True, slots=True)
 class WireMeasurement:
     """One direction of one wire during one run; packets are wire packets (GSO counted apart)."""
 
@@ -97,6 +116,14 @@ class WireMeasurement:
     rate_backlogged_bps: float | None
     """Drain rate while the queue was never empty; None: never backlogged long enough."""
     control_bytes: int = 0
+    cut_dropped: int = 0
+    """Refused in front of the wire because a fault had cut it; in no other count."""
+    corrupted: int = 0
+    """Control packets in which a fault turned a bit."""
+    loss_periods: tuple[LossPeriod, ...] = ()
+    """If a fault changed the loss; else it was the link's own all the time."""
+    rate_periods: tuple[RatePeriod, ...] = ()
+    """If a fault changed the rate; else it was the link's own all the time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +147,10 @@ class RunMeasurement:
     offloads: dict[str, Any]
     notes: tuple[str, ...] = ()
     extra: dict[str, Any] = field(default_factory=dict)
+    faults: tuple[FaultEvent, ...] = ()
+    """What was injected, in the order of the plan."""
+    repairs: tuple[RepairEvent, ...] = ()
+    """What the supervisor saw and did, in the order in which it ended."""
 
 
 ProgressHook = Callable[[str, float], None]

@@ -76,6 +76,8 @@ class WireFigures:
     drops_unplanned: dict[str, int]
     rate_backlogged_bps: float | None
     control_bytes: int
+    cut_dropped: int
+    corrupted: int
 
 
 @dataclass(frozen=True, slots=True)

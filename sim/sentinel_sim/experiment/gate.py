@@ -2,6 +2,11 @@
 
 A run outside a limit is kept and shown, and never enters a mean. Loaded RTT is reported, not
 gated: a full queue doubles it. Each reason is one sentence with the figure and the limit.
+
+Faults that the file asks for do not make a run invalid: loss and rate are held against what was
+asked for at the time, packets that a cut link refused are counted for themselves, and a flow that
+broke off and says why is an outcome. A fault that could not be carried out does, and so does a flow
+that neither completes nor says why, or whose hash is wrong.
 """
 
 from __future__ import annotations
@@ -9,7 +14,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from sentinel_sim.backends.base import RunMeasurement, WireMeasurement
+from sentinel_sim.backends.base import (
+    LossPeriod,
+    RatePeriod,
+    RunMeasurement,
+    WireMeasurement,
+)
 from sentinel_sim.experiment.figures import RunMetrics
 from sentinel_sim.experiment.metrics import shortest_certain_latency_s
 from sentinel_sim.experiment.wire_metrics import (
@@ -62,7 +72,8 @@ def judge(
         *timing_reasons(spec, measured, metrics, limits),
         *_loss(spec, measured, limits),
         *_drops(measured),
-        *_payload(measured),
+        *_faults(measured),
+        *_payload(spec, measured),
         *_light(spec, measured, limits),
     )
 
@@ -130,9 +141,8 @@ def _lateness(spec: RunSpec, measured: RunMeasurement, limits: Limits) -> Iterat
 
 
 def _rate(spec: RunSpec, measured: RunMeasurement, limits: Limits) -> Iterator[str]:
-    for wire in measured.wires:
-        rate = _links(spec)[wire.link].rate_bps
-        drained = wire.rate_backlogged_bps
+    for wire, period in _rate_periods(spec, measured):
+        rate, drained = period.rate_bps, period.backlogged_bps
         if drained is not None and abs(drained - rate) > limits.rate_share * rate:
             yield (
                 f"{wire.link} {wire.direction} drained {drained / 1e6:.3f} Mbit/s while"
@@ -141,17 +151,36 @@ def _rate(spec: RunSpec, measured: RunMeasurement, limits: Limits) -> Iterator[s
             )
 
 
-def _loss(spec: RunSpec, measured: RunMeasurement, limits: Limits) -> Iterator[str]:
-    lossy = [w for w in measured.wires if _links(spec)[w.link].loss > 0 and w.loss_seen > 0]
-    confidence = 1.0 - (1.0 - limits.loss_confidence) / max(1, len(lossy))
+def _rate_periods(
+    spec: RunSpec, measured: RunMeasurement
+) -> Iterator[tuple[WireMeasurement, RatePeriod]]:
+    for wire in measured.wires:
+        whole = RatePeriod(_links(spec)[wire.link].rate_bps, wire.rate_backlogged_bps)
+        for period in wire.rate_periods or (whole,):
+            yield wire, period
+
+
+def _loss_periods(
+    spec: RunSpec, measured: RunMeasurement
+) -> Iterator[tuple[WireMeasurement, LossPeriod]]:
     for wire in measured.wires:
         probability = _links(spec)[wire.link].loss
-        low, high = loss_interval(wire.loss_seen, probability, confidence)
-        if not low <= wire.loss_dropped <= high:
+        whole = LossPeriod(probability, wire.loss_seen, wire.loss_dropped)
+        for period in wire.loss_periods or (whole,):
+            yield wire, period
+
+
+def _loss(spec: RunSpec, measured: RunMeasurement, limits: Limits) -> Iterator[str]:
+    periods = list(_loss_periods(spec, measured))
+    lossy = sum(period.probability > 0 and period.seen > 0 for _, period in periods)
+    confidence = 1.0 - (1.0 - limits.loss_confidence) / max(1, lossy)
+    for wire, period in periods:
+        low, high = loss_interval(period.seen, period.probability, confidence)
+        if not low <= period.dropped <= high:
             yield (
-                f"{wire.link} {wire.direction} dropped {wire.loss_dropped} of {wire.loss_seen}"
-                f" packets on purpose; at a loss of {probability * 100:g} % between {low} and"
-                f" {high} are within chance ({confidence * 100:g} % binomial interval)"
+                f"{wire.link} {wire.direction} dropped {period.dropped} of {period.seen}"
+                f" packets on purpose; at a loss of {period.probability * 100:g} % between {low}"
+                f" and {high} are within chance ({confidence * 100:g} % binomial interval)"
             )
 
 
@@ -179,10 +208,18 @@ def _unaccounted(wire: WireMeasurement) -> int:
     return 0 if missing == attributed else missing
 
 
-def _payload(measured: RunMeasurement) -> Iterator[str]:
+def _faults(measured: RunMeasurement) -> Iterator[str]:
+    for fault in measured.faults:
+        if fault.failed:
+            yield f"fault {fault.kind} of {fault.target} could not be carried out: {fault.detail}"
+
+
+def _payload(spec: RunSpec, measured: RunMeasurement) -> Iterator[str]:
     if not measured.flows:
         yield "no flow was measured"
     for flow in measured.flows:
+        if spec.faults and flow.error is not None and flow.sha256_ok is None:
+            continue
         if flow.error is not None:
             yield f"flow {flow.flow_id} failed: {flow.error}"
         if flow.sha256_ok is False:

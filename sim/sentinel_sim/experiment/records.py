@@ -71,6 +71,8 @@ def _record_of(raw: RawRun) -> Record:
         "offloads_sha256": digest(raw.measurement.offloads, raw.run_id),
         "notes": list(raw.measurement.notes),
         "wires": figures["wires"],
+        "faults": [dataclasses.asdict(event) for event in raw.measurement.faults],
+        "repairs": [dataclasses.asdict(event) for event in raw.measurement.repairs],
     }
     clean: Record = without_nan(record)
     return clean
@@ -108,6 +110,8 @@ def _failed(raw: RawRun) -> Record:
         "offloads_sha256": None,
         "notes": [],
         "wires": [],
+        "faults": [],
+        "repairs": [],
     }
 
 

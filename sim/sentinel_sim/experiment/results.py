@@ -6,7 +6,8 @@ that dies leaves a readable, resumable result with `complete: false`.
 Keys beyond the fixed core of design.md section 9 (readers must ignore keys they do not know):
 top level `complete`, `invalid_reasons`, `steady_rule`, `limits`, `plan`; per run `key`, `seed`,
 `spec_sha256`, `failed_attempts`, `discarded_attempts`,
-`latency_resolution_s`, `flow_completion_s`, `theory`, `offloads_sha256`, `notes`, `wires`, and
+`latency_resolution_s`, `flow_completion_s`, `theory`, `offloads_sha256`, `notes`, `wires`,
+`faults`, `repairs` (see `faults.events`), and
 `wire`, `direction`, `samples` in
 `achieved.lateness_s`; per summary `n_invalid`, `theory_goodput_bps`, `unpooled`, and `n` in each
 estimate. The JSON Schema lies beside this module.

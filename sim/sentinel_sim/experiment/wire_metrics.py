@@ -77,6 +77,8 @@ def wire_figures(wire: WireMeasurement) -> WireFigures:
         drops_unplanned=dict(wire.drops_unplanned),
         rate_backlogged_bps=wire.rate_backlogged_bps,
         control_bytes=wire.control_bytes,
+        cut_dropped=wire.cut_dropped,
+        corrupted=wire.corrupted,
     )
 
 

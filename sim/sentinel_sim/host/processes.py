@@ -114,6 +114,17 @@ def terminate(identities: Iterable[ProcessIdentity], *, grace_s: float) -> list[
     A survivor is a process that we may not signal, or that stayed through SIGKILL for another
     `grace_s` (it hangs inside the kernel). A reused process id is left alone.
     """
+    return _end(identities, (signal.SIGTERM, signal.SIGKILL), grace_s)
+
+
+def kill(identities: Iterable[ProcessIdentity], *, grace_s: float) -> list[ProcessIdentity]:
+    """SIGKILL all at once, wait up to `grace_s` seconds; return the survivors."""
+    return _end(identities, (signal.SIGKILL,), grace_s)
+
+
+def _end(
+    identities: Iterable[ProcessIdentity], signals: Iterable[signal.Signals], grace_s: float
+) -> list[ProcessIdentity]:
     open_pidfds: dict[int, ProcessIdentity] = {}
     survivors: list[ProcessIdentity] = []
     try:
@@ -122,7 +133,7 @@ def terminate(identities: Iterable[ProcessIdentity], *, grace_s: float) -> list[
             if pidfd is not None:
                 open_pidfds[pidfd] = identity
         waiting = dict(open_pidfds)
-        for signal_number in (signal.SIGTERM, signal.SIGKILL):
+        for signal_number in signals:
             survivors += _send(waiting, signal_number)
             _wait_for_exit(waiting, grace_s)
         survivors += waiting.values()

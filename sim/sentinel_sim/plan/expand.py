@@ -11,6 +11,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from sentinel_sim.errors import TopologyError
+from sentinel_sim.plan.faults import faults_of
 from sentinel_sim.plan.flows import flows_of
 from sentinel_sim.plan.model import Arm, ParamValue, RunSpec, WorkloadKind
 from sentinel_sim.plan.plan import Combination, Plan, Repeats, run_key
@@ -298,6 +299,8 @@ def _run(draft: _Draft, arm: Arm, seed: int, repeat: int) -> RunSpec:
         xdp=experiment.xdp,
         fsu_outer=experiment.fsu_outer,
         managed=experiment.managed,
+        faults=faults_of(experiment.faults, network, arm),
+        repair=experiment.repair,
     )
 
 

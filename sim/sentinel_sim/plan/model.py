@@ -52,6 +52,13 @@ class LinkPlan:
     jitter_ns: int
     reorder: bool
     mtu: int
+    cost: int = 1
+    """Of routing over it, as the file says."""
+
+    @property
+    def ends(self) -> tuple[str, str]:
+        """Both nodes."""
+        return self.a, self.b
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +109,55 @@ class FlowPlan:
     duration_ns: int | None
 
 
+class FaultKind(StrEnum):
+    """What is done to a node or a link (see `topology.faults`)."""
+
+    KILL_DAEMON = "kill-daemon"
+    FREEZE_DAEMON = "freeze-daemon"
+    RESTART_DAEMON = "restart-daemon"
+    KILL_NODE = "kill-node"
+    PARTITION = "partition"
+    LOSS = "loss"
+    RATE = "rate"
+    CORRUPT_CONTROL = "corrupt-control"
+
+
+LINK_FAULTS = frozenset(
+    {FaultKind.PARTITION, FaultKind.LOSS, FaultKind.RATE, FaultKind.CORRUPT_CONTROL}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class FaultPlan:
+    """One fault of one run. Exactly one of `at_ns` and `at_bytes` is set."""
+
+    index: int
+    """Its place among the file's faults: equal in all arms."""
+    kind: FaultKind
+    target: str
+    """A node, or a link by its name."""
+    at_ns: int | None = None
+    """After the start of the run's traffic."""
+    at_bytes: int | None = None
+    """Payload bytes that the senders have written in all."""
+    for_ns: int | None = None
+    """None: to the run's end (or for good, for what does not last)."""
+    direction: str | None = None
+    """`a->b`; None: both ways."""
+    control_only: bool = False
+    """Of a partition: only packets that are marked for the control band."""
+    loss: float = 0.0
+    """Beside the link's own."""
+    rate_bps: int | None = None
+    corrupt: float = 0.0
+    """Share of the packets with control messages that are corrupted."""
+
+    @property
+    def strikes_link(self) -> bool:
+        """Is the target a link?"""
+        return self.kind in LINK_FAULTS
+
+
 @dataclass(frozen=True, slots=True)
 class RunSpec:
     """One (arm, distance, params, repeat) execution."""
@@ -133,6 +189,10 @@ class RunSpec:
     """What is attached at the outer end of every link (with `xdp` only)."""
     managed: bool = False
     """Arm `fsu`: start with the links' rates as known capacity, not from earlier flows."""
+    faults: tuple[FaultPlan, ...] = ()
+    """What is broken during the run, in the file's order."""
+    repair: bool = True
+    """A supervisor repairs what breaks (in runs with faults only)."""
 
     @property
     def expected_duration_ns(self) -> int:

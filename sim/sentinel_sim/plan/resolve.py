@@ -11,6 +11,7 @@ from sentinel_sim.topology.expression import amount_bytes
 from sentinel_sim.topology.geo import propagation_ns
 from sentinel_sim.topology.graph import Route, routes
 from sentinel_sim.topology.model import Link, Topology
+from sentinel_sim.topology.structure import link_names
 from sentinel_sim.topology.sweep import link_distance_km
 
 ETHERNET_HEADER_BYTES = 14
@@ -40,9 +41,7 @@ def network_of(topology: Topology) -> Network:
     """Resolve every link and path. The topology has passed `graph.problems`."""
     links = [
         _link(topology, index, link, name)
-        for index, (link, name) in enumerate(
-            zip(topology.links, _link_names(topology), strict=True)
-        )
+        for index, (link, name) in enumerate(zip(topology.links, link_names(topology), strict=True))
     ]
     paths = tuple(_path(index, route, links) for index, route in enumerate(routes(topology)))
     sized = tuple(
@@ -50,16 +49,6 @@ def network_of(topology: Topology) -> Network:
         for link, plan in zip(topology.links, links, strict=True)
     )
     return Network(sized, paths)
-
-
-def _link_names(topology: Topology) -> list[str]:
-    names: list[str] = []
-    for link in topology.links:
-        stem = "--".join(link.endpoints)
-        twins = sum(set(link.endpoints) == set(other.endpoints) for other in topology.links)
-        same = sum(name.startswith(f"{stem}--") for name in names)
-        names.append(f"{stem}--{same + 1}" if twins > 1 else stem)
-    return names
 
 
 def _link(topology: Topology, index: int, link: Link, name: str) -> LinkPlan:
@@ -80,6 +69,7 @@ def _link(topology: Topology, index: int, link: Link, name: str) -> LinkPlan:
         jitter_ns=link.jitter_ns,
         reorder=link.reorder,
         mtu=link.mtu_bytes,
+        cost=link.cost,
     )
 
 

@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from sentinel_sim.report.chart import arm_rank, median, varying_params, x_quantity
+from sentinel_sim.report.fault_table import fault_tables
 from sentinel_sim.report.fsu_cost import fsu_cost_notes
 from sentinel_sim.report.stalls import stalls_text, worst_stalled
 
@@ -113,7 +114,8 @@ def table_of(result: Mapping[str, Any]) -> RenderableType:
         table.add_column(column.heading, justify="right" if column.right else "left", no_wrap=True)
     for row in rows_of(result):
         table.add_row(*row.cells, style=None if row.complete else "yellow")
-    return Group(table, *[Text(line) for line in notes_of(result)])
+    notes = [Text(line) for line in notes_of(result)]
+    return Group(table, *fault_tables(result), *notes)
 
 
 def notes_of(result: Mapping[str, Any]) -> list[str]:

@@ -8,15 +8,17 @@ used. Only intermediates forward: a way through another sender or receiver does 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import networkx as nx
 
-from sentinel_sim.plan.model import Role
+from sentinel_sim.plan.model import LinkPlan, Role
 from sentinel_sim.topology.model import Topology
 from sentinel_sim.topology.problems import Problem
 
+MAX_WAYS = 64
 _Vertex = str | int
 """A node by its name, or a link by its index: so parallel links are different ways."""
 
@@ -73,6 +75,26 @@ def routes(topology: Topology) -> tuple[Route, ...]:
         for target in _with_role(topology, Role.RECEIVER)
         for route in _between(topology, source, target)
     )
+
+
+def ways(
+    roles: Mapping[str, Role], links: Sequence[LinkPlan], source: str, target: str
+) -> tuple[tuple[str, ...], ...]:
+    """Every loop-free way over intermediates, cheapest first (at most `MAX_WAYS`).
+
+    As alternating names of nodes and links, so that a way can be held against either.
+    """
+    graph: nx.Graph[str] = nx.Graph()
+    graph.add_nodes_from((source, target))
+    for link in links:
+        if all(roles[end] is Role.INTERMEDIATE or end in (source, target) for end in link.ends):
+            graph.add_edge(link.a, link.name, cost=link.cost)
+            graph.add_edge(link.name, link.b, cost=link.cost)
+    if not nx.has_path(graph, source, target):
+        return ()
+    # Yen 1971; between equally cheap ways its order is that of the links in the file.
+    found = nx.shortest_simple_paths(graph, source, target, weight="cost")
+    return tuple(tuple(way) for way in itertools.islice(found, MAX_WAYS))
 
 
 def cycles(topology: Topology) -> list[list[str]]:

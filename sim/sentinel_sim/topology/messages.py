@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from sentinel_sim.topology import model
+from sentinel_sim.topology import faults, model
 from sentinel_sim.topology.problems import KeyPath, Problem, StructureError
 from sentinel_sim.topology.units import closest, shorten
 
@@ -25,7 +25,13 @@ _PARTS: Mapping[tuple[str, ...], type[BaseModel]] = {
     ("experiment", "workload", "transfer"): model.TransferWorkload,
     ("experiment", "workload", "many"): model.ManyWorkload,
     ("experiment", "workload", "trace"): model.TraceWorkload,
+    **{("experiment", "faults", "*", kind): part for kind, part in faults.KINDS.items()},
 }
+_UNIONS: Mapping[tuple[str, str], tuple[int, tuple[str, ...]]] = {
+    ("experiment", "workload"): (2, ("bulk", "transfer", "many")),
+    ("experiment", "faults"): (3, tuple(faults.KINDS)),
+}
+"""By the first two words of a place: where the validator puts the kind, and the kinds."""
 _CURES = {
     "rtt": "there is no rtt key: give the link 'delay_one_way', half the RTT",
     "<<": "merge keys are not supported: use 'defaults'",
@@ -74,14 +80,18 @@ def _without_tags(loc: Sequence[str | int]) -> KeyPath:
     path = list(loc)
     if path and path[-1] == "[key]":
         path.pop()
-    if len(path) > 2 and path[:2] == ["experiment", "workload"]:
-        del path[2]
+    if len(path) > 1 and (union := _union_at(path)) is not None and len(path) > union[0]:
+        del path[union[0]]
     return tuple(path)
+
+
+def _union_at(loc: Sequence[str | int]) -> tuple[int, tuple[str, ...]] | None:
+    return _UNIONS.get((str(loc[0]), str(loc[1])))
 
 
 def _part_at(loc: Sequence[str | int]) -> type[BaseModel] | None:
     words = tuple(
-        "*" if place == 1 and loc[0] in ("nodes", "links") else str(word)
+        "*" if (place == 1 and loc[0] in ("nodes", "links")) or isinstance(word, int) else str(word)
         for place, word in enumerate(loc)
     )
     return _PARTS.get(words)
@@ -112,13 +122,18 @@ def _choice(detail: ErrorDetails) -> str:
 
 
 def _kind_missing(detail: ErrorDetails) -> str:
-    return f"has no kind, got {shorten(detail['input'])}; write 'kind: bulk', transfer or many"
+    _, known = _union_at(detail["loc"]) or (0, ())
+    return f"has no kind, got {shorten(detail['input'])}; write 'kind: {known[0]}', {_or(known)}"
+
+
+def _or(known: Sequence[str]) -> str:
+    return f"{', '.join(known[1:-1])} or {known[-1]}"
 
 
 def _kind_unknown(detail: ErrorDetails) -> str:
-    known = ["bulk", "transfer", "many"]
+    _, known = _union_at(detail["loc"]) or (0, ())
     kind = str(detail["ctx"]["tag"])
-    near = closest(kind, known)
+    near = closest(kind, list(known))
     hint = f"did you mean '{near}'? " if near else ""
     return f"kind is unknown, got {shorten(kind)}; {hint}kinds: {', '.join(known)}"
 

@@ -27,6 +27,7 @@ from sentinel_sim.plan.model import Arm, OuterEnd, ParamValue, Role
 from sentinel_sim.topology import structure
 from sentinel_sim.topology.arrival import Arrival, StopRule
 from sentinel_sim.topology.expression import parse_amount, parse_duration
+from sentinel_sim.topology.faults import MAX_FAULTS, Fault
 from sentinel_sim.topology.fields import (
     Amount,
     ArrivalField,
@@ -237,6 +238,14 @@ class Experiment(_Part):
         default=False,
         description="Arm fsu starts with the links' rates as known capacity; off: from what an"
         " earlier flow on the link found (RFC 9959), or slowly.",
+    )
+    faults: Annotated[tuple[Fault, ...], Field(max_length=MAX_FAULTS)] = Field(
+        default=(), description="What is broken during every run, and when."
+    )
+    repair: Switch = Field(
+        default=True,
+        description="In runs with faults a supervisor restarts daemons, attaches the FSU again and"
+        " leads paths around broken links; off: what breaks stays broken until the run's end.",
     )
 
 

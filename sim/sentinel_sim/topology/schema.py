@@ -13,7 +13,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from sentinel_sim.topology import model
+from sentinel_sim.topology import faults, model
 from sentinel_sim.topology.messages import keys_of
 from sentinel_sim.topology.sweep import DISTANCE, EXPERIMENT_KEYS, LINK_KEYS
 
@@ -33,6 +33,7 @@ PARTS: tuple[type[BaseModel], ...] = (
     model.TraceWorkload,
     model.Repeat,
     model.Experiment,
+    *faults.KINDS.values(),
 )
 
 

@@ -9,8 +9,9 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from sentinel_sim.plan.model import Role
+from sentinel_sim.topology.faults import LinkFault
 from sentinel_sim.topology.problems import KeyPath, Problem, StructureError
-from sentinel_sim.topology.units import closest, format_time
+from sentinel_sim.topology.units import closest, format_time, shorten
 
 if TYPE_CHECKING:
     from sentinel_sim.topology.model import Link, Topology
@@ -61,7 +62,7 @@ def nearest_line(lines: Mapping[KeyPath, int], path: KeyPath) -> int | None:
 
 def check(topology: Topology) -> None:
     """Raises StructureError with all problems."""
-    problems = [*_roles(topology), *_repeat(topology), *_arms(topology)]
+    problems = [*_roles(topology), *_repeat(topology), *_arms(topology), *_faults(topology)]
     for index, link in enumerate(topology.links):
         problems += _endpoints(topology, index, link)
         problems += _length(topology, index, link)
@@ -158,3 +159,48 @@ def _jitter(index: int, link: Link) -> Iterator[Problem]:
             ("links", index, "reorder"),
             "has no effect without jitter, got reorder on and jitter 0; give jitter or remove it",
         )
+
+
+def link_names(topology: Topology) -> list[str]:
+    """`a--b` for each link, in file order; parallel links are counted."""
+    names: list[str] = []
+    for link in topology.links:
+        stem = "--".join(link.endpoints)
+        twins = sum(set(link.endpoints) == set(other.endpoints) for other in topology.links)
+        same = sum(name.startswith(f"{stem}--") for name in names)
+        names.append(f"{stem}--{same + 1}" if twins > 1 else stem)
+    return names
+
+
+def _faults(topology: Topology) -> Iterator[Problem]:
+    for index, fault in enumerate(topology.experiment.faults):
+        here: KeyPath = ("experiment", "faults", index)
+        if (fault.at is None) == (fault.at_bytes is None):
+            got = "neither" if fault.at is None else "both"
+            yield Problem(here, f"needs exactly one of at and at_bytes, got {got}; keep one")
+        arms = [str(arm) for arm in topology.experiment.arms]
+        for place, arm in enumerate(fault.arms or ()):
+            yield from _known((*here, "arms", place), "arm of this experiment", arm, arms)
+        if isinstance(fault, LinkFault):
+            yield from _link_fault(topology, here, fault)
+        else:
+            yield from _known((*here, "node"), "node", fault.target, list(topology.nodes))
+
+
+def _link_fault(topology: Topology, here: KeyPath, fault: LinkFault) -> Iterator[Problem]:
+    names = link_names(topology)
+    problems = list(_known((*here, "link"), "link", fault.link, names))
+    yield from problems
+    if problems or fault.direction is None:
+        return
+    a, b = topology.links[names.index(fault.link)].endpoints
+    ways = [f"{a}->{b}", f"{b}->{a}"]
+    yield from _known((*here, "direction"), "direction of this link", fault.direction, ways)
+
+
+def _known(place: KeyPath, what: str, name: str, known: list[str]) -> Iterator[Problem]:
+    if name in known:
+        return
+    near = closest(name, known)
+    hint = f"did you mean '{near}'? " if near else ""
+    yield Problem(place, f"is no {what}, got {shorten(name)}; {hint}known: {', '.join(known)}")

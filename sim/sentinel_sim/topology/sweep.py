@@ -38,7 +38,15 @@ from sentinel_sim.topology.units import (
 
 DISTANCE = "distance_km"
 LINK_KEYS = tuple(key for key in keys_of(model.LinkDefaults) if key != DISTANCE)
-EXPERIMENT_KEYS = ("congestion_control", "window", "control_band", "xdp", "fsu_outer", "managed")
+EXPERIMENT_KEYS = (
+    "congestion_control",
+    "window",
+    "control_band",
+    "xdp",
+    "fsu_outer",
+    "managed",
+    "repair",
+)
 _WORKLOADS: Mapping[str, type[Any]] = {
     "bulk": model.BulkWorkload,
     "transfer": model.TransferWorkload,
@@ -49,6 +57,7 @@ _FIXED = {
     "seed": "use experiment.repeat",
     "repeat": "it belongs to the whole experiment",
     "sweep": "a sweep cannot sweep itself",
+    "faults": "every fault happens in every run; `arms` chooses",
     "kind": "write one file per kind of workload",
     "sizes": "list them under experiment.workload.sizes: each is a run of its own",
 }

@@ -70,6 +70,17 @@ def rate_lines(interface: str, rate_bps: int, queue_bytes: int, control_band: bo
     return build(interface, rate_bps, queue_bytes)
 
 
+def rate_change_lines(
+    interface: str, rate_bps: int, queue_bytes: int, control_band: bool
+) -> list[str]:
+    """`tc` lines that change the rate of the stage that stands; what is queued stays, and counts.
+
+    HTB is changed class by class (the kernel cannot change its qdisc), TBF in place.
+    """
+    lines = rate_lines(interface, rate_bps, queue_bytes, control_band)
+    return [line for line in lines if line.startswith("class")] if control_band else lines
+
+
 @dataclass(frozen=True, slots=True)
 class RateCounters:
     """What the rate stage of one direction counted since its qdisc was made."""

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 from sentinel_sim.errors import InfeasibleError
 from sentinel_sim.plan.model import LinkPlan
 from sentinel_sim.wire.names import WireNames, other
-from sentinel_sim.wire.rate import rate_lines
+from sentinel_sim.wire.rate import rate_change_lines, rate_lines
 from sentinel_sim.wire.shell import Shell, batch, in_namespace
 
 SIDES = ("a", "b")
@@ -142,6 +142,12 @@ class Wire:
             lines += rate_lines(interface, link.rate_bps, link.queue_bytes, control_band)
         batch(self.shell, "tc", self.names.namespace, lines)
         self._shaped = True
+
+    def change_rate(self, source: str, link: LinkPlan, rate_bps: int, control_band: bool) -> None:
+        """Another rate for one direction, while packets pass; its counters go on."""
+        interface = self.names.mid(source)
+        lines = rate_change_lines(interface, rate_bps, link.queue_bytes, control_band)
+        batch(self.shell, "tc", self.names.namespace, lines)
 
     def direction(self, source: str) -> str:
         """`sender->receiver` of the direction that comes from `source`."""

@@ -83,3 +83,22 @@ def test_namespaces_carry_the_prefix_and_the_run_id() -> None:
 
 def test_interfaces_of_an_intermediate_are_those_of_its_links() -> None:
     assert layout_of(line()).interfaces("m") == ["snab120b", "snab121a"]
+
+
+def test_a_detour_is_laid_at_every_node_of_it_and_undone_without_a_trace() -> None:
+    layout = Layout.of("ab12", diamond())
+    first, way = layout.paths[0], ("s", "s--y", "y", "y--r", "r")
+    laid = layout.detour_lines(first, way)
+    assert set(laid) == {"s", "y", "r"}
+    assert laid["y"][0] == f"addr replace {layout.address('y', 0)}/32 dev lo"
+    assert any(layout.address("r", 0) in line and "src" in line for line in laid["s"])
+    undone = layout.retreat_lines(first, [way, way])
+    routes = {f"route del {layout.address(end, 0)}/32" for end in ("s", "r")}
+    assert set(undone["y"][:-1]) == routes
+    # Last: with the address go the routes that have it as their source.
+    assert undone["y"][-1] == f"addr del {layout.address('y', 0)}/32 dev lo"
+    for node in first.nodes:
+        original = [line for line in layout.node_ip_lines(node) if line.startswith("route")]
+        kept = [line for line in undone[node] if line.startswith("route replace")]
+        assert set(kept) == {line for line in original if "/32" in line and "10.99.0." in line}
+        assert (f"route del {layout.address('y', 0)}/32" in undone[node]) == (node != "x")

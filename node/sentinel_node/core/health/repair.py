@@ -22,10 +22,12 @@ class Fault(StrEnum):
 
     XDP_DETACHED = "xdp-detached"
     DAEMON_DEAD = "daemon-dead"
+    DAEMON_FROZEN = "daemon-frozen"
     PEER_SUSPECTED = "peer-suspected"
     CONNECTION_LOST = "connection-lost"
     FLOW_STALLED = "flow-stalled"
     OUT_OF_PHASE = "out-of-phase"
+    PATH_BROKEN = "path-broken"
 
 
 class Step(StrEnum):
@@ -45,6 +47,10 @@ LADDERS: Mapping[Fault, tuple[tuple[Step, ...], ...]] = {
         (Step.RESTART_DAEMON, Step.RECONNECT, Step.RESYNC, Step.RESUME),
         (Step.REROUTE, Step.RESUME),
     ),
+    Fault.DAEMON_FROZEN: (
+        (Step.RESTART_DAEMON, Step.RECONNECT, Step.RESYNC, Step.RESUME),
+        (Step.REROUTE, Step.RESUME),
+    ),
     Fault.PEER_SUSPECTED: (
         (Step.RECONNECT, Step.RESYNC, Step.RESUME),
         (Step.REROUTE, Step.RESUME),
@@ -55,6 +61,7 @@ LADDERS: Mapping[Fault, tuple[tuple[Step, ...], ...]] = {
     ),
     Fault.FLOW_STALLED: ((Step.RESYNC, Step.RESUME), (Step.REROUTE, Step.RESUME)),
     Fault.OUT_OF_PHASE: ((Step.RESYNC,), (Step.RECONNECT, Step.RESYNC)),
+    Fault.PATH_BROKEN: ((Step.REROUTE, Step.RESUME),),
 }
 
 
@@ -136,19 +143,28 @@ class _Repair:
     path: tuple[str, ...] = ()
     replayed: int = 0
     steps: list[tuple[Step, bool]] = field(default_factory=list)
+    remedies: tuple[tuple[Step, ...], ...] = ()
 
     @property
     def remedy(self) -> tuple[Step, ...]:
-        return LADDERS[self.incident.fault][self.rung]
+        return self.remedies[self.rung]
 
 
 class RepairPlanner:
-    """Repairs under way. `paths`: by target, the paths its flows may take, best first."""
+    """Repairs under way. `paths`: by target, the paths its flows may take, best first.
+
+    `ladders`: the remedies of whoever drives it, if they are not all of `LADDERS`.
+    """
 
     def __init__(
-        self, policy: RepairPolicy, paths: Mapping[str, Sequence[tuple[str, ...]]] | None = None
+        self,
+        policy: RepairPolicy,
+        paths: Mapping[str, Sequence[tuple[str, ...]]] | None = None,
+        *,
+        ladders: Mapping[Fault, tuple[tuple[Step, ...], ...]] = LADDERS,
     ) -> None:
         self._policy = policy
+        self._ladders = ladders
         self._paths = {target: tuple(found) for target, found in (paths or {}).items()}
         self._repairs: dict[Incident, _Repair] = {}
         self._number = 0
@@ -161,7 +177,7 @@ class RepairPlanner:
         return tuple(self._repairs)
 
     def set_avoid(self, nodes: frozenset[str]) -> None:
-        """Nodes that a new path must not use: those that are suspected now."""
+        """Names that a new path must not hold: what is suspected now."""
         self._avoid = nodes
 
     def on_fault(self, incident: Incident, *, failed_ns: int, now_ns: int) -> None:
@@ -169,7 +185,9 @@ class RepairPlanner:
         if not failed_ns <= now_ns:
             raise ValueError(f"failed at {failed_ns} ns, after its detection at {now_ns} ns")
         if incident not in self._repairs:
-            self._repairs[incident] = _Repair(incident, failed_ns, now_ns, now_ns)
+            self._repairs[incident] = _Repair(
+                incident, failed_ns, now_ns, now_ns, remedies=self._ladders[incident.fault]
+            )
 
     def on_cured(self, incident: Incident, *, now_ns: int) -> tuple[RepairEffect, ...]:
         """It is right again without us (the peer was slow, the process came back)."""
@@ -238,7 +256,7 @@ class RepairPlanner:
             return ()
         repair.attempt = 1
         repair.rung += 1
-        if repair.rung < len(LADDERS[repair.incident.fault]):
+        if repair.rung < len(repair.remedies):
             return ()
         del self._repairs[repair.incident]
         return (self._record(repair, now_ns, repaired=False, detail="every remedy failed"),)

@@ -8,9 +8,15 @@ from typing import Any
 
 from google.protobuf.json_format import MessageToDict
 
-from sentinel_bpf.wire import LossReading, ProbeReading
+from sentinel_bpf.wire import FaultReading, LossReading, ProbeReading
 from sentinel_proto.v1 import node_control_pb2 as pb
-from sentinel_sim.backends.base import FlowMeasurement, Series, WireMeasurement
+from sentinel_sim.backends.base import (
+    FlowMeasurement,
+    LossPeriod,
+    RatePeriod,
+    Series,
+    WireMeasurement,
+)
 from sentinel_sim.plan.model import FlowPlan, LinkPlan, RunSpec
 from sentinel_sim.wire.rate import RateCounters
 
@@ -70,12 +76,16 @@ def _samples(label: str, connection: pb.ConnectionReport) -> Iterable[dict[str, 
 
 
 def flow_measurement(
-    spec: RunSpec, flow: FlowPlan, reports: Mapping[str, pb.CollectReply]
+    spec: RunSpec, flow: FlowPlan, reports: Mapping[str, pb.CollectReply], run_start_ns: int = 0
 ) -> FlowMeasurement:
-    """One application flow as its sender and its receiver reported it."""
+    """One application flow as its sender and its receiver reported it.
+
+    `run_start_ns`: what stands for the flow's start if its sender died and does not know it.
+    """
     nodes = spec.paths[flow.path].nodes
     sent = _find(reports[nodes[0]], flow.flow_id)
     received = _find(reports[nodes[-1]], flow.flow_id)
+    start_ns = sent.start_ns or run_start_ns + flow.start_ns
     outgoing = list(_outgoing(spec, flow, reports))
     errors = [
         f"{end}: {r.error}" for end, r in ((nodes[0], sent), (nodes[-1], received)) if r.error
@@ -83,8 +93,8 @@ def flow_measurement(
     return FlowMeasurement(
         flow_id=flow.flow_id,
         path=flow.path,
-        start_ns=sent.start_ns,
-        first_write_ns=sent.first_byte_ns or sent.start_ns,
+        start_ns=start_ns,
+        first_write_ns=sent.first_byte_ns or start_ns,
         first_byte_ns=_or_none(received.first_byte_ns),
         last_byte_ns=_or_none(received.last_byte_ns),
         send_end_ns=_or_none(sent.last_byte_ns),
@@ -119,6 +129,9 @@ class WireState:
     rate: RateCounters
     backlogged_bps: float | None
     unplanned: Mapping[str, int]
+    fault: FaultReading | None = None
+    loss_periods: tuple[LossPeriod, ...] = ()
+    rate_periods: tuple[RatePeriod, ...] = ()
 
 
 def wire_measurement(state: WireState) -> WireMeasurement:
@@ -142,6 +155,10 @@ def wire_measurement(state: WireState) -> WireMeasurement:
         rate_bytes_sent=state.rate.bytes_sent,
         rate_backlogged_bps=state.backlogged_bps,
         control_bytes=state.rate.control_bytes,
+        cut_dropped=state.fault.cut_packets if state.fault else 0,
+        corrupted=state.fault.corrupted if state.fault else 0,
+        loss_periods=state.loss_periods,
+        rate_periods=state.rate_periods,
     )
 
 

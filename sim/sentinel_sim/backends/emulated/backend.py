@@ -18,15 +18,17 @@ from sentinel_node.errors import NodeError
 from sentinel_proto.v1 import node_control_pb2 as pb
 from sentinel_sim.backends.base import ProgressHook, RunMeasurement
 from sentinel_sim.backends.emulated.assemble import (
-    WireState,
     flow_measurement,
     fsu_report,
     node_facts,
     wire_measurement,
 )
+from sentinel_sim.backends.emulated.calibration import CALIBRATION_DELAY_NS, base_cost_ns
 from sentinel_sim.backends.emulated.control_links import ControlLinks
 from sentinel_sim.backends.emulated.daemons import Daemons
 from sentinel_sim.backends.emulated.deployment import Deployment
+from sentinel_sim.backends.emulated.disruption import Disruption
+from sentinel_sim.backends.emulated.fault_stages import FaultStages
 from sentinel_sim.backends.emulated.forecasting import control_report
 from sentinel_sim.backends.emulated.kernel_parts import KernelParts, KernelSources
 from sentinel_sim.backends.emulated.layout import Layout
@@ -34,22 +36,19 @@ from sentinel_sim.backends.emulated.options import EmulationOptions
 from sentinel_sim.backends.emulated.prober import Prober
 from sentinel_sim.backends.emulated.sampling import CpuMeter, QueueSampler
 from sentinel_sim.backends.emulated.traffic import Reports, Traffic
+from sentinel_sim.backends.emulated.wire_readings import WireReadings
+from sentinel_sim.backends.emulated.world import World
 from sentinel_sim.errors import EmulationError
 from sentinel_sim.host.ownership import Ownership
-from sentinel_sim.plan.model import Arm, LinkPlan, RunSpec
+from sentinel_sim.plan.model import Arm, RunSpec
 from sentinel_sim.wire.processors import Processors
 from sentinel_sim.wire.wire import SIDES
 
-CALIBRATION_DELAY_NS = 1_000_000
-CALIBRATION_PROBES = 20
-CALIBRATION_BATCHES = 5
 IDLE_PROBES = 20
 IDLE_INTERVAL_S = 0.004
 LOADED_INTERVAL_S = 0.1
 CORRECTION_LIMIT_NS = 200_000
 """Of one wire, one way. More than this is no drift of the base cost, but something to be seen."""
-DRAIN_TIMEOUT_S = 30.0
-DRAIN_POLL_S = 0.01
 
 
 @dataclass(frozen=True)
@@ -63,6 +62,7 @@ class _Load:
     sampler: QueueSampler
     planes: Mapping[str, pb.ReadControlReply]
     """How each node's control plane stood at the end; empty without one."""
+    disruption: Disruption
 
 
 class EmulatedBackend:
@@ -92,6 +92,10 @@ class EmulatedBackend:
             self._deployment.cpus_of,
             self._deployment.node_directory,
         )
+        self._stages = FaultStages(
+            self._layout, self._sources.wire, self._deployment.wires, self._parts.loss
+        )
+        self._wires = WireReadings(self._deployment, self._parts, self._stages)
         self._control: ControlLinks | None = None
         self._processors: Processors | None = None
         self._open = True
@@ -132,6 +136,7 @@ class EmulatedBackend:
         finally:
             if self._processors is not None:
                 self._processors.close()
+            self._stages.detach()
             self._parts.close()
             self._sources.close()
             self._deployment.close()
@@ -145,29 +150,11 @@ class EmulatedBackend:
             probe_link = replace(link, delay_one_way_ns=CALIBRATION_DELAY_NS, jitter_ns=0)
             wire.set_delay(probe_link, 0)
         self._deployment.raise_pollers()
-        costs = await asyncio.gather(*(self._base_cost_ns(link) for link in self._layout.links))
+        costs = await asyncio.gather(
+            *(base_cost_ns(self._layout, link) for link in self._layout.links)
+        )
         for link, cost_ns in zip(self._layout.links, costs, strict=True):
             self._deployment.wires[link.name].base_cost_ns = dict.fromkeys(SIDES, cost_ns)
-
-    async def _base_cost_ns(self, link: LinkPlan) -> int:
-        """Half of what a round trip over the link takes beyond the delay it was set to.
-
-        The lowest median of several batches: something else that ran for a moment must not be
-        taken for the wire's own cost.
-        """
-        names = self._layout.wire_names(link.name)
-        prober = Prober(self._layout.namespace(link.a), names.address("a"), names.address("b"))
-        medians = []
-        try:
-            for _ in range(CALIBRATION_BATCHES):
-                rtt_ns = await prober.probe(CALIBRATION_PROBES, 0.005, 2.0)
-                if len(rtt_ns) > CALIBRATION_PROBES // 2:
-                    medians.append(statistics.median(rtt_ns))
-        finally:
-            prober.close()
-        if not medians:
-            raise EmulationError(f"link {link.name}: probes over the fresh wire do not come back")
-        return max(0, int(min(medians) - 2 * CALIBRATION_DELAY_NS) // 2)
 
     def environment(self) -> dict[str, Any]:
         """What this backend adds to the result's environment."""
@@ -217,6 +204,9 @@ class EmulatedBackend:
         self._parts.configure(spec)
         self._deployment.configure(spec)
         self._parts.reset(spec)
+        self._stages.detach()
+        if spec.faults:
+            self._stages.attach(spec)
 
     async def idle_rtt_ns(self, spec: RunSpec) -> list[int]:
         """Set everything for `spec`, calibrate, and measure round trips of the empty path 0."""
@@ -232,7 +222,7 @@ class EmulatedBackend:
         """Execute one run. Raises EmulationError."""
         progress("configuring", 0.0)
         await self.prepare(spec)
-        before = self._unplanned_drops()
+        before = self._wires.unplanned_drops()
         started_utc = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
         progress("probing", 0.0)
         prober, loaded = self._path_prober(spec), list[int]()
@@ -243,20 +233,25 @@ class EmulatedBackend:
         finally:
             prober.close()
         reports = load.reports.by_node
-        wires = self._read_wires(spec, load.sampler, before)
+        wires = self._wires.read(spec, load.sampler, before)
         return RunMeasurement(
             started_utc=started_utc,
             traffic_start_ns=load.start_ns,
             traffic_end_ns=load.end_ns,
             rtt_idle_ns=tuple(idle),
             rtt_loaded_ns=tuple(loaded),
-            flows=tuple(flow_measurement(spec, flow, reports) for flow in spec.flows),
+            flows=tuple(
+                flow_measurement(spec, flow, reports, load.start_ns) for flow in spec.flows
+            ),
             wires=tuple(wire_measurement(state) for state in wires),
             fsu=await self._read_fsu(load.start_ns),
             cpu=load.cpu,
             rss_bytes_max={n: reply.rss_bytes_max for n, reply in reports.items()},
             offloads=self._deployment.offloads(),
             extra={"base_cost_correction_ns": correction_ns, **self._extra(load)},
+            notes=tuple(f"{node}: {why}" for node, why in load.reports.lost.items()),
+            faults=load.disruption.faults,
+            repairs=load.disruption.repairs,
         )
 
     async def _correct_base_cost(self, prober: Prober, spec: RunSpec) -> int:
@@ -323,6 +318,8 @@ class EmulatedBackend:
         """Send the traffic, watch it, and wait until the wires are empty again."""
         traffic = Traffic(spec, self._layout, self._daemons.clients, self._options.hashed)
         targets = await traffic.prepare()
+        disruption = self._disruption(spec, traffic, control)
+        await disruption.watch()
         names = {link: wire.names for link, wire in self._deployment.wires.items()}
         start_ns = time.monotonic_ns()
         meter = CpuMeter(self.pids())
@@ -333,24 +330,41 @@ class EmulatedBackend:
         probing = asyncio.ensure_future(self._probe_loaded(prober, spec, loaded, ended))
 
         def on_bytes(sender: str, count: int) -> None:
-            del sender, count
+            disruption.on_bytes(sender, count)
             progress("traffic", (time.monotonic_ns() - start_ns) / 1e9)
 
         with QueueSampler(names) as sampler:
             try:
+                await disruption.begin(start_ns)
                 await traffic.send(targets, on_bytes)
                 end_ns = time.monotonic_ns()
+                await disruption.end()
                 reports = await traffic.collect()
                 planes = await self._leave(control)
             finally:
                 ended.set()
                 probing.cancel()
                 await asyncio.gather(probing, return_exceptions=True)
+                await disruption.end()
             stalls = self._processors.stalls() if self._processors is not None else {}
             cpu = {**meter.read(), "stalls": stalls, **self._parts.end_cost()}
             progress("draining", 0.0)
-            await self._drain()
-        return _Load(start_ns, end_ns, reports, cpu, sampler, planes)
+            await self._wires.drain()
+        return _Load(start_ns, end_ns, reports, cpu, sampler, planes, disruption)
+
+    def _disruption(
+        self, spec: RunSpec, traffic: Traffic, control: ControlLinks | None
+    ) -> Disruption:
+        world = World(
+            self._deployment, self._parts, self._daemons, self._stages, repaired=spec.repair
+        )
+
+        async def reopen(node: str) -> None:
+            if control is not None:
+                await control.rejoin(spec, node)  # before the runs that use it
+            await traffic.reopen(node)
+
+        return Disruption(spec, world, reopen)
 
     async def _probe_loaded(
         self, prober: Prober, spec: RunSpec, into: list[int], ended: asyncio.Event
@@ -360,54 +374,6 @@ class EmulatedBackend:
         while not ended.is_set():
             into += await prober.probe(1, 0.0, patience_s)
             await asyncio.sleep(LOADED_INTERVAL_S)
-
-    def _unplanned_drops(self) -> dict[tuple[str, str], dict[str, int]]:
-        drops: dict[tuple[str, str], dict[str, int]] = {}
-        tx_dropped = self._deployment.tx_dropped()
-        for link, wire in self._deployment.wires.items():
-            for source, causes in wire.stage.drops().items():
-                drops[link, source] = {**causes, "node_interface": tx_dropped[link, source]}
-        return drops
-
-    async def _drain(self) -> None:
-        """Wait until no packet is left in any delay stage (twice, a moment apart)."""
-        deadline = time.monotonic() + DRAIN_TIMEOUT_S
-        empty = 0
-        while empty < 2:
-            if time.monotonic() > deadline:
-                raise EmulationError(f"the wires did not drain within {DRAIN_TIMEOUT_S:g} s")
-            empty = empty + 1 if self._deployment.held_packets() == 0 else 0
-            await asyncio.sleep(DRAIN_POLL_S)
-
-    def _read_wires(
-        self,
-        spec: RunSpec,
-        sampler: QueueSampler,
-        before: Mapping[tuple[str, str], Mapping[str, int]],
-    ) -> list[WireState]:
-        after = self._unplanned_drops()
-        states = []
-        for link in spec.links:
-            wire = self._deployment.wires[link.name]
-            for source in SIDES:
-                key = (link.name, source)
-                trace = sampler.traces[key]
-                if trace.last is None:
-                    raise EmulationError(f"link {link.name}: its queue was never read")
-                unplanned = {c: after[key][c] - before[key][c] for c in after[key]}
-                states.append(
-                    WireState(
-                        link=link,
-                        direction=wire.direction(source),
-                        base_cost_ns=wire.base_cost_ns[source],
-                        probe=self._parts.read_probes(key),
-                        loss=self._parts.read_loss(key),
-                        rate=trace.last,
-                        backlogged_bps=trace.backlogged_bps(link.rate_bps),
-                        unplanned=unplanned,
-                    )
-                )
-        return states
 
     async def _read_fsu(self, since_ns: int) -> dict[str, Any]:
         """Every node's flow map, read by its daemon."""

@@ -94,6 +94,10 @@ class ControlLinks:
         except NodeError as error:
             raise EmulationError(f"run {spec.key}: control plane: {error}") from error
 
+    async def rejoin(self, spec: RunSpec, node: str) -> None:
+        """Have a node's new daemon join; its neighbours find it again. Raises NodeError."""
+        await self.clients[node].connect_control(self.request(spec, node))
+
     async def read(self) -> dict[str, pb.ReadControlReply]:
         """How each node's plane stands."""
         replies = await asyncio.gather(*(c.read_control() for c in self.clients.values()))

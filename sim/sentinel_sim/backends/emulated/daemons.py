@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -71,7 +72,12 @@ class Daemons:
     """The node's own directory, the only one of the run that its processes see."""
     clients: dict[str, NodeClient] = field(default_factory=dict)
     processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+    without_power: set[str] = field(default_factory=set)
+    """Nodes in which nothing can be started now."""
+    _pidfds: dict[str, int] = field(default_factory=dict)
     _logs: list[IO[bytes]] = field(default_factory=list)
+    _locks: dict[str, asyncio.Lock] = field(default_factory=dict)
+    _replaced: list[NodeClient] = field(default_factory=list)
 
     def _start(self, net: MininetNetwork, node: str, flow_maps: Sequence[FlowMaps]) -> Path:
         socket = self.directory_of(node) / "control.sock"
@@ -87,7 +93,21 @@ class Daemons:
         self.ownership.record_child(process.pid, f"daemon of {node}")
         os.sched_setaffinity(process.pid, self.cpus_of(node))
         self.processes[node] = process
+        if node in self._pidfds:
+            os.close(self._pidfds[node])
+        # Our child, and nobody has waited for it: the id is still its own.
+        self._pidfds[node] = os.pidfd_open(process.pid)
         return socket
+
+    def signal(self, node: str, number: signal.Signals) -> bool:
+        """Send a signal to a node's daemon; False if it is dead. It can hit nobody else."""
+        if self.processes[node].poll() is not None:
+            return False
+        try:
+            signal.pidfd_send_signal(self._pidfds[node], number)
+        except ProcessLookupError:
+            return False
+        return True
 
     async def start(self, net: MininetNetwork, flow_maps: Mapping[str, Sequence[FlowMaps]]) -> None:
         """Start all daemons at once and wait until each answers."""
@@ -108,6 +128,31 @@ class Daemons:
                 f" {self.last_words(node)}"
             ) from error
 
+    async def replace(
+        self,
+        net: MininetNetwork,
+        node: str,
+        died: subprocess.Popen[bytes],
+        flow_maps: Sequence[FlowMaps],
+    ) -> bool:
+        """See to it that a node has another daemon than `died`, which is killed if it lives.
+
+        Returns when the new one answers; False if there was another already. Raises
+        EmulationError, also while the node has no power. The new daemon knows of no run.
+        """
+        async with self._locks.setdefault(node, asyncio.Lock()):
+            if self.processes[node] is not died and self.processes[node].poll() is None:
+                return False
+            if node in self.without_power:
+                raise EmulationError(f"{node}: has no power; no daemon can be started")
+            self.signal(node, signal.SIGKILL)
+            await asyncio.to_thread(self.processes[node].wait)
+            # Closing it would cancel the calls that still wait for the dead daemon.
+            self._replaced.append(self.clients[node])
+            socket = await asyncio.to_thread(self._start, net, node, flow_maps)
+            self.clients[node] = await self._connect(node, socket)
+            return True
+
     def last_words(self, node: str) -> str:
         """The end of a daemon's log, for error messages."""
         text = (self.log_directory / f"{node}.log").read_text(errors="replace").strip()
@@ -125,9 +170,13 @@ class Daemons:
             del node
         for log in self._logs:
             log.close()
+        while self._replaced:
+            await self._replaced.pop().close()
         self.clients.clear()
         self.processes.clear()
         self._logs.clear()
+        while self._pidfds:
+            os.close(self._pidfds.popitem()[1])
 
     async def _shut_down(self, node: str) -> None:
         client = self.clients[node]

@@ -191,6 +191,26 @@ class FsuPoints:
             for end in ends:
                 unit.detach_end(self._pins[name], end)
 
+    def broken(self) -> list[str]:
+        """Units of which an XDP end is not attached any more, though it should be."""
+        return [
+            name
+            for name, ends in self._attached.items()
+            if any(
+                end.mode != "tc" and unit.end_report(self._pins[name], end).state != "attached"
+                for end in ends
+            )
+        ]
+
+    def reattach(self, name: str) -> None:
+        """Attach a unit anew at all its ends; its maps keep what they know. Raises BpfError."""
+        if self._outer is None:
+            return
+        for end in self._attached.pop(name, ()):
+            unit.detach_end(self._pins[name], end)
+        point = next(point for point in self._points if point.unit == name)
+        self._attached[name] = tuple(self._attach_point(point, self._outer))
+
     def flow_maps(self, node: str) -> list[FlowMaps]:
         """Read-only descriptors of the maps at each of the node's links; the caller closes them."""
         return [

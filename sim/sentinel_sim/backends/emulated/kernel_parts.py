@@ -12,6 +12,7 @@ from sentinel_bpf.flow_tc import compile_flow_math_tc
 from sentinel_bpf.loader import CompiledSource, compile_flow_math, compile_wire
 from sentinel_bpf.wire import LossReading, LossStage, ProbeReading, WireProbes
 from sentinel_sim.backends.emulated.daemons import FlowMaps
+from sentinel_sim.backends.emulated.fault_stages import loss_seed, lossy_by_fault
 from sentinel_sim.backends.emulated.fsu_cost import FsuCost
 from sentinel_sim.backends.emulated.fsu_points import FsuPoints
 from sentinel_sim.backends.emulated.layout import Layout
@@ -121,6 +122,11 @@ class KernelParts:
         """Read-only descriptors of the maps of the node's FSUs; the caller closes them."""
         return self._fsu.flow_maps(node)
 
+    @property
+    def fsu(self) -> FsuPoints:
+        """The FSUs at the link ends."""
+        return self._fsu
+
     def configure(self, spec: RunSpec) -> None:
         """Attach what this run needs, detach what it does not."""
         if spec.xdp:
@@ -139,12 +145,12 @@ class KernelParts:
         if self._attached_loss is not None:
             self._attached_loss.close()
         self._attached_loss = stack = ExitStack()
-        for index, link in enumerate(spec.links):
-            for offset, source in enumerate(SIDES):
+        lossy = lossy_by_fault(spec)
+        for link in spec.links:
+            for source in SIDES:
                 stage = self.loss[link.name, source]
-                seed = (spec.seed + 2 * index + offset) & (2**64 - 1)
-                stage.configure(seed, link.loss)
-                if link.loss > 0:
+                stage.configure(loss_seed(spec, link.name, source), link.loss)
+                if link.loss > 0 or link.name in lossy:
                     names: WireNames = self.layout.wire_names(link.name)
                     wire = NAMESPACE_DIRECTORY / names.namespace
                     interface = names.mid(other(source))

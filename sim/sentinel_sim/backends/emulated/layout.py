@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 
 from sentinel_sim.plan.model import LinkPlan, PathPlan, Role, RunSpec
 from sentinel_sim.wire.names import WireNames, other
@@ -91,3 +91,33 @@ class Layout:
                 f"route replace {self.address(target, path.index)}/32"
                 f" via {names.address(other(side))} dev {names.node_end(side)} src {source}"
             )
+
+    def detour_lines(self, path: PathPlan, way: Sequence[str]) -> dict[str, list[str]]:
+        """`ip` lines by node that lead a path's addresses along `way` (see `graph.ways`)."""
+        detour = replace(path, nodes=tuple(way[0::2]), links=tuple(way[1::2]))
+        return {
+            node: [
+                f"addr replace {self.address(node, path.index)}/32 dev lo",
+                *self._route_lines(node, detour),
+            ]
+            for node in detour.nodes
+        }
+
+    def retreat_lines(self, path: PathPlan, ways: Iterable[Sequence[str]]) -> dict[str, list[str]]:
+        """`ip` lines by node that undo detours of a path over `ways`: all is as it was built."""
+        lines = self.detour_lines(path, path_way(path))
+        laid = {(node, there) for way in ways for node in way[0::2] for there in way[0::2]}
+        # The address last: the kernel takes the routes with it whose source it is.
+        for node, there in sorted(laid, key=lambda pair: (pair[0] == pair[1], pair)):
+            if node in path.nodes and there in path.nodes:
+                continue  # replaced by the original route
+            address = self.address(there, path.index)
+            undo = f"addr del {address}/32 dev lo" if node == there else f"route del {address}/32"
+            lines.setdefault(node, []).append(undo)
+        return lines
+
+
+def path_way(path: PathPlan) -> tuple[str, ...]:
+    """Its nodes and links, alternating."""
+    pairs = zip(path.nodes[1:], path.links, strict=True)
+    return (path.nodes[0], *(name for node, link in pairs for name in (link, node)))

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import math
 import os
 import threading
 import time
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from sentinel_bpf.netns import run_in_netns
+from sentinel_sim.backends.base import RatePeriod
 from sentinel_sim.wire.names import NAMESPACE_DIRECTORY, WireNames
 from sentinel_sim.wire.qdisc_stats import WireQdiscReader
 from sentinel_sim.wire.rate import QueueSample, RateCounters, drain_rate_bps
@@ -33,6 +36,24 @@ class QueueTrace:
         """Drain rate while the queue cannot have been empty; None if that never lasted."""
         floor_bytes = int(rate_bps * SAMPLING_INTERVAL_S / 8)
         return drain_rate_bps(self.samples, floor_bytes, SHORTEST_BACKLOG_NS)
+
+    def periods(
+        self, rate_bps: int, changes: Sequence[tuple[int, int, int]]
+    ) -> tuple[RatePeriod, ...]:
+        """The same, for each rate that the link had: `changes` are (begun_ns, done_ns, rate_bps).
+
+        Empty if it had `rate_bps` all the time.
+        """
+        if not changes:
+            return ()
+        starts = [(0, rate_bps), *((done_ns, rate) for _, done_ns, rate in changes)]
+        ends = [*(begun_ns for begun_ns, _, _ in changes), math.inf]
+        found = []
+        for (start_ns, rate), end_ns in zip(starts, ends, strict=True):
+            inside = [one for one in self.samples if start_ns <= one.time_ns <= end_ns]
+            part = QueueTrace(inside)
+            found.append(RatePeriod(rate, part.backlogged_bps(rate)))
+        return tuple(found)
 
 
 class QueueSampler:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from sentinel_node.daemon.client import NodeClient
 from sentinel_node.errors import NodeError
@@ -18,6 +19,7 @@ STALL_TIMEOUT_NS = 60_000_000_000
 RELAY_BUFFER_BYTES = 1 << 20
 SERIES_INTERVAL_NS = 10_000_000
 COLLECT_PATIENCE_S = 60.0
+FAULT_PROGRESS_NS = 10_000_000
 
 
 @dataclass(frozen=True)
@@ -25,6 +27,8 @@ class Reports:
     """What each node said of the run."""
 
     by_node: dict[str, pb.CollectReply]
+    lost: dict[str, str] = field(default_factory=dict)
+    """In runs with faults: nodes that could not say what they measured, and why."""
 
 
 def _tcp(spec: RunSpec) -> pb.TcpOptions:
@@ -47,6 +51,11 @@ class Traffic:
     clients: Mapping[str, NodeClient]
     hashed: bool = True
     """False: the payload is not hashed at either end; for measuring capacity only."""
+    lost: dict[str, str] = field(default_factory=dict)
+    """In runs with faults: nodes that could not say what they measured, and why."""
+    _opened: dict[str, list[tuple[pb.ListenRequest | pb.RelayRequest, int]]] = field(
+        default_factory=dict
+    )
 
     async def prepare(self) -> dict[int, tuple[str, int]]:
         """Open listeners (and relays, if the arm splits); the sender's target by path."""
@@ -56,7 +65,8 @@ class Traffic:
     async def _prepare_path(self, path: PathPlan) -> tuple[str, int]:
         receiver = path.nodes[-1]
         address = self.layout.address(receiver, path.index)
-        port = await self.clients[receiver].listen(
+        port = await self._open(
+            receiver,
             self.listening(
                 pb.ListenRequest(
                     run=self.spec.key,
@@ -66,7 +76,7 @@ class Traffic:
                     path=forecasting.announced_path(self.spec, path),
                     upstream_address=self._upstream(receiver, path),
                 )
-            )
+            ),
         )
         if self.spec.arm.splits:
             for node in reversed(path.nodes[1:-1]):
@@ -80,7 +90,8 @@ class Traffic:
 
     async def _relay(self, node: str, path: PathPlan, target: str, port: int) -> int:
         own = self.layout.address(node, path.index)
-        return await self.clients[node].relay(
+        return await self._open(
+            node,
             pb.RelayRequest(
                 run=self.spec.key,
                 listen_address=own,
@@ -93,8 +104,28 @@ class Traffic:
                 path=forecasting.announced_path(self.spec, path),
                 upstream_address=self._upstream(node, path),
                 managed=self.spec.managed,
-            )
+            ),
         )
+
+    async def _open(self, node: str, request: pb.ListenRequest | pb.RelayRequest) -> int:
+        port = await self._ask(node, request)
+        self._opened.setdefault(node, []).append((request, port))
+        return port
+
+    async def _ask(self, node: str, request: pb.ListenRequest | pb.RelayRequest) -> int:
+        if isinstance(request, pb.ListenRequest):
+            return await self.clients[node].listen(request)
+        return await self.clients[node].relay(request)
+
+    async def reopen(self, node: str) -> None:
+        """Have a new daemon of the node listen where the old one did. Raises NodeError."""
+        for request, port in self._opened.get(node, ()):
+            again = copy.deepcopy(request)
+            if isinstance(again, pb.ListenRequest):
+                again.port = port
+            else:
+                again.listen_port = port
+            await self._ask(node, again)
 
     def _upstream(self, node: str, path: PathPlan) -> str:
         return self.layout.address(path.nodes[path.nodes.index(node) - 1], path.index)
@@ -125,10 +156,20 @@ class Traffic:
                     tcp=_tcp(self.spec),
                     series_interval_ns=SERIES_INTERVAL_NS,
                     stall_timeout_ns=STALL_TIMEOUT_NS,
+                    progress_interval_ns=self._progress_interval_ns,
                 ),
             )
             request.flows.append(self._flow(flow, targets[flow.path]))
         return requests
+
+    @property
+    def _progress_interval_ns(self) -> int:
+        """0 is the daemon's own; faults that wait for bytes are told of them more often."""
+        return FAULT_PROGRESS_NS if any(f.at_bytes is not None for f in self.spec.faults) else 0
+
+    @property
+    def _patience_after_faults_s(self) -> float:
+        return 2.0 + 4 * max(path.rtt_base_ns for path in self.spec.paths) / 1e9
 
     async def send(
         self, targets: Mapping[int, tuple[str, int]], on_bytes: Callable[[str, int], None]
@@ -136,8 +177,11 @@ class Traffic:
         """Send all flows; returns when every sender is done (its failures stand in reports)."""
 
         async def one(sender: str, request: pb.SendRequest) -> None:
-            async for progress in self.clients[sender].send(request):
-                on_bytes(sender, progress.bytes_written)
+            try:
+                async for progress in self.clients[sender].send(request):
+                    on_bytes(sender, progress.bytes_written)
+            except NodeError as error:
+                self._lose(sender, error)
 
         limit_s = self.spec.expected_duration_ns / 1e9 * 3 + STALL_TIMEOUT_NS / 1e9
         requests = self._requests(targets)
@@ -151,6 +195,12 @@ class Traffic:
         except NodeError as error:
             raise EmulationError(f"run {self.spec.key}: {error}") from error
 
+    def _lose(self, node: str, error: NodeError) -> None:
+        """A node fell silent: an outcome where faults were asked for, an error anywhere else."""
+        if not self.spec.faults:
+            raise error
+        self.lost.setdefault(node, str(error))
+
     async def collect(self) -> Reports:
         """Ask every node that took part what it measured."""
         expected: dict[str, int] = {}
@@ -161,14 +211,26 @@ class Traffic:
                 expected[node] = expected.get(node, 0) + 1
 
         async def one(node: str, count: int) -> tuple[str, pb.CollectReply]:
-            return node, await self.clients[node].collect(
-                self.spec.key, expect_flows=count, wait_s=COLLECT_PATIENCE_S
-            )
+            # Flows that a fault cut off never end at a node that forgot them.
+            wait_s = self._patience_after_faults_s if self.spec.faults else COLLECT_PATIENCE_S
+            try:
+                return node, await self.clients[node].collect(
+                    self.spec.key, expect_flows=count, wait_s=wait_s
+                )
+            except NodeError as error:
+                self._lose(node, error)
+                return node, pb.CollectReply()
+
+        async def release(node: str) -> None:
+            try:
+                await self.clients[node].release(self.spec.key)
+            except NodeError as error:
+                self._lose(node, error)
 
         try:
             replies = await asyncio.gather(*(one(node, n) for node, n in expected.items()))
             for node in expected:
-                await self.clients[node].release(self.spec.key)
+                await release(node)
         except NodeError as error:
             raise EmulationError(f"run {self.spec.key}: {error}") from error
-        return Reports(dict(replies))
+        return Reports(dict(replies), self.lost)

@@ -54,6 +54,11 @@ def setup(spec: RunSpec) -> Setup:
             cure="leave it out with --arms direct,tuned,split, or use --backend emulated",
         )
     links = {link.name: link for link in spec.links}
+    if spec.faults:
+        raise InfeasibleError(
+            f"run {spec.key}: faults are not simulated, and this run has {len(spec.faults)}",
+            cure="leave `experiment.faults` out, or use --backend emulated",
+        )
     for link in spec.links:
         if link.reorder and link.jitter_ns > 0:
             raise InfeasibleError(

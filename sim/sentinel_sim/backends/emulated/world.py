@@ -1,0 +1,103 @@
+"""What faults and repairs do to the emulated network: signals, wires, new daemons."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import time
+from dataclasses import dataclass, field
+
+from sentinel_sim.backends.emulated.daemons import Daemons
+from sentinel_sim.backends.emulated.deployment import Deployment
+from sentinel_sim.backends.emulated.fault_stages import FaultStages
+from sentinel_sim.backends.emulated.kernel_parts import KernelParts
+from sentinel_sim.faults import operations as op
+from sentinel_sim.host import namespaces, processes
+from sentinel_sim.wire.names import NAMESPACE_DIRECTORY
+
+KILL_GRACE_S = 2.0
+
+
+@dataclass
+class World:
+    """The network that is disrupted. Signals go to processes that we started, and to no others."""
+
+    deployment: Deployment
+    parts: KernelParts
+    daemons: Daemons
+    stages: FaultStages
+    repaired: bool
+    """Somebody starts daemons again; else those of nodes that get power back are started here."""
+    _frozen: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+
+    async def perform(self, operation: op.Operation) -> str:
+        """Do it; says what was found or done. Raises SimError, NodeError or OSError."""
+        if isinstance(operation, op.SetLink):
+            return await self._set_link(operation)
+        if isinstance(operation, op.RestartDaemon):
+            died = self.daemons.processes[operation.node]
+            await self.new_daemon(operation.node, died)
+            return f"pid {died.pid} -> {self.daemons.processes[operation.node].pid}"
+        if isinstance(operation, op.PowerOff | op.PowerOn):
+            return await self._set_power(operation)
+        return self._signal(operation)
+
+    def _signal(self, operation: op.KillDaemon | op.FreezeDaemon | op.ThawDaemon) -> str:
+        node = operation.node
+        process = self.daemons.processes[node]
+        if isinstance(operation, op.ThawDaemon) and self._frozen.pop(node, None) is not process:
+            return "the frozen daemon was gone before it could be thawed"
+        number = {
+            op.KillDaemon: signal.SIGKILL,
+            op.FreezeDaemon: signal.SIGSTOP,
+            op.ThawDaemon: signal.SIGCONT,
+        }[type(operation)]
+        if not self.daemons.signal(node, number):
+            return f"no daemon lived for {number.name}"
+        if isinstance(operation, op.FreezeDaemon):
+            self._frozen[node] = process
+        return f"{number.name} to pid {process.pid}"
+
+    async def _set_power(self, operation: op.PowerOff | op.PowerOn) -> str:
+        node = operation.node
+        if isinstance(operation, op.PowerOff):
+            self.daemons.without_power.add(node)
+            self.daemons.signal(node, signal.SIGKILL)
+            return await asyncio.to_thread(self._kill_others, node)
+        self.daemons.without_power.discard(node)
+        if not self.repaired:
+            await self.new_daemon(node, self.daemons.processes[node])
+        return ""
+
+    def _kill_others(self, node: str) -> str:
+        """What else runs in the node; not the shell that holds its namespaces for the emulation."""
+        home = namespaces.identity_of(NAMESPACE_DIRECTORY / self.deployment.layout.namespace(node))
+        spared = {self.deployment.node_pids[node], *processes.own_lineage()}
+        found = [
+            one.identity
+            for one in processes.living_processes()
+            if home is not None and one.netns == home and one.identity.pid not in spared
+        ]
+        left = processes.kill(found, grace_s=KILL_GRACE_S)
+        if left:
+            raise OSError(f"{node}: processes survived SIGKILL: {[one.pid for one in left]}")
+        return ""
+
+    async def _set_link(self, operation: op.SetLink) -> str:
+        link, side, condition = operation.link, operation.side, operation.condition
+        if self.stages.condition(link.name, side).rate_bps == condition.rate_bps:
+            self.stages.set(link, side, condition, time.monotonic_ns)  # microseconds
+        else:
+            await asyncio.to_thread(self.stages.set, link, side, condition, time.monotonic_ns)
+        return ""
+
+    async def new_daemon(self, node: str, died: subprocess.Popen[bytes]) -> bool:
+        """See to another daemon than `died`; False if there is one. Raises EmulationError."""
+        maps = self.parts.flow_maps(node)
+        try:
+            return await self.daemons.replace(self.deployment.net, node, died, maps)
+        finally:
+            for fd in (fd for one in maps for fd in one.descriptors):
+                os.close(fd)
