@@ -52,7 +52,7 @@ def test_maps_have_the_shapes_of_the_mirror(fsu: ProgramSet) -> None:
 
 def test_the_program_stays_within_its_instruction_budget(fsu: ProgramSet) -> None:
     [stats] = fsu.stats()
-    assert 0 < stats.translated_instructions < 3500
+    assert 0 < stats.translated_instructions < 6_000
     assert stats.verified_instructions < 100_000  # of the million the kernel allows
 
 
