@@ -1,6 +1,6 @@
 """An FSU at work: its program on one or both ends of an interface, its maps pinned beside it.
 
-    <pins>/link_<end>      the attachment, for each end
+    <pins>/link_<end>      the attachment, for each end on XDP; one on tc is a filter, without a pin
     <pins>/program         what is attached
     <pins>/<map>           each map, under its full name in flow_math.c
     <record>.json          what the kernel does not say: names, namespaces, when, on whose behalf
@@ -158,23 +158,6 @@ def pin_unit(programs: ProgramSet, pins: PinDirectory) -> None:
     pins.pin(programs.prog_fd(PROGRAM), PROGRAM_PIN)
     for name in programs.map_names():
         pins.pin(programs.map_fd(name), name)
-
-
-def swap_unit(programs: ProgramSet, pins: PinDirectory) -> int:
-    """Put another version of the program behind every XDP end of a unit; how many were swapped.
-
-    No packet is lost or unseen. `programs` should have been instantiated with the unit's maps
-    (`share`), or it starts with empty ones.
-    """
-    swapped = 0
-    for pin in pins.names():
-        if pin.startswith("link_"):
-            with pins.opened(pin) as link:
-                attach.swap_program(link, programs.prog_fd(PROGRAM), str(pins.path / pin))
-            swapped += 1
-    (pins.path / PROGRAM_PIN).unlink(missing_ok=True)
-    pins.pin(programs.prog_fd(PROGRAM), PROGRAM_PIN)
-    return swapped
 
 
 def _link_pin(end: str) -> str:

@@ -25,7 +25,6 @@ class TimeLeft:
 
     def __init__(self) -> None:
         self._began_s = 0.0
-        self._planned_s = 0.0
 
     def seconds(self, number: int, steps: Sequence[Step], now_s: float) -> float:
         """From the beginning of step `number`."""

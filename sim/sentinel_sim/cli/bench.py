@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import platform
 import shlex
-import signal
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +17,7 @@ from sentinel_sim.bench.runner import Bench
 from sentinel_sim.bench.schedule import expected_s, full_settings, quick_settings
 from sentinel_sim.cli import output
 from sentinel_sim.cli.group import EXIT_INTERRUPTED, Invocation
+from sentinel_sim.cli.termination import terminable
 from sentinel_sim.cli.wiring import as_root
 from sentinel_sim.errors import (
     EXIT_INVALID,
@@ -78,7 +76,7 @@ def bench(flags: BenchFlags, invocation: Invocation) -> int:
         "command": shlex.join(wiring.arguments),
     }
     try:
-        with _terminable(), BenchProgress(output.error_console()) as progress:
+        with terminable(), BenchProgress(output.error_console()) as progress:
             result = wiring.bench(Bench(settings, environment, directory, progress))
     except KeyboardInterrupt:
         output.say("sentinel-sim: interrupted, the network is taken down")
@@ -89,20 +87,6 @@ def bench(flags: BenchFlags, invocation: Invocation) -> int:
     code = exit_code(result, flags.require)
     show(result, directory, invocation, code)
     return code
-
-
-@contextlib.contextmanager
-def _terminable() -> Iterator[None]:
-    """SIGTERM takes everything down in order, as Ctrl-C does."""
-
-    def interrupt(number: int, frame: object) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def cpu_model(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import select
-import signal
 import sys
 import termios
 import time
@@ -16,6 +15,7 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
 
+from sentinel_sim.cli.termination import terminable
 from sentinel_sim.fsu.keys import View
 from sentinel_sim.fsu.rows import view_rows
 from sentinel_sim.fsu.source import Reading
@@ -62,7 +62,7 @@ def run_screen(read: Callable[[], Reading], view: View, interval_s: float) -> No
     """
     console = Console(highlight=False, width=None if sys.stdout.isatty() else WIDE)
     try:
-        with _terminable(), _keys() as keyboard:
+        with terminable(), _keys() as keyboard:
             if console.is_terminal:
                 _live(console, read, view, interval_s, keyboard)
             else:
@@ -105,20 +105,6 @@ def _batch(
         console.print(render(read(), view, width=console.width, lines=None))
         if _wait_key(keyboard, time.monotonic() + interval_s) in ("q", "Q"):
             return
-
-
-@contextmanager
-def _terminable() -> Iterator[None]:
-    """SIGTERM ends in order, as Ctrl-C does: the terminal gets its screen and its keys back."""
-
-    def interrupt(number: int, frame: object) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 @contextmanager

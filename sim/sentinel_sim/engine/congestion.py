@@ -7,7 +7,7 @@ computed in double precision, at most once per 4 ms as there.
 from __future__ import annotations
 
 from sentinel_sim.engine.jit import compiled, compiled_inline
-from sentinel_sim.engine.layout import CUBIC, INFINITE_SSTHRESH, MS_NS
+from sentinel_sim.engine.layout import CUBIC, MS_NS
 
 CUBIC_C = 0.4
 CUBIC_BETA = 717.0 / 1024.0
@@ -192,9 +192,3 @@ def on_timeout(c, now):
     if c.control == CUBIC:
         reset_cubic(c)
         start_round(c, now)
-
-
-@compiled
-def no_threshold(c):
-    """Has slow start never ended?"""
-    return c.ssthresh >= INFINITE_SSTHRESH

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from enum import Enum, auto
 from typing import TypeAlias
 
 from sentinel_sim.faults.condition import Condition, condition_of, directions, strikes
@@ -11,45 +12,28 @@ from sentinel_sim.faults.schedule import Action, Begin
 from sentinel_sim.plan.model import FaultKind, FaultPlan, LinkPlan
 
 
-@dataclass(frozen=True, slots=True)
-class KillDaemon:
-    """SIGKILL to the node's daemon."""
+class NodeAction(Enum):
+    """What is done to a node or its daemon."""
 
-    node: str
-
-
-@dataclass(frozen=True, slots=True)
-class FreezeDaemon:
-    """SIGSTOP to the node's daemon."""
-
-    node: str
-
-
-@dataclass(frozen=True, slots=True)
-class ThawDaemon:
+    KILL_DAEMON = auto()
+    """SIGKILL to the daemon."""
+    FREEZE_DAEMON = auto()
+    """SIGSTOP to the daemon."""
+    THAW_DAEMON = auto()
     """SIGCONT to the daemon that was frozen, if it still lives."""
-
-    node: str
-
-
-@dataclass(frozen=True, slots=True)
-class RestartDaemon:
-    """Kill the node's daemon and start another at once."""
-
-    node: str
-
-
-@dataclass(frozen=True, slots=True)
-class PowerOff:
+    RESTART_DAEMON = auto()
+    """Kill the daemon and start another at once."""
+    POWER_OFF = auto()
     """Kill every process of the node; none can be started until it has power again."""
-
-    node: str
-
-
-@dataclass(frozen=True, slots=True)
-class PowerOn:
+    POWER_ON = auto()
     """Processes can be started in the node again, and its daemon is."""
 
+
+@dataclass(frozen=True, slots=True)
+class SetNode:
+    """Do this to a node."""
+
+    action: NodeAction
     node: str
 
 
@@ -63,19 +47,17 @@ class SetLink:
     condition: Condition
 
 
-Operation: TypeAlias = (
-    KillDaemon | FreezeDaemon | ThawDaemon | RestartDaemon | PowerOff | PowerOn | SetLink
-)
+Operation: TypeAlias = SetNode | SetLink
 
-_BEGIN: dict[FaultKind, type[KillDaemon | FreezeDaemon | RestartDaemon | PowerOff]] = {
-    FaultKind.KILL_DAEMON: KillDaemon,
-    FaultKind.FREEZE_DAEMON: FreezeDaemon,
-    FaultKind.RESTART_DAEMON: RestartDaemon,
-    FaultKind.KILL_NODE: PowerOff,
+_BEGIN: dict[FaultKind, NodeAction] = {
+    FaultKind.KILL_DAEMON: NodeAction.KILL_DAEMON,
+    FaultKind.FREEZE_DAEMON: NodeAction.FREEZE_DAEMON,
+    FaultKind.RESTART_DAEMON: NodeAction.RESTART_DAEMON,
+    FaultKind.KILL_NODE: NodeAction.POWER_OFF,
 }
-_END: dict[FaultKind, type[ThawDaemon | PowerOn]] = {
-    FaultKind.FREEZE_DAEMON: ThawDaemon,
-    FaultKind.KILL_NODE: PowerOn,
+_END: dict[FaultKind, NodeAction] = {
+    FaultKind.FREEZE_DAEMON: NodeAction.THAW_DAEMON,
+    FaultKind.KILL_NODE: NodeAction.POWER_ON,
 }
 
 
@@ -90,9 +72,9 @@ def operations_of(
     found: list[Operation] = []
     if isinstance(action, Begin):
         if fault.kind in _BEGIN:
-            found.append(_BEGIN[fault.kind](fault.target))
+            found.append(SetNode(_BEGIN[fault.kind], fault.target))
     elif fault.kind in _END and not _held(fault, in_force):
-        found.append(_END[fault.kind](fault.target))
+        found.append(SetNode(_END[fault.kind], fault.target))
     for link in links:
         for side, direction in zip(("a", "b"), directions(link), strict=True):
             if strikes(fault, link, direction):

@@ -65,11 +65,6 @@ class FaultSchedule:
         waiting = sorted((*self._waiting, *self._by_bytes), key=lambda one: one[1])
         return tuple(fault for _, _, fault in waiting)
 
-    @property
-    def needs_bytes(self) -> bool:
-        """Does anything still wait for a number of bytes?"""
-        return bool(self._by_bytes)
-
     def add(self, fault: FaultPlan) -> int:
         """One more fault; gives its number. One whose time has passed is due at once."""
         if (fault.at_ns is None) == (fault.at_bytes is None):

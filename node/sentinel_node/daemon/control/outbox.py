@@ -37,8 +37,6 @@ class Outbox:
         self._lock = threading.Lock()
         self._heartbeat: Heartbeat | None = None
         self._waiting: dict[tuple[type, object], Message] = {}
-        self.replaced = 0
-        """Values that a newer one replaced before they were sent."""
 
     def put(self, message: Message) -> bool:
         """Have it sent; False if it is full, which takes as many flows as the limit."""
@@ -47,9 +45,7 @@ class Outbox:
                 self._heartbeat = message
             else:
                 key = key_of(message)
-                if key in self._waiting:
-                    self.replaced += 1
-                elif len(self._waiting) >= self._limit:
+                if key not in self._waiting and len(self._waiting) >= self._limit:
                     return False
                 self._waiting[key] = message
         self._wake()

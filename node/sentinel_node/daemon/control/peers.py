@@ -2,14 +2,35 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections import Counter
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 from sentinel_node.core.control.messages import Heartbeat, Hello
 from sentinel_node.core.health.detectors import Liveness, Suspect, Trust
 from sentinel_node.daemon.control.interface import PeerChange, PeerEvent, PeerHandler, PeerStatus
 from sentinel_node.daemon.control.settings import ControlSettings, Neighbour
 from sentinel_node.daemon.control.stream import Stream
+
+
+@dataclass(frozen=True, slots=True)
+class _Traffic:
+    """Envelopes of one neighbour, as `PeerStatus` names them."""
+
+    sent_messages: int = 0
+    sent_bytes: int = 0
+    received_messages: int = 0
+    received_bytes: int = 0
+
+    def plus(self, stream: Stream) -> _Traffic:
+        """With those of one more stream."""
+        return _Traffic(
+            self.sent_messages + stream.sent_messages,
+            self.sent_bytes + stream.sent_bytes,
+            self.received_messages + stream.received_messages,
+            self.received_bytes + stream.received_bytes,
+        )
 
 
 class Peer:
@@ -26,21 +47,21 @@ class Peer:
         self.suspected = False
         self.refused: Counter[str] = Counter()
         self.beats = 0
-        self._past = (0, 0, 0, 0)
+        self._past = _Traffic()
 
     def retire(self, stream: Stream) -> None:
         """The stream has ended; its counts stay."""
         self.candidates.discard(stream)
         self.refused.update({str(r): n for r, n in stream.endpoint.refused.counts.items()})
-        self._past = tuple(a + b for a, b in zip(self._past, _counts(stream), strict=True))  # type: ignore[assignment]
+        self._past = self._past.plus(stream)
 
     def status(self, now_ns: int) -> PeerStatus:
         """As it is now."""
         refused = Counter(self.refused)
-        counts = self._past
+        traffic = self._past
         for stream in tuple(self.candidates):
             refused.update({str(r): n for r, n in stream.endpoint.refused.counts.items()})
-            counts = tuple(a + b for a, b in zip(counts, _counts(stream), strict=True))  # type: ignore[assignment]
+            traffic = traffic.plus(stream)
         return PeerStatus(
             name=self.neighbour.name,
             connected=self.stream is not None,
@@ -49,20 +70,8 @@ class Peer:
             sessions=self.sessions,
             heartbeat_age_ns=None if self.heard_ns is None else now_ns - self.heard_ns,
             refused=dict(refused),
-            sent_messages=counts[0],
-            sent_bytes=counts[1],
-            received_messages=counts[2],
-            received_bytes=counts[3],
+            **dataclasses.asdict(traffic),
         )
-
-
-def _counts(stream: Stream) -> tuple[int, int, int, int]:
-    return (
-        stream.sent_messages,
-        stream.sent_bytes,
-        stream.received_messages,
-        stream.received_bytes,
-    )
 
 
 class Peers:

@@ -19,7 +19,6 @@ import grpc
 from sentinel_node.core.control.codec import Message
 from sentinel_node.core.control.endpoint import Endpoint, Route
 from sentinel_node.core.control.messages import NONCE_BYTES, Heartbeat, Hello, Version
-from sentinel_node.core.control.refusals import Reason
 from sentinel_node.core.control.sessions import PROTOCOL
 from sentinel_node.core.health.detectors import jittered_interval_ns
 from sentinel_node.daemon.control.interface import (
@@ -35,6 +34,7 @@ from sentinel_node.daemon.control.stream import HelloRefusedError, Stream
 from sentinel_node.daemon.control.transport import (
     NODE_KEY,
     OPTIONS,
+    Rpc,
     RpcTransport,
     generic_handler,
     open_call,
@@ -172,7 +172,7 @@ class GrpcControlPlane:
             raise ValueError(f"{name} is no neighbour of {self.node}; neighbours are: {known}")
         return peer
 
-    def _stream(self, peer: Peer, rpc: Any) -> Stream:  # noqa: ANN401
+    def _stream(self, peer: Peer, rpc: Rpc) -> Stream:
         own = Hello(
             node=self.node,
             peer=peer.neighbour.name,
@@ -221,7 +221,7 @@ class GrpcControlPlane:
             else:
                 self._peers.on_timer(time.monotonic_ns())
 
-    async def _talk(self, peer: Peer, rpc: Any) -> None:  # noqa: ANN401
+    async def _talk(self, peer: Peer, rpc: Rpc) -> None:
         """One stream from hello to end. Raises HelloRefusedError."""
         stream = self._stream(peer, rpc)
         detail = "the stream ended"
@@ -249,8 +249,7 @@ class GrpcControlPlane:
             await self._talk(peer, context)
         except HelloRefusedError as error:
             logger.warning("control: a call as %s was refused: %s", peer.neighbour.name, error)
-            version = error.refusal.reason is Reason.BAD_VALUE
-            status = grpc.StatusCode.FAILED_PRECONDITION if version else _UNAUTHENTICATED
+            status = grpc.StatusCode.FAILED_PRECONDITION if error.is_version else _UNAUTHENTICATED
             await context.abort(status, str(error))
 
     async def _dial(self, peer: Peer) -> None:

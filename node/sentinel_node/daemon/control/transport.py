@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, Protocol
 
 import grpc
 
@@ -41,10 +41,30 @@ _BROKEN = (
 )
 
 
+class Rpc(Protocol):
+    """What a call and a servicer's context of grpc.aio have in common; they share no base."""
+
+    def read(self) -> Awaitable[object]:
+        """The next message, or `grpc.aio.EOF`."""
+        ...
+
+    def write(self, data: bytes, /) -> Awaitable[None]:
+        """Send one message."""
+        ...
+
+
+class Call(Rpc, Protocol):
+    """An `Rpc` that this side began."""
+
+    def cancel(self) -> bool:
+        """End it; False if it has ended."""
+        ...
+
+
 class RpcTransport:
     """`stream.Transport` over a call or a servicer's context, which read and write alike."""
 
-    def __init__(self, rpc: Any) -> None:  # noqa: ANN401  two classes of grpc.aio without a common base
+    def __init__(self, rpc: Rpc) -> None:
         self._rpc = rpc
 
     async def read(self) -> bytes | None:
@@ -53,7 +73,7 @@ class RpcTransport:
             data = await self._rpc.read()
         except _BROKEN as error:
             raise ConnectionError(_reason(error)) from error
-        return None if data is grpc.aio.EOF else data
+        return data if isinstance(data, bytes) else None
 
     async def write(self, data: bytes) -> None:
         """Send one message. Raises ConnectionError if the stream broke."""
@@ -78,7 +98,8 @@ def generic_handler(exchange: Servicer) -> grpc.GenericRpcHandler:
     return grpc.method_handlers_generic_handler(SERVICE, {"Exchange": method})
 
 
-def open_call(channel: grpc.aio.Channel, node: str) -> Any:  # noqa: ANN401  as RpcTransport
+def open_call(channel: grpc.aio.Channel, node: str) -> Call:
     """Call a neighbour as `node`."""
-    call: Any = channel.stream_stream(f"/{SERVICE}/Exchange")
-    return call(metadata=((NODE_KEY, node),))
+    method: grpc.aio.StreamStreamMultiCallable[bytes, bytes]
+    method = channel.stream_stream(f"/{SERVICE}/Exchange")
+    return method(metadata=((NODE_KEY, node),))

@@ -13,7 +13,7 @@ from sentinel_sim.backends.emulated.supervisor import Reopen, Supervisor, lay_ro
 from sentinel_sim.backends.emulated.world import World
 from sentinel_sim.errors import EmulationError
 from sentinel_sim.faults.events import FaultEvent, RepairEvent
-from sentinel_sim.faults.operations import Operation, PowerOn
+from sentinel_sim.faults.operations import NodeAction, Operation, SetNode
 from sentinel_sim.plan.model import RunSpec
 
 HEALTHY_WITHIN_S = 5.0
@@ -57,7 +57,11 @@ class Disruption:
     async def perform(self, operation: Operation) -> str:
         """For the injector: into the world, and the supervisor is told who has power again."""
         done = await self.world.perform(operation)
-        if isinstance(operation, PowerOn) and self.supervisor is not None:
+        if (
+            self.supervisor is not None
+            and isinstance(operation, SetNode)
+            and operation.action is NodeAction.POWER_ON
+        ):
             self.supervisor.on_power(operation.node)
         return done
 

@@ -13,11 +13,16 @@ from sentinel_sim.backends.emulated.daemons import Daemons
 from sentinel_sim.backends.emulated.deployment import Deployment
 from sentinel_sim.backends.emulated.fault_stages import FaultStages
 from sentinel_sim.backends.emulated.kernel_parts import KernelParts
-from sentinel_sim.faults import operations as op
+from sentinel_sim.faults.operations import NodeAction, Operation, SetLink, SetNode
 from sentinel_sim.host import namespaces, processes
 from sentinel_sim.wire.names import NAMESPACE_DIRECTORY
 
 KILL_GRACE_S = 2.0
+SIGNALS = {
+    NodeAction.KILL_DAEMON: signal.SIGKILL,
+    NodeAction.FREEZE_DAEMON: signal.SIGSTOP,
+    NodeAction.THAW_DAEMON: signal.SIGCONT,
+}
 
 
 @dataclass
@@ -32,37 +37,33 @@ class World:
     """Somebody starts daemons again; else those of nodes that get power back are started here."""
     _frozen: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
 
-    async def perform(self, operation: op.Operation) -> str:
+    async def perform(self, operation: Operation) -> str:
         """Do it; says what was found or done. Raises SimError, NodeError or OSError."""
-        if isinstance(operation, op.SetLink):
+        if isinstance(operation, SetLink):
             return await self._set_link(operation)
-        if isinstance(operation, op.RestartDaemon):
+        if operation.action is NodeAction.RESTART_DAEMON:
             died = self.daemons.processes[operation.node]
             await self.new_daemon(operation.node, died)
             return f"pid {died.pid} -> {self.daemons.processes[operation.node].pid}"
-        if isinstance(operation, op.PowerOff | op.PowerOn):
-            return await self._set_power(operation)
-        return self._signal(operation)
+        if operation.action in SIGNALS:
+            return self._signal(operation)
+        return await self._set_power(operation)
 
-    def _signal(self, operation: op.KillDaemon | op.FreezeDaemon | op.ThawDaemon) -> str:
-        node = operation.node
+    def _signal(self, operation: SetNode) -> str:
+        node, action = operation.node, operation.action
         process = self.daemons.processes[node]
-        if isinstance(operation, op.ThawDaemon) and self._frozen.pop(node, None) is not process:
+        if action is NodeAction.THAW_DAEMON and self._frozen.pop(node, None) is not process:
             return "the frozen daemon was gone before it could be thawed"
-        number = {
-            op.KillDaemon: signal.SIGKILL,
-            op.FreezeDaemon: signal.SIGSTOP,
-            op.ThawDaemon: signal.SIGCONT,
-        }[type(operation)]
+        number = SIGNALS[action]
         if not self.daemons.signal(node, number):
             return f"no daemon lived for {number.name}"
-        if isinstance(operation, op.FreezeDaemon):
+        if action is NodeAction.FREEZE_DAEMON:
             self._frozen[node] = process
         return f"{number.name} to pid {process.pid}"
 
-    async def _set_power(self, operation: op.PowerOff | op.PowerOn) -> str:
+    async def _set_power(self, operation: SetNode) -> str:
         node = operation.node
-        if isinstance(operation, op.PowerOff):
+        if operation.action is NodeAction.POWER_OFF:
             self.daemons.without_power.add(node)
             self.daemons.signal(node, signal.SIGKILL)
             return await asyncio.to_thread(self._kill_others, node)
@@ -85,7 +86,7 @@ class World:
             raise OSError(f"{node}: processes survived SIGKILL: {[one.pid for one in left]}")
         return ""
 
-    async def _set_link(self, operation: op.SetLink) -> str:
+    async def _set_link(self, operation: SetLink) -> str:
         link, side, condition = operation.link, operation.side, operation.condition
         if self.stages.condition(link.name, side).rate_bps == condition.rate_bps:
             self.stages.set(link, side, condition, time.monotonic_ns)  # microseconds
