@@ -95,8 +95,10 @@ def invalid_reasons(records: Records, *, complete: bool) -> list[str]:
             )
     for one in records.flow_checks:
         if not one["agrees"]:
+            lost = int(str(one["packets"])) - int(str(one["received"]))
             reasons.append(
                 f"{one['variant']} counted {one['flows_right']} of {one['flows_sent']} flows right"
+                + (f"; {lost} packets were lost in each of {one['attempts']} walks" * (lost > 0))
             )
     variants = {str(one["variant"]) for one in records.trials}
     for variant in sorted(variants):
