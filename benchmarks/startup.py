@@ -92,8 +92,9 @@ async def measure(nodes: int) -> dict[str, Any]:
         (Deployment, "build", "namespaces, links, wires"),
         (FsuPoints, "load", "FSU: load and pin"),
         (FsuPoints, "attach", "FSU: attach"),
-        (KernelParts, "load", "kernel programs, all"),
-        (Daemons, "start", "daemons"),
+        (KernelParts, "load_wires", "wire programs"),
+        (Daemons, "launch", "daemons: launch"),
+        (Daemons, "connect", "daemons: wait"),
         (EmulatedBackend, "_calibrate", "calibration"),
         (Deployment, "configure", "configure a run"),
     ):

@@ -6,6 +6,9 @@ needed by all. What is missing skips the test with the reason. With CI=true or
 SENTINEL_REQUIRE_LAB=1 it fails instead: a lab that must be there and is not is no success. The one
 exception is netem on a kernel without it: those tests run under `make test-stock-kernel`, where
 (SENTINEL_STOCK_KERNEL is set) nothing at all may be skipped.
+
+Those that measure carry `quiet`, too: `pytest -m "not quiet"` can share the machine with other
+work.
 """
 
 from __future__ import annotations
@@ -25,6 +28,8 @@ from sentinel_sim.host.release import RUN_ROOT
 from sentinel_sim.host.state import Change, HostSnapshot
 
 LAB = Path(__file__).parent
+MEASURING = ("wire", "emulated", "bench", "bpf/test_swap.py", "bpf/test_rtt_against_tcp.py")
+"""What measures time or sends at a rate: it gets the marker `quiet`."""
 ALWAYS_NEEDED = ("privileges", "network namespaces", "veth")
 TESTED_ELSEWHERE = {"netem": "make test-stock-kernel"}
 
@@ -45,6 +50,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.path.is_relative_to(LAB) and item.get_closest_marker("lab") is None:
             item.add_marker(pytest.mark.lab)
+        if any(item.path.is_relative_to(LAB / name) for name in MEASURING):
+            item.add_marker(pytest.mark.quiet)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -233,7 +233,12 @@ def _remove_cgroup(path: Path) -> None:
 
 
 def _remove_tree(path: Path) -> None:
-    """Remove a directory with all in it, never crossing into another mounted file system."""
+    """Remove a directory with all in it, never crossing into another mounted file system.
+
+    A directory may have been recorded more than once: one that is gone is no failure.
+    """
+    if not os.path.lexists(path):
+        return
     if path.is_symlink() or not path.is_dir():
         raise NotADirectoryError(f"{path}: recorded as a directory, but is none")
     device = path.stat().st_dev

@@ -20,19 +20,18 @@ pytestmark = pytest.mark.lab
 
 GBIT = 1_000_000_000
 SO_MAX_PACING_RATE = 47
-TCP_RETRANSMITTED = slice(100, 104)
-"""tcpi_total_retrans in struct tcp_info."""
 
 
-def received(netns: Path, interface: str) -> tuple[int, int]:
-    """(packets, dropped) that the kernel counted on the way in."""
+def counted(netns: Path, interface: str, direction: str) -> tuple[int, int]:
+    """(packets, dropped) that the kernel counted on the way in (`rx`) or out (`tx`)."""
     words = ["ip", "-n", netns.name, "-j", "-s", "link", "show", "dev", interface]
     [link] = json.loads(subprocess.run(words, capture_output=True, check=True).stdout)
-    return int(link["stats64"]["rx"]["packets"]), int(link["stats64"]["rx"]["dropped"])
+    stats = link["stats64"][direction]
+    return int(stats["packets"]), int(stats["dropped"])
 
 
 def paced_transfer(chain: Chain, size: int, done: threading.Event, told: dict[str, int]) -> None:
-    """`size` bytes over TCP at 1 Gbit/s; sets `done` at the end, `told` what the sender knows."""
+    """`size` bytes over TCP at 1 Gbit/s; sets `done` at the end, `told` how many arrived."""
 
     def drain(listener: socket.socket) -> None:
         connection, _ = listener.accept()
@@ -52,8 +51,6 @@ def paced_transfer(chain: Chain, size: int, done: threading.Event, told: dict[st
                 client.sendall(bytes(size))
                 client.shutdown(socket.SHUT_WR)
                 client.recv(1)
-                info = client.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 104)
-                told["retransmitted"] = int.from_bytes(info[TCP_RETRANSMITTED], "little")
             reader.join()
     finally:
         done.set()
@@ -67,7 +64,8 @@ def test_versions_are_swapped_under_a_gigabit_and_no_packet_is_lost_or_unseen(
     with flow_source.instantiate() as first:
         shared = {name: first.map_fd(name) for name in first.map_names()}
         attachment = attach_xdp(first.prog_fd(PROGRAM), "wa", chain.wire)
-        before, _ = received(chain.wire, "wa")
+        before, _ = counted(chain.wire, "wa", "rx")
+        sent_before, _ = counted(chain.sender, "a0", "tx")
         seen_before = read_counters(first.map_fd("fsu_counters"))["passed"]
         sender = threading.Thread(target=paced_transfer, args=(chain, size, done, told))
         sender.start()
@@ -77,7 +75,8 @@ def test_versions_are_swapped_under_a_gigabit_and_no_packet_is_lost_or_unseen(
                 versions.append(flow_source.instantiate(share=shared))
                 attachment.swap(versions[-1].prog_fd(PROGRAM))
             sender.join()
-            after, dropped = received(chain.wire, "wa")
+            after, dropped = counted(chain.wire, "wa", "rx")
+            sent_after, not_sent = counted(chain.sender, "a0", "tx")
             seen = read_counters(first.map_fd("fsu_counters"))["passed"] - seen_before
             program = attachment.state().program_id
         finally:
@@ -86,9 +85,10 @@ def test_versions_are_swapped_under_a_gigabit_and_no_packet_is_lost_or_unseen(
                 version.close()
     assert len(versions) >= 5
     assert program != 0
-    assert told == {"bytes": size, "retransmitted": 0}
-    assert dropped == 0
-    assert seen == after - before >= size // 1448
+    assert told["bytes"] == size
+    assert dropped == not_sent == 0
+    # Packets, not TCP's word: a host that stalls makes TCP send twice what was never lost.
+    assert seen == after - before == sent_after - sent_before >= size // 1448
 
 
 def test_a_program_that_is_refused_leaves_the_old_one(

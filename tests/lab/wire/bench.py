@@ -83,7 +83,8 @@ class Bench:
             self.parts = KernelParts(self.layout, self._sources, ownership)
             undo.callback(self.parts.close)
             self.deployment.build()
-            self.parts.load(len(spec.flows))
+            self.parts.load_fsus(len(spec.flows))
+            self.parts.load_wires()
             self._undo = undo.pop_all()
 
     def close(self) -> None:

@@ -17,7 +17,7 @@ from sentinel_sim.wire.rate import CONTROL_TOS, burst_bytes, queue_limit_bytes
 PAYLOAD_BYTES = 1400
 WIRE_PACKET_BYTES = PAYLOAD_BYTES + HEADERS_BYTES
 RATE_BPS = (20 if IN_GUEST else 100) * MBIT
-ATTEMPTS = 3
+ATTEMPTS = 6
 """Of the measurement of a rate: a timer that other programs hold up loses tokens."""
 
 

@@ -47,8 +47,8 @@ def records(mode: Mode = Mode.ALL, **of_trials: Any) -> Records:  # noqa: ANN401
              "net_ns": {"mean": 80.0, "ci95": [78.0, 82.0], "n": 3}}
         )  # fmt: skip
         found.flow_checks.append(
-            {"variant": str(lane), "flows": 1, "packets": 9, "flows_sent": 1, "flows_right": 1,
-             "program_ns": None, "agrees": True}
+            {"variant": str(lane), "flows": 1, "packets": 9, "received": 9, "flows_sent": 1,
+             "flows_right": 1, "program_ns": None, "attempts": 1, "agrees": True}
         )  # fmt: skip
     if "xdp-native" in lanes:
         found.live.append({"kind": "full", "flows": 1, "packets": 9, "pps": [2e6, 2.1e6]})

@@ -72,6 +72,18 @@ def test_release_undoes_in_reverse_and_only_what_is_there(
     assert not run.directory.exists()
 
 
+def test_a_directory_that_was_recorded_twice_is_removed_once(
+    run: Ownership, tmp_path: Path
+) -> None:
+    shared = tmp_path / run.run_id
+    for _ in range(2):
+        run.record_directory(shared)
+    shared.mkdir()
+    assert run.release_all() == []
+    assert not shared.exists()
+    assert not run.directory.exists()
+
+
 def test_release_ends_recorded_processes_and_spares_others(
     run: Ownership, start: StartProcess
 ) -> None:

@@ -115,15 +115,17 @@ class EmulatedBackend:
     async def _build(self) -> None:
         deployment = self._deployment
         deployment.build()
-        self._parts.load(len(self._first.flows))
+        self._parts.load_fsus(len(self._first.flows))
         descriptors = {node: self._parts.flow_maps(node) for node in self._layout.nodes}
         try:
-            await self._daemons.start(deployment.net, descriptors)
+            self._daemons.launch(deployment.net, descriptors)
         finally:
             for fd in (
                 fd for one in descriptors.values() for maps in one for fd in maps.descriptors
             ):
                 os.close(fd)
+        self._parts.load_wires()  # while the daemons start
+        await self._daemons.connect()
         self._control = ControlLinks(self._layout, self._daemons.clients, deployment.node_directory)
         await self._calibrate()
 

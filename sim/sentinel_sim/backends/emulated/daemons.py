@@ -79,13 +79,16 @@ class Daemons:
     _locks: dict[str, asyncio.Lock] = field(default_factory=dict)
     _replaced: list[NodeClient] = field(default_factory=list)
 
-    def _start(self, net: MininetNetwork, node: str, flow_maps: Sequence[FlowMaps]) -> Path:
-        socket = self.directory_of(node) / "control.sock"
+    def _socket(self, node: str) -> Path:
+        return self.directory_of(node) / "control.sock"
+
+    def _start(self, net: MininetNetwork, node: str, flow_maps: Sequence[FlowMaps]) -> None:
+        arguments = daemon_arguments(self.layout, node, self._socket(node), flow_maps)
         log = (self.log_directory / f"{node}.log").open("ab")
         self._logs.append(log)
         process = net.popen(
             self.layout.namespace(node),
-            (*DAEMON_PRIVILEGES, *daemon_arguments(self.layout, node, socket, flow_maps)),
+            (*DAEMON_PRIVILEGES, *arguments),
             env=self.env,
             output=log,
             pass_fds=[fd for maps in flow_maps for fd in maps.descriptors],
@@ -97,7 +100,6 @@ class Daemons:
             os.close(self._pidfds[node])
         # Our child, and nobody has waited for it: the id is still its own.
         self._pidfds[node] = os.pidfd_open(process.pid)
-        return socket
 
     def signal(self, node: str, number: signal.Signals) -> bool:
         """Send a signal to a node's daemon; False if it is dead. It can hit nobody else."""
@@ -109,17 +111,20 @@ class Daemons:
             return False
         return True
 
-    async def start(self, net: MininetNetwork, flow_maps: Mapping[str, Sequence[FlowMaps]]) -> None:
-        """Start all daemons at once and wait until each answers."""
+    def launch(self, net: MininetNetwork, flow_maps: Mapping[str, Sequence[FlowMaps]]) -> None:
+        """Start all daemons at once; `connect` waits for them."""
         self.ownership.record_directory(self.log_directory)
         self.log_directory.mkdir(parents=True, exist_ok=True)
-        sockets = {
-            node: self._start(net, node, flow_maps.get(node, ())) for node in self.layout.nodes
-        }
-        for node, socket in sockets.items():
-            self.clients[node] = await self._connect(node, socket)
+        for node in self.layout.nodes:
+            self._start(net, node, flow_maps.get(node, ()))
 
-    async def _connect(self, node: str, socket: Path) -> NodeClient:
+    async def connect(self) -> None:
+        """Wait until each daemon answers. Raises EmulationError."""
+        for node in self.layout.nodes:
+            self.clients[node] = await self._connect(node)
+
+    async def _connect(self, node: str) -> NodeClient:
+        socket = self._socket(node)
         try:
             return await NodeClient.connect(f"unix:{socket}", timeout_s=STARTUP_TIMEOUT_S)
         except NodeUnavailableError as error:
@@ -149,8 +154,8 @@ class Daemons:
             await asyncio.to_thread(self.processes[node].wait)
             # Closing it would cancel the calls that still wait for the dead daemon.
             self._replaced.append(self.clients[node])
-            socket = await asyncio.to_thread(self._start, net, node, flow_maps)
-            self.clients[node] = await self._connect(node, socket)
+            await asyncio.to_thread(self._start, net, node, flow_maps)
+            self.clients[node] = await self._connect(node)
             return True
 
     def last_words(self, node: str) -> str:

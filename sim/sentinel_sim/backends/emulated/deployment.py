@@ -214,13 +214,14 @@ class Deployment:
         return sum(wire.stage.held_packets() for wire in self.wires.values())
 
     def close(self) -> None:
-        """Take everything down, in reverse; what resists is left to the ownership record."""
-        try:
+        """Take everything down, in reverse.
+
+        Raises EmulationError if something resists: the ownership record keeps it for `clean`.
+        """
+        with self.ownership:
             for wire in reversed(self.wires.values()):
                 wire.stop()
             self.net.stop()
-        finally:
-            self.ownership.release_all()
 
 
 def polling_threads(run_id: str) -> dict[int, str]:

@@ -85,16 +85,16 @@ class KernelParts:
         self._fsu = FsuPoints(self.layout, self.ownership, self.sources.flow_tc)
         self._cost: FsuCost | None = None
 
-    def load(self, flows: int) -> None:
-        """Load an FSU for each link end, probes and a loss stage for each wire direction.
-
-        `flows`: how many connections are expected at once.
-        """
+    def load_fsus(self, flows: int) -> None:
+        """Load an FSU for each link end; `flows`: how many connections are expected at once."""
         self._stack.callback(self._fsu.close)
         self._fsu.load(self.sources.flow_math, max(FLOWS_MAX_DEFAULT, FLOWS_HEADROOM * flows))
         if self.timed:
             self._cost = FsuCost(self._fsu.statistics)
             self._stack.callback(self._cost.close)
+
+    def load_wires(self) -> None:
+        """Load probes and a loss stage for each wire direction, and attach the probes."""
         for link in self.layout.links:
             for side in SIDES:
                 self._load_wire(link.name, side)
