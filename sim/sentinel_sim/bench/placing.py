@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from typing import Protocol
 
-from sentinel_bpf import abi, maps, model
+from sentinel_bpf import abi, maps, model, settings
 from sentinel_bpf.attach import XdpMode, attach_tc, attach_xdp
 from sentinel_bpf.bench_programs import compile_bench
 from sentinel_bpf.flow_map import read_counters
@@ -23,6 +23,8 @@ FLOW_MAP_ENTRIES = 262_144
 """Four times 64,000 flows: what an LRU map needs to evict none."""
 _UDP = 17
 XDP_PROGRAM = "flow_stabilization_unit"
+NEVER_IDLE_NS = 24 * 3600 * 1_000_000_000
+"""A flow's trials lie minutes apart: it must not begin anew, or its count would start at zero."""
 
 
 class Seen(Protocol):
@@ -72,6 +74,7 @@ class Sources:
     def _load(self, source: CompiledSource, sizes: dict[str, int]) -> ProgramSet:
         made = self._stack.enter_context(source.instantiate(max_entries=sizes))
         model.install_shipped(made.map_fd(model.MAP))
+        settings.configure(made.map_fd("fsu_config"), flow_idle_ns=NEVER_IDLE_NS)
         return made
 
     def program(self, lane: Lane, work: Work) -> int:
