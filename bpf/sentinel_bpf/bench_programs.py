@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sentinel_bpf import maps
-from sentinel_bpf.loader import CompiledSource, ProgramSet, ProgramType
+from sentinel_bpf.compiled import ProgramType
+from sentinel_bpf.loader import CompiledSource, ProgramSet
 
 BENCH_SOURCE = Path(__file__).with_name("bench.c")
 

@@ -6,7 +6,8 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from sentinel_bpf.loader import FLOW_SOURCE, CompiledSource, ProgramType
+from sentinel_bpf.compiled import ProgramType
+from sentinel_bpf.loader import FLOW_SOURCE, CompiledSource
 
 FLOW_TC_SOURCE = Path(__file__).with_name("flow_math_tc.c")
 TC_PROGRAM = "flow_stabilization_tc"

@@ -124,6 +124,12 @@ def link_headers(
     return find_headers(release, modules=modules, sources=sources)
 
 
+def headers_in_use() -> str:
+    """Which headers bcc reads, as text that differs where they differ."""
+    leads_to = (MODULES_ROOT / platform.release() / half for half in ("build", "source"))
+    return "\0".join((os.environ.get("BCC_KERNEL_SOURCE", ""), *map(os.path.realpath, leads_to)))
+
+
 def require_headers() -> None:
     """Raise BpfUnavailableError unless bcc will find headers for the running kernel."""
     if "BCC_KERNEL_SOURCE" in os.environ or Path("/sys/kernel/kheaders.tar.xz").exists():

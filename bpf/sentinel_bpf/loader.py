@@ -1,8 +1,9 @@
 """Compile a BPF source once with bcc, then load it as often as needed, each time with own maps.
 
-bcc takes about 0.4 s per compilation and changes the working directory of the process meanwhile:
-compile before threads or an event loop start. An instance is the same instructions with the map
-references pointing to maps of its own; it costs what the verifier takes (0.1 s for the FSU).
+bcc takes a second and more, once for each version of a source on a host (object_cache.py), and
+changes the working directory of the process meanwhile: compile before threads or an event loop
+start. An instance is the same instructions with the map references pointing to maps of its own; it
+costs what the verifier takes (0.1 s for the FSU).
 
 The only module that imports bcc, and only when asked to compile.
 """
@@ -11,15 +12,21 @@ from __future__ import annotations
 
 import ctypes
 import os
-import struct
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from enum import IntEnum
 from pathlib import Path
 from types import TracebackType
 from typing import Protocol
 
-from sentinel_bpf import syscalls
+from sentinel_bpf import object_cache, syscalls
+from sentinel_bpf.compiled import (
+    INSTRUCTION_BYTES,
+    CompiledObject,
+    CompiledProgram,
+    ProgramType,
+    find_map_references,
+    patch_map_references,
+)
 from sentinel_bpf.errors import BpfError, BpfUnavailableError
 from sentinel_bpf.headers import require_headers
 
@@ -27,10 +34,6 @@ LICENSE = "Dual BSD/GPL"
 FLOW_SOURCE = Path(__file__).with_name("flow_math.c")
 WIRE_SOURCE = Path(__file__).with_name("wire.c")
 DRIVE_SOURCE = Path(__file__).with_name("fsu_drive.c")
-
-_LOAD_MAP = 0x18  # BPF_LD | BPF_DW | BPF_IMM: a 64-bit constant in two instructions
-_PSEUDO_MAP_FD = 1  # its source register says: the constant is a map descriptor
-_INSTRUCTION = struct.Struct("<BBhi")
 
 
 class _BccModule(Protocol):
@@ -41,13 +44,6 @@ class _BccModule(Protocol):
     def dump_func(self, name: bytes) -> bytes: ...
 
     def cleanup(self) -> None: ...
-
-
-class ProgramType(IntEnum):
-    """The kernel's program types used here (enum bpf_prog_type)."""
-
-    TC = 3
-    XDP = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,49 +60,6 @@ class ProgramStats:
     run_count: int
 
 
-@dataclass(frozen=True, slots=True)
-class _MapDefinition:
-    name: str
-    info: syscalls.MapInfo
-
-
-@dataclass(frozen=True, slots=True)
-class _Program:
-    name: str
-    kind: ProgramType
-    instructions: bytes
-    relocations: tuple[tuple[int, str], ...]
-    """(instruction index, map name)."""
-
-
-def _instruction_count(code: bytes) -> int:
-    return len(code) // _INSTRUCTION.size
-
-
-def find_map_references(code: bytes) -> list[tuple[int, int]]:
-    """(instruction index, descriptor) of every instruction that names a map."""
-    found = []
-    index = 0
-    while index < _instruction_count(code):
-        opcode, registers, _, constant = _INSTRUCTION.unpack_from(code, index * _INSTRUCTION.size)
-        if opcode == _LOAD_MAP:
-            if registers >> 4 == _PSEUDO_MAP_FD:
-                found.append((index, constant))
-            index += 1
-        index += 1
-    return found
-
-
-def patch_map_references(code: bytes, descriptors: Mapping[int, int]) -> bytes:
-    """`code` with the descriptor at each instruction index replaced."""
-    patched = bytearray(code)
-    for index, descriptor in descriptors.items():
-        offset = index * _INSTRUCTION.size
-        opcode, registers, displacement, _ = _INSTRUCTION.unpack_from(patched, offset)
-        _INSTRUCTION.pack_into(patched, offset, opcode, registers, displacement, descriptor)
-    return bytes(patched)
-
-
 def program_stats(fd: int) -> ProgramStats:
     """What the kernel says of the program behind `fd`."""
     info = syscalls.ProgInfo()
@@ -114,7 +67,7 @@ def program_stats(fd: int) -> ProgramStats:
     return ProgramStats(
         name=info.name.decode(),
         verified_instructions=int(info.verified_insns),
-        translated_instructions=int(info.xlated_prog_len) // _INSTRUCTION.size,
+        translated_instructions=int(info.xlated_prog_len) // INSTRUCTION_BYTES,
         jited_bytes=int(info.jited_prog_len),
         run_time_ns=int(info.run_time_ns),
         run_count=int(info.run_cnt),
@@ -176,66 +129,27 @@ class ProgramSet:
 class CompiledSource:
     """The programs and map definitions of one source, ready to be instantiated."""
 
-    def __init__(
-        self,
-        path: Path,
-        programs: Mapping[str, _Program],
-        maps: Mapping[str, _MapDefinition],
-        btf_fds: Mapping[int, int],
-    ) -> None:
+    def __init__(self, path: Path, compiled: CompiledObject) -> None:
+        """Raises BpfError if the kernel does not take the type information."""
         self.path = path
-        self._programs = dict(programs)
-        self._maps = dict(maps)
-        self._btf_fds = dict(btf_fds)
+        self.compiled = compiled
+        self._btf_fds = {number: syscalls.btf_load(raw) for number, raw in compiled.btf.items()}
 
     @classmethod
     def compile(
         cls, path: Path, cflags: Sequence[str] = (), *, programs: Mapping[str, ProgramType]
     ) -> CompiledSource:
-        """Compile with bcc. `programs` names the functions that are programs, with their types.
+        """Compile with bcc, unless that was done before (see object_cache.py).
 
-        Raises BpfUnavailableError without bcc, headers or privilege, BpfError if it does not
-        compile.
+        `programs` names the functions that are programs, with their types. Raises
+        BpfUnavailableError without bcc, headers or privilege, BpfError if it does not compile.
         """
-        bpf_class = _import_bcc()
-        require_headers()
-        # bcc warns about str where it wants bytes, except in cflags.
-        try:
-            module = bpf_class(src_file=os.fsencode(path), cflags=[f"-I{path.parent}", *cflags])
-        except Exception as error:
-            if type(error) is not Exception:  # bcc raises exactly this class
-                raise
-            raise _compile_error(path, error) from error
-        try:
-            return cls._extract(path, module, programs)
-        finally:
-            module.cleanup()
-
-    @classmethod
-    def _extract(
-        cls, path: Path, module: _BccModule, programs: Mapping[str, ProgramType]
-    ) -> CompiledSource:
-        """Copy out of bcc all that is needed, so that its module can be freed."""
-        maps: dict[str, _MapDefinition] = {}
-        by_fd: dict[int, str] = {}
-        btf_fds: dict[int, int] = {}
-        for name, descriptor in _bcc_tables(module):
-            info = syscalls.MapInfo()
-            syscalls.obj_info(descriptor, info)
-            maps[name] = _MapDefinition(name, info)
-            by_fd[descriptor] = name
-            if info.btf_id and info.btf_id not in btf_fds:
-                btf_fds[info.btf_id] = syscalls.fd_by_id(
-                    syscalls.BTF_GET_FD_BY_ID, int(info.btf_id)
-                )
-        extracted = {}
-        for name, kind in programs.items():
-            code = module.dump_func(name.encode())
-            relocations = tuple(
-                (index, by_fd[descriptor]) for index, descriptor in find_map_references(code)
-            )
-            extracted[name] = _Program(name, kind, code, relocations)
-        return cls(path, extracted, maps, btf_fds)
+        key = object_cache.key_of(path, cflags, programs)
+        compiled = object_cache.read(key)
+        if compiled is None:
+            compiled = compile_with_bcc(path, cflags, programs)
+            object_cache.write(key, compiled)
+        return cls(path, compiled)
 
     def instantiate(
         self,
@@ -251,7 +165,8 @@ class CompiledSource:
         once: the verifier of one program runs beside that of another. Raises VerifierError if the
         kernel refuses a program, BpfError for an unknown name; nothing stays open then.
         """
-        chosen = [self._program(name) for name in (self._programs if names is None else names)]
+        known = self.compiled.programs
+        chosen = [self._program(name) for name in (known if names is None else names)]
         wanted = {name for program in chosen for _, name in program.relocations}
         sizes, given = dict(max_entries or {}), dict(share or {})
         if unknown := (sizes.keys() | given.keys()) - wanted:
@@ -280,15 +195,15 @@ class CompiledSource:
             raise
         return made
 
-    def _program(self, name: str) -> _Program:
+    def _program(self, name: str) -> CompiledProgram:
         try:
-            return self._programs[name]
+            return self.compiled.programs[name]
         except KeyError:
-            known = ", ".join(sorted(self._programs))
+            known = ", ".join(sorted(self.compiled.programs))
             raise BpfError(f"{self.path.name}: no program {name!r}; there are: {known}") from None
 
     def _create_map(self, name: str, max_entries: int | None) -> int:
-        info = self._maps[name].info
+        info = self.compiled.map_info(name)
         return syscalls.map_create(
             info,
             name,
@@ -311,6 +226,46 @@ class CompiledSource:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+
+def compile_with_bcc(
+    path: Path, cflags: Sequence[str], programs: Mapping[str, ProgramType]
+) -> CompiledObject:
+    """Let bcc compile, and copy out all that is needed. Raises as `CompiledSource.compile`."""
+    bpf_class = _import_bcc()
+    require_headers()
+    # bcc warns about str where it wants bytes, except in cflags.
+    try:
+        module = bpf_class(src_file=os.fsencode(path), cflags=[f"-I{path.parent}", *cflags])
+    except Exception as error:
+        if type(error) is not Exception:  # bcc raises exactly this class
+            raise
+        raise _compile_error(path, error) from error
+    try:
+        return _extract(module, programs)
+    finally:
+        module.cleanup()
+
+
+def _extract(module: _BccModule, programs: Mapping[str, ProgramType]) -> CompiledObject:
+    maps: dict[str, bytes] = {}
+    by_fd: dict[int, str] = {}
+    btf: dict[int, bytes] = {}
+    for name, descriptor in _bcc_tables(module):
+        info = syscalls.MapInfo()
+        syscalls.obj_info(descriptor, info)
+        maps[name] = bytes(info)
+        by_fd[descriptor] = name
+        if info.btf_id and info.btf_id not in btf:
+            btf[int(info.btf_id)] = syscalls.btf_raw(int(info.btf_id))
+    extracted = {}
+    for name, kind in programs.items():
+        code = module.dump_func(name.encode())
+        relocations = tuple(
+            (index, by_fd[descriptor]) for index, descriptor in find_map_references(code)
+        )
+        extracted[name] = CompiledProgram(name, kind, code, relocations)
+    return CompiledObject(extracted, maps, btf)
 
 
 def _import_bcc() -> Callable[..., _BccModule]:

@@ -16,6 +16,8 @@ from sentinel_bpf.errors import BpfError, BpfUnavailableError, VerifierError
 from sentinel_bpf.uapi import (
     NAME_BYTES,
     BatchAttr,
+    BtfInfo,
+    BtfLoadAttr,
     ElementAttr,
     EnableStatsAttr,
     FdByIdAttr,
@@ -46,6 +48,7 @@ PROG_TEST_RUN = 10
 PROG_GET_FD_BY_ID = 13
 MAP_GET_FD_BY_ID = 14
 OBJ_GET_INFO_BY_FD = 15
+BTF_LOAD = 18
 BTF_GET_FD_BY_ID = 19
 MAP_LOOKUP_BATCH = 24
 MAP_UPDATE_BATCH = 26
@@ -170,6 +173,28 @@ def fd_by_id(command: int, object_id: int, *, open_flags: int = 0) -> int:
         return bpf(command, attributes)
     except OSError as error:
         raise _refused(f"descriptor for object {object_id}", error) from error
+
+
+def btf_raw(btf_id: int) -> bytes:
+    """The type information with this id, as it was loaded. Raises BpfError."""
+    fd = fd_by_id(BTF_GET_FD_BY_ID, btf_id)
+    try:
+        info = BtfInfo()
+        obj_info(fd, info)
+        raw = ctypes.create_string_buffer(int(info.btf_size))
+        obj_info(fd, BtfInfo(btf=_address(raw), btf_size=len(raw)))
+    finally:
+        os.close(fd)
+    return raw.raw
+
+
+def btf_load(raw: bytes) -> int:
+    """Load type information for maps; returns its descriptor. Raises BpfError."""
+    buffer = ctypes.create_string_buffer(raw, len(raw))
+    try:
+        return bpf(BTF_LOAD, BtfLoadAttr(btf=_address(buffer), btf_size=len(raw)))
+    except OSError as error:
+        raise _refused(f"type information of {len(raw)} bytes", error) from error
 
 
 def map_lookup(fd: int, key: bytes, value_bytes: int) -> bytes | None:

@@ -31,6 +31,20 @@ class MapCreateAttr(ctypes.Structure):
     )
 
 
+class BtfLoadAttr(ctypes.Structure):
+    _fields_ = (
+        ("btf", _U64),
+        ("btf_log_buf", _U64),
+        ("btf_size", _U32),
+        ("btf_log_size", _U32),
+        ("btf_log_level", _U32),
+    )
+
+
+class BtfInfo(ctypes.Structure):
+    _fields_ = (("btf", _U64), ("btf_size", _U32), ("id", _U32))
+
+
 class ElementAttr(ctypes.Structure):
     _fields_ = (
         ("map_fd", _U32),

@@ -15,7 +15,7 @@ import numpy as np
 
 from sentinel_bpf import test_run
 from sentinel_bpf.bench_programs import WalkPrograms
-from sentinel_bpf.loader import ProgramType
+from sentinel_bpf.compiled import ProgramType
 from sentinel_sim.bench.estimates import Figure, difference
 from sentinel_sim.bench.frames import test_frame, walk_frames
 from sentinel_sim.bench.lanes import Lane, Work

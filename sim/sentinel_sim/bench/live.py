@@ -17,7 +17,8 @@ from dataclasses import dataclass
 from sentinel_bpf import syscalls, test_run
 from sentinel_bpf.attach import attach_tc
 from sentinel_bpf.bench_programs import WalkPrograms
-from sentinel_bpf.loader import LICENSE, ProgramType
+from sentinel_bpf.compiled import ProgramType
+from sentinel_bpf.loader import LICENSE
 from sentinel_bpf.netns import run_in_netns
 from sentinel_sim.bench.box import Box
 from sentinel_sim.bench.frames import test_frame

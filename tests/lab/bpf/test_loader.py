@@ -12,11 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from sentinel_bpf import abi, maps, syscalls, test_run
+from sentinel_bpf import abi, loader, maps, syscalls, test_run
+from sentinel_bpf.compiled import CompiledObject, ProgramType
 from sentinel_bpf.errors import BpfError, BpfUnavailableError, VerifierError
 from sentinel_bpf.flow_map import read_flows
 from sentinel_bpf.frames import ETH_IPV4, ethernet, ipv4, tcp
-from sentinel_bpf.loader import CompiledSource, ProgramSet, ProgramType
+from sentinel_bpf.loader import CompiledSource, ProgramSet
 
 pytestmark = pytest.mark.lab
 
@@ -74,7 +75,7 @@ def stack_bytes(code: bytes) -> int:
 
 
 def test_the_program_stays_within_its_stack_budget(flow_source: CompiledSource) -> None:
-    used = stack_bytes(flow_source._programs[PROGRAM].instructions)
+    used = stack_bytes(flow_source.compiled.programs[PROGRAM].instructions)
     assert 0 < used <= 320  # of the 512 the kernel allows
 
 
@@ -195,12 +196,38 @@ def test_a_frame_below_14_bytes_is_refused_with_the_reason(fsu: ProgramSet) -> N
         test_run.run(fsu.prog_fd(PROGRAM), bytes(13))
 
 
-def test_compiling_leaves_the_working_directory_alone(tmp_path: Path) -> None:
-    source = tmp_path / "fine.c"
-    source.write_text("int fine(struct xdp_md *ctx) { return XDP_PASS; }\n", encoding="ascii")
+COUNTING = """
+BPF_ARRAY(seen, u64, 1);
+int counting(struct xdp_md *ctx) {
+    int zero = 0;
+    u64 *value = seen.lookup(&zero);
+    if (value)
+        *value += 1;
+    return XDP_PASS;
+}
+"""
+
+
+def test_compiling_leaves_the_working_directory_alone_and_happens_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SENTINEL_CACHE_DIR", str(tmp_path / "cache"))
+    source, wanted = tmp_path / "counting.c", {"counting": ProgramType.XDP}
+    source.write_text(COUNTING, encoding="ascii")
     before = Path.cwd()
-    CompiledSource.compile(source, programs={"fine": ProgramType.XDP}).close()
-    assert Path.cwd() == before
+    with CompiledSource.compile(source, programs=wanted) as first:
+        assert Path.cwd() == before
+        compiled = first.compiled
+
+    def never(*args: object) -> CompiledObject:
+        raise AssertionError(f"bcc was asked again: {args}")
+
+    monkeypatch.setattr(loader, "compile_with_bcc", never)
+    with CompiledSource.compile(source, programs=wanted) as second:
+        assert second.compiled == compiled
+        with second.instantiate() as programs:
+            assert test_run.run(programs.prog_fd("counting"), FRAME, repeat=3).verdict == 2
+            assert maps.lookup(programs.map_fd("seen"), bytes(4)) == (3).to_bytes(8, "little")
 
 
 def test_bpftool_dumps_the_map_with_names(fsu: ProgramSet) -> None:

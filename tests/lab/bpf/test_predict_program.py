@@ -11,7 +11,8 @@ from tests.unit.bpf.predict_support import Packet, as_dict, random_network, rand
 
 from sentinel_bpf import maps, test_run
 from sentinel_bpf import predict_abi as abi
-from sentinel_bpf.loader import FLOW_SOURCE, CompiledSource, ProgramSet, ProgramType
+from sentinel_bpf.compiled import ProgramType
+from sentinel_bpf.loader import FLOW_SOURCE, CompiledSource, ProgramSet
 from sentinel_bpf.predict_reference import Network, PredictState
 from sentinel_bpf.training.kinds import KINDS, generate
 from sentinel_bpf.training.weights import load, swap, to_model

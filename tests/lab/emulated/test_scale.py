@@ -7,12 +7,16 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.lab.emulated.runs import bulk
 
+from sentinel_bpf import loader
 from sentinel_bpf.bpffs import PinDirectory
-from sentinel_bpf.loader import CompiledSource
+from sentinel_bpf.compiled import CompiledObject
+from sentinel_bpf.loader import compile_with_bcc
+from sentinel_bpf.object_cache import SWITCH_VARIABLE
 from sentinel_bpf.unit import end_report, read_records
 from sentinel_sim.backends.emulated.backend import EmulatedBackend
 from sentinel_sim.backends.emulated.options import EmulationOptions
@@ -28,15 +32,15 @@ NODES = 20
 
 @pytest.fixture
 def compiled(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
-    """Every source that bcc is asked to compile, in order."""
+    """Every source that bcc is asked to compile, in order; nothing is found in the cache."""
     found: list[Path] = []
-    original = CompiledSource.compile.__func__  # type: ignore[attr-defined]
 
-    def counted(cls: type[CompiledSource], path: Path, *args: object, **named: object) -> object:
+    def counted(path: Path, *rest: Any) -> CompiledObject:  # noqa: ANN401
         found.append(path)
-        return original(cls, path, *args, **named)
+        return compile_with_bcc(path, *rest)
 
-    monkeypatch.setattr(CompiledSource, "compile", classmethod(counted))
+    monkeypatch.setenv(SWITCH_VARIABLE, "off")
+    monkeypatch.setattr(loader, "compile_with_bcc", counted)
     return found
 
 

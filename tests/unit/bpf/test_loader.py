@@ -7,8 +7,9 @@ import struct
 import numpy as np
 import pytest
 
+from sentinel_bpf.compiled import find_map_references, patch_map_references
 from sentinel_bpf.errors import BpfError
-from sentinel_bpf.loader import ProgramSet, find_map_references, patch_map_references
+from sentinel_bpf.loader import ProgramSet
 from sentinel_bpf.wire import merge_samples
 
 LOAD_MAP_3 = struct.pack("<BBhi", 0x18, 0x11, 0, 3) + struct.pack("<BBhi", 0, 0, 0, 0)
