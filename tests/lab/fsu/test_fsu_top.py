@@ -72,8 +72,13 @@ class Terminal:
 
     def end(self) -> bytes:
         """What is written until the program has ended."""
-        self.process.wait(timeout=SHOWN_TIMEOUT_S)
+        deadline = time.monotonic() + SHOWN_TIMEOUT_S
         rest = b""
+        # Read all the while: a program whose terminal is full waits, and never ends.
+        while self.process.poll() is None:
+            assert time.monotonic() < deadline, f"it has not ended: {self.screen()}"
+            if select.select([self._fd], [], [], 0.05)[0]:
+                rest += os.read(self._fd, 65536)
         while select.select([self._fd], [], [], 0)[0]:
             rest += os.read(self._fd, 65536)
         return rest

@@ -96,11 +96,15 @@ class DeliveryLedger:
         )
 
     def on_resume(self, query: ResumeQuery) -> ResumePoint | CustodyRefusal:
-        """A new attempt begins: where it goes on. Bytes of older attempts are refused from now."""
+        """A new attempt begins: where it goes on. Bytes of older attempts are refused from now.
+
+        Its checkpoint is a whole block's even when the flow is complete: custodians free up to it,
+        and a receiver that dies knows its blocks again, but not that it had heard the end.
+        """
         if query.transfer_epoch < self._epoch:
             return self._refuse(0, CustodyReason.STALE_EPOCH)
         self._epoch = query.transfer_epoch
-        checkpoint = self._complete or self._hash.checkpoint
+        checkpoint = self._hash.checkpoint
         return ResumePoint(
             self.flow_id, self._epoch, self.next_offset, checkpoint.offset, checkpoint.digest
         )

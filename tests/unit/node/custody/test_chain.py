@@ -12,7 +12,7 @@ from hypothesis.stateful import (
     precondition,
     rule,
 )
-from tests.unit.node.custody.chain import Chain
+from tests.unit.node.custody.chain import BLOCK, Chain
 
 from sentinel_node.core.custody.effects import Release
 from sentinel_node.core.custody.store import CustodyStore
@@ -226,5 +226,21 @@ def test_a_sender_that_died_hears_of_a_completion_it_missed() -> None:
     for number in range(2):  # both relays hear that it is complete, the sender does not
         chain.hear(number)
     assert not chain.source.completed
+    chain.drain()
+    assert chain.source.completed
+
+
+def test_a_receiver_that_died_after_the_end_asks_for_nothing_that_was_freed() -> None:
+    """It has all bytes, but no longer knows that they were all: its checkpoint must not fall."""
+    chain = Chain(b"x", replayable=False, durable=False, release=Release.DELIVERED, capacity=BLOCK)
+    chain.resume(0)
+    chain.write(1)
+    for link in range(3):
+        chain.send(link, 1)
+        chain.receive(link)
+    chain.say(3)
+    chain.resume(0)
+    chain.crash(2)
+    chain.crash(3)
     chain.drain()
     assert chain.source.completed
