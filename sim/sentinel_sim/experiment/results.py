@@ -10,8 +10,8 @@ top level `complete`, `invalid_reasons`, `steady_rule`, `limits`, `plan`; per ru
 `faults`, `repairs` (see `faults.events`), and
 `wire`, `direction`, `samples` in
 `achieved.lateness_s`; per summary `n_invalid`, `theory_goodput_bps`, `unpooled`, and `n` in each
-estimate; per verdict `part`, `condition`, `ci`, `unit`, `limit`, `text`, `n`, `why`. The JSON Schema
-lies beside this module.
+estimate; per verdict `part`, `condition`, `ci`, `unit`, `limit`, `text`, `n`, `why`. The JSON
+Schema lies beside this module.
 """
 
 from __future__ import annotations
