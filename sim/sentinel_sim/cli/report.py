@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from sentinel_sim.errors import EXIT_INVALID, EXIT_OK, EXIT_USAGE, EXIT_VERDICT
 from sentinel_sim.evidence.judging import judge
 from sentinel_sim.experiment import salvage
 from sentinel_sim.experiment.files import without_nan
-from sentinel_sim.experiment.results import read_result, write_result
+from sentinel_sim.experiment.results import RESULT_FILE, read_result, write_result
 from sentinel_sim.experiment.salvage import Salvaged
 from sentinel_sim.report.chart import chart_of
 
@@ -44,7 +43,7 @@ def report(flags: ReportFlags, call: Invocation) -> int:
         for problem in found.problems:
             output.say(f"sentinel-sim: {problem}")
         folder = place if place.is_dir() else place.parent
-        found = _judged(folder, found)
+        found = _judged(place, found)
         page = _write(flags, folder, found)
         if not call.as_json:
             show(found.result, width=PLOT_WIDTH, metric=flags.metric)
@@ -56,26 +55,27 @@ def report(flags: ReportFlags, call: Invocation) -> int:
     return code
 
 
-def _judged(folder: Path, found: Salvaged) -> Salvaged:
+def _judged(place: Path, found: Salvaged) -> Salvaged:
     """With the verdicts of this version, written back where a whole result had others or none.
 
     A damaged or unfinished result is left as it is: the latter may still be written to.
     """
     verdicts = without_nan(judge(found.result))
-    if verdicts == found.result["verdicts"]:
-        return found
-    result = {**found.result, "verdicts": verdicts}
-    if not found.problems and result["complete"]:
-        _write_back(folder, verdicts)
-    return Salvaged(result, found.problems)
+    if not found.problems and found.result["complete"]:
+        _write_back(place, verdicts)
+    return Salvaged({**found.result, "verdicts": verdicts}, found.problems)
 
 
-def _write_back(folder: Path, verdicts: list[dict[str, Any]]) -> None:
+def _write_back(place: Path, verdicts: list[dict[str, Any]]) -> None:
     """Into the file as it is: what was filled in for reading stays out of it."""
+    stored = read_result(place)
+    if stored["verdicts"] == verdicts or not (place.is_dir() or place.name == RESULT_FILE):
+        return
+    folder = place if place.is_dir() else place.parent
     try:
-        write_result(folder, {**read_result(folder), "verdicts": verdicts})
+        write_result(folder, {**stored, "verdicts": verdicts})
     except OSError as error:
-        output.say(f"sentinel-sim: {folder}: verdicts are not written back: {error.strerror}")
+        output.say(f"sentinel-sim: {place}: verdicts are not written back: {error.strerror}")
 
 
 def _write(flags: ReportFlags, folder: Path, found: Salvaged) -> Path:

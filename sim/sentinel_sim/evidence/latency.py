@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 
 from sentinel_sim.evidence.statistics import Reading, all_below
 from sentinel_sim.evidence.verdict import Outcome, Verdict
-from sentinel_sim.evidence.view import Group, Run, View, interval_text, keys_of, number
+from sentinel_sim.evidence.view import Group, Run, View, counted, interval_text, keys_of, number
 
 Ratio = Callable[[Run], tuple[float, float] | None]
 """Of one run: (ratio, how far it may be off); None where it is not measured."""
@@ -86,7 +86,7 @@ def _part(group: Group, claim: str, part: str, ratio: Ratio, bound: str) -> list
 
 def _why(worst: Sequence[Run], outcome: Outcome) -> str:
     rtt_ms = (number(worst[0], "requested", "rtt_s") or 0.0) * 1e3
-    said = f"highest at a base RTT of {rtt_ms:,.4g} ms, {len(worst)} runs there"
+    said = f"decided at a base RTT of {rtt_ms:,.4g} ms, {counted(len(worst), 'run')} there"
     if outcome is not Outcome.UNDECIDED:
         return said
     if len(worst) < 2:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sentinel_sim.evidence.statistics import ERROR, Reading, all_above
 from sentinel_sim.evidence.verdict import Outcome, Verdict
-from sentinel_sim.evidence.view import Group, Run, View, interval_text, keys_of, number
+from sentinel_sim.evidence.view import Group, Run, View, counted, interval_text, keys_of, number
 
 DROPS = ("loss_dropped", "queue_dropped")
 
@@ -58,7 +58,10 @@ def _share(run: Run) -> float:
 def _decide(lossy: list[Run], shares: list[float]) -> tuple[Outcome, str]:
     lost = sum(map(dropped_packets, lossy))
     again = sum(share > 0 for share in shares)
-    said = f"{lost:,} packets were dropped in {len(lossy)} runs; {again} of them sent bytes again"
+    said = (
+        f"{counted(lost, 'packet')} dropped in {counted(len(lossy), 'run')}; bytes were sent again"
+    )
+    said += f" in {again} of them"
     control = [
         share for run in lossy if (share := number(run, "control_bytes_per_data_byte")) is not None
     ]

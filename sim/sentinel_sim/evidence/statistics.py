@@ -118,22 +118,21 @@ def all_below(readings: Sequence[Reading], limit: float, error: float = ERROR) -
 
     Holds if each upper limit is below it with the instrument's slack added; fails if some lower
     limit, slack taken away, is not, by Bonferroni over the groups. Figure and interval are those of
-    the worst group. Raises ValueError without groups.
+    the group that decides: the clearest failure, else the highest upper limit. Raises ValueError
+    without groups.
     """
     if not readings:
         raise ValueError("nothing to test")
-    worst = max(range(len(readings)), key=lambda i: mean(readings[i].values))
     highs = [_limit(one.shifted(+1), error, +1) for one in readings]
     lows = [_limit(one.shifted(-1), error / len(readings), -1) for one in readings]
-    figure = mean(readings[worst].values)
+    if max(lows) >= limit:
+        outcome, worst = Outcome.FAILS, lows.index(max(lows))
+    else:
+        worst = max(range(len(readings)), key=lambda i: (highs[i], mean(readings[i].values)))
+        outcome = Outcome.HOLDS if max(highs) < limit else Outcome.UNDECIDED
     ends = lows[worst], highs[worst]
     interval = ends if all(map(math.isfinite, ends)) else None
-    if max(highs) < limit:
-        return Tested(Outcome.HOLDS, figure, interval, worst)
-    failing = [i for i, low in enumerate(lows) if low >= limit]
-    if failing:
-        return Tested(Outcome.FAILS, figure, interval, worst)
-    return Tested(Outcome.UNDECIDED, figure, interval, worst)
+    return Tested(outcome, mean(readings[worst].values), interval, worst)
 
 
 def all_above(readings: Sequence[Reading], limit: float, error: float = ERROR) -> Tested:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from sentinel_sim.evidence.statistics import Reading, Tested, all_above, all_below
 from sentinel_sim.evidence.verdict import Outcome, Verdict
-from sentinel_sim.evidence.view import Group, Run, View, interval_text, keys_of, number
+from sentinel_sim.evidence.view import Group, Run, View, counted, interval_text, keys_of, number
 
 MICROSECOND_LIMIT_S = 1e-3
 """`microsecond latency` can mean at most 999 us."""
@@ -105,7 +105,8 @@ def _said(
     group: Group, wanted: _Wanted, tested: Tested, used: Sequence[Run], readings: list[Reading]
 ) -> Verdict:
     few = min(len(one.values) for one in readings) < 2
-    why = f"{len(used)} runs at {len(readings)} points; worst point shown"
+    why = f"{counted(len(used), 'run')} at {counted(len(readings), 'point')}"
+    why += "; the deciding one is shown"
     if tested.outcome is Outcome.UNDECIDED:
         why += (
             ": one run gives no interval, use --repeat 3 or more"
@@ -151,7 +152,7 @@ def _every_adjustment(group: Group) -> list[Verdict]:
             text=interval_text(least, None, "s"),
             n=len(runs),
             evidence=keys_of(runs),
-            why=f"{made} adjustments of buffers in {len(runs)} runs, every one counted",
+            why=f"every one counted: {counted(made, 'buffer')} in {counted(len(runs), 'run')}",
         )
     ]
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from sentinel_sim.evidence.statistics import Tested, constant
 from sentinel_sim.evidence.verdict import Outcome, Verdict
-from sentinel_sim.evidence.view import Group, Run, View, interval_text, keys_of, number
+from sentinel_sim.evidence.view import Group, Run, View, counted, interval_text, keys_of, number
 
 CLAIM = "throughput-constant"
 LIMIT = 1.1 / 0.9
@@ -52,7 +52,7 @@ def _verdict(view: View, group: Group, part: str, metric: str, points: Points) -
         outcome, why = _decide(view, group, points, tested)
     left_out = group.invalid_count
     if left_out:
-        why += f"; {left_out} invalid runs left out"
+        why += f"; {counted(left_out, 'invalid run')} left out"
     return Verdict(
         CLAIM,
         outcome,
@@ -73,9 +73,10 @@ def _verdict(view: View, group: Group, part: str, metric: str, points: Points) -
 
 def _decide(view: View, group: Group, points: Points, tested: Tested) -> tuple[Outcome, str]:
     counts = sorted({len(runs) for runs in points.values()})
-    times = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
+    times = counted(counts[-1], "run")
+    times = times if len(counts) == 1 else f"{counts[0]} to {times}"
     lowest = list(points)[tested.worst]
-    said = f"lowest at {lowest:,.0f} km; {times} runs at each of {len(points)} distances"
+    said = f"lowest at {lowest:,.0f} km; {times} at each of {len(points)} distances"
     if _unlike(points):
         return Outcome.UNDECIDED, "the runs had different offloads and are not pooled"
     if counts[0] < 2 and tested.outcome is not Outcome.FAILS:

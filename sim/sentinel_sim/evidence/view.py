@@ -115,7 +115,12 @@ def interval_text(figure: float, ci: tuple[float, float] | None, unit: str = "")
 
 
 def short(value: float) -> str:
-    """Three digits, no exponent where it can be avoided."""
+    """Three digits, trailing zeros kept: they say how well it is known."""
     if abs(value) >= 1000:
         return f"{value:,.0f}"
-    return f"{value:.3g}"
+    return f"{value:#.3g}".rstrip(".")
+
+
+def counted(count: int, noun: str) -> str:
+    """`1 run`, `2 runs`."""
+    return f"{count:,} {noun}" + ("" if count == 1 else "s")

@@ -182,7 +182,7 @@ def _panel(number: int, point: tuple[float, float], unit: str, panels: int) -> d
     name = (f"{km:,.6g} km, " if km else "") + f"RTT {rtt_s * 1e3:,.4g} ms"
     last = number == panels - 1
     x = axis("seconds since connect()" if last else "", anchor=f"y{suffix}", rangemode="tozero")
-    y = axis(unit, anchor=f"x{suffix}", rangemode="tozero", nticks=5, tickformat=",.4~g")
+    y = axis(unit, anchor=f"x{suffix}", rangemode="tozero", nticks=5, tickformat=",.6~g")
     y["domain"] = [max(0.0, top - height), top]
     y["title"] = {"text": f"{name}<br>{unit}", "standoff": 6, "font": {"size": 11}}
     return {f"xaxis{suffix}": x, f"yaxis{suffix}": y}

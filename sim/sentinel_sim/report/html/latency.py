@@ -58,7 +58,7 @@ def figure_of(result: Result) -> Figure | None:
         (*(_line(*key, at) for key, at in lines.items()), *_light(light)),
         layout(
             axis(quantity.label, log=len(xs) > 1, **(log_ticks(xs) if len(xs) > 1 else {})),
-            axis("ms", log=True, tickformat=",.3~g", dtick="D2"),
+            axis("ms", log=True, tickformat=",.6~g", dtick="D2"),
         ),
         DataTable(
             "The medians in the figure",

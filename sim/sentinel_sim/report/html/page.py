@@ -18,7 +18,6 @@ from sentinel_sim.report.html import curves, latency, tables, throughput, world
 from sentinel_sim.report.html.curves import Curve
 from sentinel_sim.report.html.figure import Figure
 from sentinel_sim.report.html.theory import SOURCES
-from sentinel_sim.report.stalls import stalls_text
 
 SYMBOLS = {"holds": "✓", "fails": "✗", "undecided": "?"}
 ABSENT_SECTIONS = (
@@ -70,7 +69,6 @@ def render(material: Material) -> str:
         overlays=SOURCES,
         symbols=SYMBOLS,
         absent=ABSENT_SECTIONS,
-        stalls=stalls_text,
         version=version("sentinel-sim"),
     )
 

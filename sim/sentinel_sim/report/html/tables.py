@@ -12,6 +12,7 @@ from sentinel_sim.evidence.registry import BY_ID
 from sentinel_sim.evidence.verdict import Headline, headline, headlines
 from sentinel_sim.report.chart import median
 from sentinel_sim.report.html.figure import DataTable
+from sentinel_sim.report.stalls import stalls_text
 from sentinel_sim.report.table import ABSENT, columns_of, rows_of
 
 Result = Mapping[str, Any]
@@ -177,8 +178,13 @@ def _validity(run: Mapping[str, Any]) -> tuple[str, ...]:
         _scaled(achieved.get("loss"), 100, " %"),
         _scaled(late.get("p99"), 1e3),
         str(1 + len(run["discarded_attempts"]) + len(run["failed_attempts"])),
-        "; ".join(run["invalid_reasons"]),
+        _reasons(run),
     )
+
+
+def _reasons(run: Mapping[str, Any]) -> str:
+    host = "" if run["valid"] else stalls_text(run["cpu"])
+    return "; ".join(run["invalid_reasons"]) + (f" ({host})" if host else "")
 
 
 def _scaled(value: float | None, factor: float, unit: str = "") -> str:

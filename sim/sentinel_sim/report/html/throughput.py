@@ -67,7 +67,13 @@ def _layout(chart: Chart, result: Result) -> dict[str, Any]:
     x_more = log_ticks(xs) if chart.log_x else {}
     highs = [point.high_bps for line in chart.lines for point in line.points]
     lows = [point.mean_bps for line in chart.lines for point in line.points]
-    y = axis("Mbit/s", log=chart.log_y, tickformat=",.4~g", dtick="D2" if chart.log_y else None, **_range(chart, lows, highs))
+    y = axis(
+        "Mbit/s",
+        log=chart.log_y,
+        tickformat=",.6~g",
+        dtick="D2" if chart.log_y else None,
+        **_range(chart, lows, highs),
+    )
     return layout(
         axis(chart.x_label, log=chart.log_x, **x_more),
         y,

@@ -15,7 +15,8 @@ from sentinel_sim.plan.model import Arm
 ENVIRONMENT = {
     "kernel": "6.1-test",
     "wire_backend": "netem",
-    "commit": "0123abc+dirty.9",
+    "commit": "0123456789abcdef0123456789abcdef01234567+dirty.9",
+    "topology_sha256": "f0" * 32,
     "versions": {},
     "command": "sentinel-sim run topologies/chile-usa.yaml --resume results/x",
 }

@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import json
 import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Literal
 
 import pytest
-from playwright.sync_api import Browser, Page, Route, sync_playwright
+from playwright.sync_api import Browser, Page, ViewportSize, expect, sync_playwright
 from tests.unit.report.html.results import write
 
 from sentinel_sim.experiment import salvage
 from sentinel_sim.report.html.writing import write_report
 
 PROGRAMS = ("chromium", "google-chrome", "chromium-browser")
-DRAWN = "[...document.querySelectorAll('.plot')].every(one => one.dataset.drawn)"
-DESKTOP, PHONE = {"width": 1440, "height": 900}, {"width": 390, "height": 844}
+SIZES: dict[str, ViewportSize] = {
+    "desktop": {"width": 1440, "height": 900},
+    "phone": {"width": 390, "height": 844},
+}
+BRIGHTNESS = "(one => one.match(/[0-9.]+/g).slice(0, 3).reduce((a, b) => +a + +b, 0) / 3)"
 FIGURES = ["goodput", "steady", "latency", "startup", "exposure"]
 
 
@@ -52,7 +57,7 @@ class Visit:
         page.on("pageerror", lambda one: self.complaints.append(str(one)))
         page.on("request", lambda one: self.requests.append(one.url))
         page.goto(report.as_uri())
-        page.wait_for_function(DRAWN)
+        expect(page.locator(".plot:not([data-drawn])")).to_have_count(0)
         self.report = report
 
     @property
@@ -62,40 +67,43 @@ class Visit:
         return [url for url in self.requests if not url.startswith(own)]
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
-def test_the_page_draws_without_complaint_or_network(
-    browser: Browser, report: Path, size: Any, scheme: Any, tmp_path: Path  # noqa: ANN401
-) -> None:
-    with browser.new_context(viewport=size, color_scheme=scheme) as context:
-        refused: list[str] = []
-
-        def refuse(route: Route) -> None:
-            refused.append(route.request.url)
-            route.abort()
-
-        context.route("http*://**", refuse)
-        visit = Visit(context.new_page(), report)
-        page = visit.page
-        assert (visit.complaints, visit.asked_for, refused) == ([], [], [])
-        drawn = page.eval_on_selector_all(".plot:has(.main-svg)", "all => all.map(one => one.id)")
-        assert drawn == FIGURES
-        marks = page.locator("#goodput .scatterlayer .trace")
-        assert marks.count() >= 6
-        # Nothing sticks out: only tables scroll, within themselves.
-        assert page.evaluate("document.documentElement.scrollWidth") <= size["width"]
-        background = page.evaluate("getComputedStyle(document.body).backgroundColor")
-        brightness = sum(int(one) for one in background[4:-1].split(",")) / 3
-        assert (brightness > 128) == (scheme == "light")
-        tick = page.locator("#goodput .xtick text").first
-        ink = tick.evaluate("one => getComputedStyle(one).fill")
-        assert (sum(int(one) for one in ink[4:-1].split(",")) / 3 > 128) == (scheme == "dark")
-
-
 @pytest.fixture(scope="module")
-def visit(browser: Browser, report: Path) -> Iterator[Visit]:
-    with browser.new_context(viewport=DESKTOP, color_scheme="light") as context:
-        yield Visit(context.new_page(), report)
+def visits(browser: Browser, report: Path) -> Iterator[dict[str, Visit]]:
+    """The page at both widths. Opened once each: parsing it is what takes time."""
+    with contextlib.ExitStack() as stack:
+        found = {}
+        for name, size in SIZES.items():
+            context = stack.enter_context(browser.new_context(viewport=size))
+            found[name] = Visit(context.new_page(), report)
+        yield found
+
+
+@pytest.fixture
+def visit(visits: dict[str, Visit]) -> Visit:
+    """At the desktop's width."""
+    return visits["desktop"]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("name", list(SIZES))
+def test_the_page_draws_without_complaint_or_network(
+    visits: dict[str, Visit], name: str, scheme: Literal["light", "dark"]
+) -> None:
+    visit = visits[name]
+    page = visit.page
+    page.emulate_media(color_scheme=scheme)
+    # The figures follow the scheme of the page, also when it changes while the page is open.
+    ink = page.evaluate("getComputedStyle(document.body).color")
+    expect(page.locator("#goodput .xtick text").first).to_have_css("fill", ink)
+    background = "getComputedStyle(document.body).backgroundColor"
+    assert page.evaluate(f"{BRIGHTNESS}({background}) > 128") == (scheme == "light")
+    assert page.evaluate(f"{BRIGHTNESS}({json.dumps(ink)}) > 128") == (scheme == "dark")
+    assert (visit.complaints, visit.asked_for) == ([], [])
+    drawn = page.eval_on_selector_all(".plot:has(.main-svg)", "all => all.map(one => one.id)")
+    assert drawn == FIGURES
+    assert page.locator("#goodput .scatterlayer .trace").count() >= 6
+    # Nothing sticks out: only tables scroll, within themselves.
+    assert page.evaluate("document.documentElement.scrollWidth") <= SIZES[name]["width"]
 
 
 def test_every_number_of_the_verdict_table_is_that_of_the_result(visit: Visit) -> None:
@@ -126,7 +134,7 @@ def test_the_question_the_verdicts_and_the_figure_are_on_the_first_screen(visit:
     for selector in ("h1", "#verdicts tr[data-arm=split]", "#goodput .xtitle"):
         box = visit.page.locator(selector).first.bounding_box()
         assert box is not None
-        assert 0 <= box["y"] < DESKTOP["height"], selector
+        assert 0 <= box["y"] < SIZES["desktop"]["height"], selector
 
 
 def test_hovering_tells_of_the_run(visit: Visit) -> None:
@@ -149,7 +157,7 @@ def test_it_can_be_read_without_eyes_and_without_a_mouse(visit: Visit) -> None:
     )
     levels = page.eval_on_selector_all("h1, h2, h3", "all => all.map(one => +one.tagName[1])")
     assert levels[0] == 1
-    assert all(b - a <= 1 for a, b in zip(levels, levels[1:], strict=False))
+    assert all(b - a <= 1 for a, b in itertools.pairwise(levels))
     ids = page.eval_on_selector_all("[id]", "all => all.map(one => one.id)")
     assert len(ids) == len(set(ids))
     links = page.eval_on_selector_all("a[href^='#']", "all => all.map(one => one.hash.slice(1))")

@@ -101,7 +101,12 @@ def test_the_main_figure_shows_means_runs_and_overlays(directory: Path) -> None:
 def test_loss_and_sizes_bring_their_own_overlays() -> None:
     requested = {"rtt_s": 0.1, "rate_bps": 1e8, "loss": 0.001}
     runs = [
-        run("tuned", km, params={"size_bytes": 1_000_000}, requested={**requested, "rtt_s": km / 1e5})
+        run(
+            "tuned",
+            km,
+            params={"size_bytes": 1_000_000},
+            requested={**requested, "rtt_s": km / 1e5},
+        )
         for km in (100.0, 1000.0)
     ]
     figure = throughput.figure_of(document(runs), "goodput_bps", "goodput")
@@ -120,7 +125,7 @@ def test_the_page_is_one_file_that_refers_to_nothing(directory: Path) -> None:
     references = Elements(head + rest.partition("</script>")[2][-400:]).references
     assert all(one.startswith(("#", "data:")) for one in references)
     assert "default-src 'none'" in head
-    assert "git checkout 0123abc" in head
+    assert "git checkout 0123456789abcdef0123456789abcdef01234567\n" in head
     assert "sentinel-sim run topologies/chile-usa.yaml --seed 7" in head
 
 
