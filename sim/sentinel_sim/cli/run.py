@@ -21,7 +21,13 @@ from sentinel_sim.cli.demands import refuse_unknown, say_unmet
 from sentinel_sim.cli.group import EXIT_INTERRUPTED, Invocation
 from sentinel_sim.cli.options import distances_of, words_of
 from sentinel_sim.cli.wiring import as_root
-from sentinel_sim.errors import EXIT_INVALID, EXIT_OK, EXIT_VERDICT, MissingCapabilityError
+from sentinel_sim.errors import (
+    EXIT_INVALID,
+    EXIT_OK,
+    EXIT_VERDICT,
+    MissingCapabilityError,
+    TopologyError,
+)
 from sentinel_sim.experiment.observer import Observer
 from sentinel_sim.experiment.runner import Job, Outcome, execute
 from sentinel_sim.experiment.salvage import Salvaged

@@ -38,8 +38,8 @@ def pftk_bps(mss_bytes: int, rtt_s: float, loss: float, packets_per_ack: int = 1
 
 def cubic_window_segments(rtt_s: float, loss: float) -> float:
     """CUBIC's average window: the larger of its own and its Reno-friendly region (RFC 9438, 5)."""
-    factor = (CUBIC_C * (3 + CUBIC_BETA) / (4 * (1 - CUBIC_BETA))) ** 0.25
-    own = factor * (rtt_s / loss) ** 0.75
+    factor = math.pow(CUBIC_C * (3 + CUBIC_BETA) / (4 * (1 - CUBIC_BETA)), 0.25)
+    own = factor * math.pow(rtt_s / loss, 0.75)
     # The table of RFC 9438 gives Reno 1.2 / sqrt p, rounded from sqrt(3/2).
     return max(own, 1.2 / math.sqrt(loss))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sentinel_sim.report.chart import BASE_RTT, DISTANCE, median, x_quantity
@@ -102,5 +102,5 @@ def _light(light: list[tuple[float, float]]) -> list[Trace]:
     ]
 
 
-def _said(rows: list[tuple[str, ...]]) -> str:
+def _said(rows: Sequence[tuple[str, ...]]) -> str:
     return "; ".join(f"{arm} {word} at {x}: {ms} ms" for arm, word, x, ms, _ in rows[:12]) + "."

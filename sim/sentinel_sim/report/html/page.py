@@ -23,7 +23,7 @@ SYMBOLS = {"holds": "✓", "fails": "✗", "undecided": "?"}
 ABSENT_SECTIONS = (
     ("FSU prediction error", "predicts-pattern", "make train"),
     ("Burstiness by hop and the law against 1.5^N", "smooth-1.5N", None),
-    ("Agreement of the two backends", None, "sentinel-sim run FILE --backend both"),
+    ("Agreement of the two backends", None, "sentinel-sim run FILE --backend simulated"),
 )
 """(section, claim, command) of what no result carries yet."""
 
@@ -39,7 +39,7 @@ class Material:
     curves: Sequence[Curve] = ()
     curves_note: str = ""
     """Why there are no curves, or not all."""
-    bench: Sequence[Mapping[str, Any]] = ()
+    bench: Sequence[dict[str, Any]] = ()
     """Verdicts of a `bench.json`, in the form of a result's."""
 
 

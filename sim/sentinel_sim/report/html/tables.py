@@ -191,7 +191,7 @@ def _scaled(value: float | None, factor: float, unit: str = "") -> str:
     return ABSENT if value is None else f"{value * factor:,.4g}{unit}"
 
 
-def claims(result: Result, bench: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+def claims(result: Result, bench: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """All thirty, each with its parts: of this result, and of benchmarks given beside it."""
     found = []
     for one in headlines([*result["verdicts"], *bench]):

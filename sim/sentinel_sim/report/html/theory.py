@@ -73,11 +73,12 @@ def _formulas(runs: Sequence[Run]) -> Iterator[tuple[str, Formula, bool]]:
         yield from _of_loss(mss, cap, loss)
     sizes = {run["params"].get("size_bytes") for run in runs} - {None}
     for size in sorted(sizes)[:MOST_LOSSES]:
-        yield (
-            f"bound for {size / 1e6:g} MB",
-            lambda rtt, size=size: overlays.transfer_bound_bps(size, cap, rtt / 2, rtt),
-            True,
-        )
+        yield f"bound for {size / 1e6:g} MB", _transfer_bound(size, cap), True
+
+
+def _transfer_bound(size_bytes: float, cap: float) -> Formula:
+    """With one round trip of handshake."""
+    return lambda rtt: overlays.transfer_bound_bps(size_bytes, cap, rtt / 2, rtt)
 
 
 def _of_loss(mss: int, cap: float, loss: float) -> Iterator[tuple[str, Formula, bool]]:
