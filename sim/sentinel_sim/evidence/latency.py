@@ -32,7 +32,7 @@ def judge_latency(view: View) -> list[Verdict]:
             "latency-below-rtt",
             "delivery p50 / one-way propagation",
             _delivery_of_light,
-            "< 1 would be faster than light; the claim cannot mean delivery",
+            "< 1 (faster than light)",
         )
     return found
 

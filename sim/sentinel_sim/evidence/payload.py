@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from sentinel_sim.evidence.statistics import ERROR, Reading, all_above
 from sentinel_sim.evidence.verdict import Outcome, Verdict
 from sentinel_sim.evidence.view import Group, Run, View, counted, interval_text, keys_of, number
 
@@ -10,7 +9,10 @@ DROPS = ("loss_dropped", "queue_dropped")
 
 
 def judge_retransmission(view: View) -> list[Verdict]:
-    """Was payload sent again in runs in which packets were lost?"""
+    """Was payload sent again in runs in which packets were lost?
+
+    Counted in every run, not estimated: no interval.
+    """
     return [verdict for group in view.groups for verdict in _retransmission(group)]
 
 
@@ -30,8 +32,6 @@ def _retransmission(group: Group) -> list[Verdict]:
     shares = [_share(run) for run in lossy]
     outcome, why = _decide(lossy, shares)
     mean = sum(shares) / len(shares)
-    # Only its interval: whether bytes were sent again is counted, not estimated.
-    ci = all_above([Reading(shares)], 0.0, ERROR).ci
     return [
         Verdict(
             "synced-not-retransmitted",
@@ -40,10 +40,9 @@ def _retransmission(group: Group) -> list[Verdict]:
             arm=group.arm,
             condition=group.condition,
             figure=mean,
-            ci=ci,
             bound="0: no lost payload is sent again",
             limit=0.0,
-            text=interval_text(mean, ci),
+            text=interval_text(mean, None),
             n=len(lossy),
             evidence=keys_of(lossy),
             why=why,

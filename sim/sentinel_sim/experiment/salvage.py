@@ -5,6 +5,7 @@ Nothing is written. What is missing is filled with null, so that readers need no
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,10 +15,12 @@ from typing import Any
 from sentinel_sim.errors import ResultError
 from sentinel_sim.evidence.judging import judge
 from sentinel_sim.experiment import rawlog, results
+from sentinel_sim.experiment.figures import RunMetrics
 from sentinel_sim.experiment.records import NO_ACHIEVED, Record, record_of, summarise
 from sentinel_sim.experiment.results import RESULT_FILE, Result
 
 ABSENT_RUN: dict[str, Any] = {
+    **{field.name: None for field in dataclasses.fields(RunMetrics)},
     "key": "unnamed",
     "arm": "unknown",
     "distance_km": None,
