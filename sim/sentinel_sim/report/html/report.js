@@ -36,7 +36,8 @@
 
   const drawAll = (width) => Promise.all(plots.map((plot) => draw(plot, width)));
 
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => drawAll());
+  for (const query of ["(prefers-color-scheme: dark)", "(max-width: 40rem)"])
+    matchMedia(query).addEventListener("change", () => drawAll());
   addEventListener("beforeprint", () => {
     document.documentElement.classList.add("printing");
     for (const one of document.querySelectorAll("details")) one.open = true;
