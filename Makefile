@@ -19,6 +19,7 @@ run: setup ## Emulate $(TOPOLOGY) and print the table; ARGS="--quick" for a firs
 	@$(BIN)/sentinel-sim run $(TOPOLOGY) $(ARGS)
 
 test: setup ## All tests; those in tests/lab need root
+	@bash -c 'source scripts/packages.sh && install_browser'
 	@$(BIN)/python -m pytest $(ARGS)
 
 test-stock-kernel: setup ## Boot a stock Debian kernel in QEMU and test the netem backend in it

@@ -64,3 +64,12 @@ upgrade_package() {
     update_package_index
     _apt_get install -y --no-install-recommends "$1"
 }
+
+# The browser that the test of the report's page drives. Some distributions have it only as a
+# snap; there the test looks for one that is installed already.
+install_browser() {
+    command -v chromium google-chrome >/dev/null && return 0
+    has_candidate chromium || update_package_index
+    has_candidate chromium || { printf 'no chromium in the archive\n' >&2; return 0; }
+    install_packages chromium
+}

@@ -14,7 +14,9 @@ from sentinel_sim.bench.comparing import Ratio
 from sentinel_sim.bench.result import BENCH_FILE, BENCH_SCHEMA, read_bench
 from sentinel_sim.cli import output
 from sentinel_sim.cli.group import Invocation
-from sentinel_sim.errors import EXIT_INVALID, EXIT_OK, ResultError
+from sentinel_sim.errors import EXIT_INVALID, EXIT_OK, EXIT_VERDICT, ResultError
+from sentinel_sim.evidence.judging import judge
+from sentinel_sim.evidence.regression import changed, drops
 from sentinel_sim.experiment.results import RESULT_FILE, RESULT_SCHEMA, read_result
 
 COMPARE_SCHEMA = "sentinel-sim/compare/1"
@@ -24,8 +26,13 @@ ALLOWABLE = tuple(
 )
 
 
-def compare(places: Sequence[Path], allowed: Sequence[str], invocation: Invocation) -> int:
-    """Compare; 4 where a side is invalid, SimError (2) where they are unlike or unreadable."""
+def compare(
+    places: Sequence[Path], allowed: Sequence[str], invocation: Invocation, *, require: bool = False
+) -> int:
+    """Compare; 4 where a side is invalid, SimError (2) where they are unlike or unreadable.
+
+    With `require`, 5 where a goodput of the second is significantly lower than of the first.
+    """
     for key in allowed:
         if key not in ALLOWABLE:
             raise ResultError(f"--allow {key}: no such key", cure="one of: " + ", ".join(ALLOWABLE))
@@ -37,6 +44,7 @@ def compare(places: Sequence[Path], allowed: Sequence[str], invocation: Invocati
     results = [_read(place) for place in places]
     ratios = _ratios(results, allowed)
     valid = all(result["valid"] for result in results)
+    fallen = _fallen(places, results, ratios, require=require)
     if invocation.as_json:
         output.print_json(
             {
@@ -45,11 +53,51 @@ def compare(places: Sequence[Path], allowed: Sequence[str], invocation: Invocati
                 "valid": valid,
                 "allowed": list(allowed),
                 "ratios": [one.as_json() for one in ratios],
+                "drops": [one.as_json() for one in fallen],
+                "verdicts_changed": _verdicts_changed(results),
             }
         )
     else:
         _show(places, results, ratios, allowed)
-    return EXIT_OK if valid else EXIT_INVALID
+        _show_changes(results, fallen)
+    if not valid:
+        return EXIT_INVALID
+    return EXIT_VERDICT if require and fallen else EXIT_OK
+
+
+def _fallen(
+    places: Sequence[Path],
+    results: Sequence[Mapping[str, Any]],
+    ratios: Sequence[Ratio],
+    *,
+    require: bool,
+) -> list[Ratio]:
+    """What is significantly lower in the second; only results of `run` can be demanded of."""
+    if {result["schema"] for result in results} == {RESULT_SCHEMA}:
+        if require and not any(one.ci95 for one in ratios):
+            raise ResultError(
+                f"--require: no two repeats in common, so no drop can be told: {places[1]}",
+                cure="run both with --repeat 3 or more",
+            )
+        return drops(ratios)
+    if require:
+        raise ResultError("--require compares two results of `run`", cure="leave --require out")
+    return []
+
+
+def _verdicts_changed(results: Sequence[Mapping[str, Any]]) -> list[str]:
+    if {result["schema"] for result in results} != {RESULT_SCHEMA}:
+        return []
+    return changed(judge(results[0]), judge(results[1]))
+
+
+def _show_changes(results: Sequence[Mapping[str, Any]], fallen: Sequence[Ratio]) -> None:
+    console = output.console()
+    for one in fallen:
+        line = f"significant drop: {one.where}: {one.what} {(one.ratio or 0) * 100 - 100:+.1f} %"
+        console.print(Text(line, "bold red"), soft_wrap=True)
+    for line in _verdicts_changed(results):
+        console.print(Text(f"verdict: {line}"), soft_wrap=True)
 
 
 def _read(place: Path) -> Mapping[str, Any]:
@@ -95,7 +143,7 @@ def _show(
     table = Table(title_justify="left", pad_edge=False)
     for heading in ("where", "what"):
         table.add_column(heading)
-    for heading in ("first", "second", "second / first", "95 %", "pairs"):
+    for heading in ("first", "second", "second / first", "95 %", "difference, 95 %", "pairs"):
         table.add_column(heading, justify="right")
     last = ""
     for one in ratios:
@@ -116,7 +164,19 @@ def _show(
 def _cells(one: Ratio) -> tuple[str, ...]:
     interval = ABSENT if one.ci95 is None else f"{_number(one.ci95[0])} to {_number(one.ci95[1])}"
     pairs = f"{one.pairs}" + ("" if one.method == "paired" else " u")
-    return _number(one.first), _number(one.second), _number(one.ratio), interval, pairs
+    figures = _number(one.first), _number(one.second), _number(one.ratio), interval
+    return *figures, _difference(one), pairs
+
+
+def _difference(one: Ratio) -> str:
+    """The same in percent of the first."""
+    if one.ratio is None:
+        return ABSENT
+    words = f"{one.ratio * 100 - 100:+.1f} %"
+    if one.ci95 is None:
+        return words
+    low, high = (bound * 100 - 100 for bound in one.ci95)
+    return f"{words} [{low:+.1f}, {high:+.1f}]" if high < 1e4 else f"{words} [wider than 100 times]"
 
 
 def _number(value: float | None) -> str:

@@ -1,4 +1,4 @@
-"""The verbs that only look or tidy up: `validate`, `doctor`, `clean`, `report`."""
+"""The verbs that only look or tidy up: `validate`, `doctor`, `clean`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from rich.text import Text
 
 from sentinel_sim.cli import dryrun, output
 from sentinel_sim.cli.group import Invocation
-from sentinel_sim.cli.run import show
 from sentinel_sim.cli.wiring import as_root
 from sentinel_sim.errors import (
     EXIT_MISSING,
@@ -21,17 +20,13 @@ from sentinel_sim.errors import (
     MissingCapabilityError,
     TopologyError,
 )
-from sentinel_sim.experiment.results import read_result
 from sentinel_sim.host import doctor as checks
 from sentinel_sim.host.clean import CleanReport
 from sentinel_sim.plan.expand import expand
-from sentinel_sim.report.chart import chart_of
 from sentinel_sim.topology import feasibility
 from sentinel_sim.topology.budget import CpuBudget
 from sentinel_sim.topology.findings import FeasibilityReport
 from sentinel_sim.topology.reader import load
-
-PLOT_WIDTH = 100
 
 
 def validate(files: Sequence[Path], invocation: Invocation) -> int:
@@ -123,34 +118,3 @@ def _show_clean(report: CleanReport, *, dry_run: bool) -> None:
         console.print(Text(f"left alone: run {run_id}, its controller lives"), soft_wrap=True)
     if not report.found:
         console.print(Text("nothing to clean: no dead run left anything here"), soft_wrap=True)
-
-
-def report(directories: Sequence[Path], *, metric: str, figures: bool, call: Invocation) -> int:
-    """Show finished results again; nothing in them changes but the figures, if asked."""
-    results = [(directory, read_result(directory)) for directory in directories]
-    for directory, result in results:
-        chart = chart_of(result, metric)
-        if figures and not chart.empty:
-            from sentinel_sim.report.figure_plot import write_figures  # late: it takes a second
-
-            folder = directory if directory.is_dir() else directory.parent
-            for path in write_figures(chart, folder):
-                output.say(f"figure: {path}")
-        if not call.as_json:
-            show(result, width=PLOT_WIDTH, metric=metric)
-    if call.as_json:
-        output.print_json(
-            {
-                "schema": "sentinel-sim/report/1",
-                "results": [
-                    {
-                        "directory": str(directory),
-                        "valid": result["valid"],
-                        "summary": result["summary"],
-                        "verdicts": result["verdicts"],
-                    }
-                    for directory, result in results
-                ],
-            }
-        )
-    return EXIT_OK

@@ -14,11 +14,13 @@ from sentinel_sim.cli import bench as benchmarking
 from sentinel_sim.cli import compare as comparing
 from sentinel_sim.cli import fsu_verbs, output
 from sentinel_sim.cli import inspect as looking
+from sentinel_sim.cli import report as reporting
 from sentinel_sim.cli import run as running
 from sentinel_sim.cli import run_options as given
 from sentinel_sim.cli.bench import BenchFlags
 from sentinel_sim.cli.group import Invocation, Verbs
 from sentinel_sim.cli.options import Json
+from sentinel_sim.cli.report import ReportFlags
 from sentinel_sim.cli.run import BackendChoice, RunFlags, WireChoice
 from sentinel_sim.cli.wiring import Wiring
 from sentinel_sim.errors import EXIT_USAGE
@@ -113,6 +115,7 @@ def run(
       sentinel-sim run topologies/chile-usa.yaml --backend simulated
       sentinel-sim run topologies/chile-usa.yaml --arms tuned,split --distances 100,20000
       sentinel-sim run topologies/chile-usa.yaml --dry-run
+      sentinel-sim run topologies/chile-usa.yaml --require throughput-constant:tuned
       sentinel-sim run topologies/chile-usa.yaml --resume results/chile-usa-20260102T030405Z
       SENTINEL_SEED=8 sentinel-sim run topologies/lossy.yaml --json > lossy.json
 
@@ -220,18 +223,33 @@ def report(
             "--figures", envvar="SENTINEL_FIGURES", help="Also write throughput.svg and .png there."
         ),
     ] = False,
+    bench_result: Annotated[
+        Path | None,
+        typer.Option(
+            "--bench",
+            envvar="SENTINEL_BENCH",
+            metavar="DIR",
+            help="A result of `bench`, whose verdicts the page shows beside those of the runs.",
+        ),
+    ] = None,
+    require: given.Require = None,
     as_json: Json = False,
 ) -> None:
-    """Show table and plot of finished results again. Needs no root.
+    """Show table, plot and verdicts of finished results again, and write report.html anew.
 
     \b
     Examples:
       sentinel-sim report results/chile-usa-20260102T030405Z
       sentinel-sim report results/* --metric steady
+      sentinel-sim report results/chile-usa-A --require throughput-constant:tuned
+
+    Needs no root. Verdicts are judged again where the result was complete; of a damaged result, or
+    one of another version, what can be read is shown (exit 2), and nothing is written over.
     """
     name = "goodput_bps" if metric is Metric.GOODPUT else "steady_goodput_bps"
     call = Invocation.of(ctx, as_json=as_json)
-    raise typer.Exit(looking.report(directories, metric=name, figures=figures, call=call))
+    flags = ReportFlags(tuple(directories), name, figures, bench_result, tuple(require or ()))
+    raise typer.Exit(reporting.report(flags, call))
 
 
 @app.command()
@@ -312,6 +330,14 @@ def compare(
             help="Compare although the results differ in this, for example commit.",
         ),
     ] = None,
+    require: Annotated[
+        bool,
+        typer.Option(
+            "--require",
+            envvar="SENTINEL_REQUIRE_NO_DROP",
+            help="Exit 5 where a goodput of the second is significantly lower.",
+        ),
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Compare results: ratios with 95 % intervals. Needs no root.
@@ -320,13 +346,15 @@ def compare(
     Examples:
       sentinel-sim compare results/bench-A                    user space against XDP, pair by pair
       sentinel-sim compare results/bench-A results/bench-B    lane by lane
-      sentinel-sim compare results/chile-usa-A results/chile-usa-B --allow commit
+      sentinel-sim compare results/chile-usa-A results/chile-usa-B --allow commit --require
 
-    Results of unlike kernels, processors, versions, settings or topologies are refused with the
-    reason (exit 2). Exit 4 if one of them is invalid.
+    A drop is significant at 5 % over all comparisons together (Bonferroni). Results of unlike
+    kernels, processors, versions, settings or topologies are refused with the reason (exit 2). Exit
+    4 if one of them is invalid.
     """
     call = Invocation.of(ctx, as_json=as_json)
-    raise typer.Exit(comparing.compare(directories, tuple(allow or ()), call))
+    allowed = tuple(allow or ())
+    raise typer.Exit(comparing.compare(directories, allowed, call, require=require))
 
 
 LATER = {

@@ -17,18 +17,27 @@ from rich.text import Text
 from sentinel_sim.backends.base import Backend
 from sentinel_sim.backends.emulated.options import EmulationOptions
 from sentinel_sim.cli import dryrun, output
+from sentinel_sim.cli.demands import refuse_unknown, say_unmet
 from sentinel_sim.cli.group import EXIT_INTERRUPTED, Invocation
 from sentinel_sim.cli.options import distances_of, words_of
 from sentinel_sim.cli.wiring import as_root
-from sentinel_sim.errors import EXIT_INVALID, EXIT_OK, MissingCapabilityError, TopologyError
+from sentinel_sim.errors import (
+    EXIT_INVALID,
+    EXIT_OK,
+    EXIT_VERDICT,
+    MissingCapabilityError,
+    TopologyError,
+)
 from sentinel_sim.experiment.observer import Observer
 from sentinel_sim.experiment.runner import Job, Outcome, execute
+from sentinel_sim.experiment.salvage import Salvaged
 from sentinel_sim.plan.expand import expand
 from sentinel_sim.plan.plan import Plan
 from sentinel_sim.report.chart import chart_of
 from sentinel_sim.report.progress import ProgressDisplay
 from sentinel_sim.report.table import table_of
 from sentinel_sim.report.terminal_plot import terminal_plot
+from sentinel_sim.report.verdicts import table_of as verdict_table
 from sentinel_sim.topology import feasibility
 from sentinel_sim.topology.findings import FeasibilityReport
 from sentinel_sim.topology.reader import load
@@ -75,7 +84,7 @@ class RunFlags:
 
 def run(flags: RunFlags, invocation: Invocation) -> int:
     """Carry the flags out. Returns the exit code; raises SimError for codes 2 and 3."""
-    _refuse_claims(flags)
+    refuse_unknown(flags.require)
     topology = load(flags.file)
     plan = expand(
         topology,
@@ -148,15 +157,6 @@ def _dry_run_simulated(plan: Plan, invocation: Invocation) -> int:
         output.console().print(dryrun.plan_table(plan))
         output.console().print(Text("simulated: no wires, no commands, no root"))
     return EXIT_OK
-
-
-def _refuse_claims(flags: RunFlags) -> None:
-    if flags.require:
-        raise TopologyError(
-            f"--require {flags.require[0]}: no claim is judged in this version, "
-            "so none can be demanded",
-            cure="leave --require out and read the table",
-        )
 
 
 def _dry_run(flags: RunFlags, plan: Plan, report: FeasibilityReport, invocation: Invocation) -> int:
@@ -232,6 +232,8 @@ def _execute(
 
 def _finish(flags: RunFlags, outcome: Outcome, invocation: Invocation) -> int:
     code = _exit_code(outcome)
+    if outcome.result is not None and say_unmet(flags.require, outcome.result) and code == EXIT_OK:
+        code = EXIT_VERDICT
     if outcome.result is not None and outcome.directory is not None:
         present(outcome.result, outcome.directory, invocation, code)
     if outcome.interrupted_by is not None:
@@ -261,11 +263,13 @@ def resume_command(directory: Path, invocation: Invocation) -> str:
 
 def present(result: Mapping[str, Any], directory: Path, invocation: Invocation, code: int) -> None:
     """End a run: figures into the directory, table and plot (or JSON) on standard output."""
-    # Imported late: it takes a second, and leaves a cache in the home directory.
+    # Imported late: they take a second, and leave a cache in the home directory.
     from sentinel_sim.report.figure_plot import write_figures
+    from sentinel_sim.report.html.writing import write_report
 
     chart = chart_of(result)
     figures = [] if chart.empty else write_figures(chart, directory)
+    report = write_report(directory, Salvaged(dict(result), ()))
     if invocation.as_json:
         output.print_json(
             {
@@ -273,6 +277,7 @@ def present(result: Mapping[str, Any], directory: Path, invocation: Invocation, 
                 "directory": str(directory),
                 "exit_code": code,
                 "figures": [str(path) for path in figures],
+                "report": str(report),
                 "result": result,
             }
         )
@@ -282,6 +287,7 @@ def present(result: Mapping[str, Any], directory: Path, invocation: Invocation, 
     console.print(Text(f"result: {directory / 'result.json'}"), soft_wrap=True)
     for path in figures:
         console.print(Text(f"figure: {path}"), soft_wrap=True)
+    console.print(Text(f"report: {report}"), soft_wrap=True)
 
 
 def _plot_width() -> int:
@@ -289,7 +295,7 @@ def _plot_width() -> int:
 
 
 def show(result: Mapping[str, Any], *, width: int, metric: str = "goodput_bps") -> None:
-    """Table and plot of a result on standard output."""
+    """Table, plot and verdicts of a result on standard output."""
     console = output.console()
     if result["runs"]:
         console.print(table_of(result))
@@ -298,3 +304,4 @@ def show(result: Mapping[str, Any], *, width: int, metric: str = "goodput_bps") 
         console.print(Text("nothing to plot: no valid run has a mean"))
     else:
         console.print(Text(terminal_plot(chart, width=width)), soft_wrap=True)
+    console.print(verdict_table(result["verdicts"]))

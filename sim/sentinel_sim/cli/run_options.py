@@ -92,7 +92,7 @@ Require = Annotated[
     list[str] | None,
     typer.Option(
         envvar="SENTINEL_REQUIRE",
-        metavar="CLAIM",
-        help="Exit 5 unless this claim holds. No claim is judged in this version.",
+        metavar="CLAIM[:ARM]",
+        help="Exit 5 unless this claim holds; with :ARM, for that arm. May be given repeatedly.",
     ),
 ]

@@ -42,6 +42,7 @@ class RawRun:
 
 _RAW: TypeAdapter[RawRun] = TypeAdapter(RawRun)
 _SPEC: TypeAdapter[RunSpec] = TypeAdapter(RunSpec)
+_MEASUREMENT: TypeAdapter[RunMeasurement] = TypeAdapter(RunMeasurement)
 
 
 def spec_sha256(spec: RunSpec) -> str:
@@ -86,6 +87,19 @@ def read_raw(path: Path) -> RawRun:
     if raw.schema != RAW_SCHEMA:
         raise ResultError(f"{path}: schema is {raw.schema!r}, this version reads {RAW_SCHEMA!r}")
     return raw
+
+
+def read_measurement(path: Path) -> RunMeasurement | None:
+    """What was measured, also from a log whose specification is of an older version.
+
+    None: every attempt failed. Raises ResultError where it cannot be read.
+    """
+    try:
+        found = json.loads(gzip.decompress(path.read_bytes()))["measurement"]
+        return None if found is None else _MEASUREMENT.validate_python(found, strict=False)
+    except (OSError, EOFError, zlib.error, ValueError, KeyError, TypeError) as error:
+        first = str(error).partition("\n")[0]
+        raise ResultError(f"{path}: cannot be read as the raw log of a run: {first}") from error
 
 
 def discard_raw(directory: Path, key: str) -> Path:

@@ -10,7 +10,8 @@ top level `complete`, `invalid_reasons`, `steady_rule`, `limits`, `plan`; per ru
 `faults`, `repairs` (see `faults.events`), and
 `wire`, `direction`, `samples` in
 `achieved.lateness_s`; per summary `n_invalid`, `theory_goodput_bps`, `unpooled`, and `n` in each
-estimate. The JSON Schema lies beside this module.
+estimate; per verdict `part`, `condition`, `ci`, `unit`, `limit`, `text`, `n`, `why`. The JSON
+Schema lies beside this module.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
+from sentinel_sim.evidence.judging import judge
 from sentinel_sim.experiment.files import read_json, without_nan, write_atomically, write_json
 from sentinel_sim.experiment.gate import LIMITS
 from sentinel_sim.experiment.metrics import STEADY_RULE
@@ -67,9 +69,9 @@ def build(
             "plan": dict(plan),
             "runs": list(records),
             "summary": summarise(records),
-            "verdicts": [],
         }
     )
+    result["verdicts"] = judge(result)
     return result
 
 

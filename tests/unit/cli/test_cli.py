@@ -33,6 +33,7 @@ def test_run_ends_with_table_plot_and_the_place_of_the_result(world: World) -> N
     assert "theory" in done.stdout
     assert f"result: {world.directory / 'result.json'}" in done.stdout
     assert {path.name for path in world.directory.iterdir()} == {
+        "report.html",
         "result.json",
         "processed.yaml",
         "raw",
