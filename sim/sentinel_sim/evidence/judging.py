@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from sentinel_sim.evidence import latency, payload, synchronisation, throughput
+from sentinel_sim.evidence import latency, payload, repair, synchronisation, throughput
 from sentinel_sim.evidence.registry import CLAIMS, Claim, Means
 from sentinel_sim.evidence.verdict import Json, Outcome, Verdict
 from sentinel_sim.evidence.view import View
@@ -16,6 +16,7 @@ JUDGES: tuple[Callable[[View], list[Verdict]], ...] = (
     latency.judge_confirmation,
     payload.judge_retransmission,
     synchronisation.judge,
+    repair.judge,
 )
 
 
