@@ -263,8 +263,9 @@ class _Pump:
         gate = self._gate if way is self._forward else None
         room = None if gate is None else gate.room(time.monotonic_ns())
         self._held = room is not None and room <= 0
+        if gate is not None and gate.over:
+            self._gate = None
         if gate is None or room is None:
-            self._gate = None if way is self._forward else self._gate
             return way.lane.write()
         if self._held:
             return False

@@ -20,7 +20,7 @@ from sentinel_node.daemon import sockets
 from sentinel_node.daemon.connection import TrackedConnection
 from sentinel_node.daemon.control.announcing import Announcement, announce, remember, tell_end
 from sentinel_node.daemon.control.gate import StartGate
-from sentinel_node.daemon.control.starting import Outgoing, sending_profile, set_pacing
+from sentinel_node.daemon.control.starting import Outgoing, sending_profile
 from sentinel_node.daemon.records import FlowRecord
 from sentinel_node.daemon.run import NodeRun
 from sentinel_node.daemon.sockets import TcpProfile
@@ -138,7 +138,6 @@ def _send_flow(run: NodeRun, order: FlowOrder, record: FlowRecord, spec: SendSpe
         if outgoing is None:
             record.start_ns = time.monotonic_ns()
         else:
-            set_pacing(sock, outgoing.plan)
             gate = outgoing.gate(sock)
         connection = run.track(sock, "out", record.start_ns)
         connection.flow_id = order.flow_id

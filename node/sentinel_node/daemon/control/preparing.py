@@ -26,7 +26,6 @@ from sentinel_node.daemon.control.starting import (
     link_plan,
     receiving_profile,
     sending_profile,
-    set_pacing,
     set_receive_start,
     set_send_start,
 )
@@ -147,7 +146,6 @@ class _Work:
         run.preparations.adjusted(self.prepared, "send buffer", outgoing.plan)
         connection = run.track(sock, "out", time.monotonic_ns())
         try:
-            set_pacing(sock, outgoing.plan)
             sockets.connect(
                 sock, target, onward.target_port, stop=run.stop, timeout_ns=onward.timeout_ns
             )

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import socket
-import struct
 import threading
 import time
 from collections.abc import Callable
@@ -32,7 +31,7 @@ from sentinel_node.core.start.careful_resume import (
     SavedPath,
 )
 from sentinel_node.daemon.connection import TrackedConnection
-from sentinel_node.daemon.control.gate import SO_MAX_PACING_RATE, StartGate
+from sentinel_node.daemon.control.gate import StartGate
 from sentinel_node.daemon.control.routes import set_start_window
 from sentinel_node.daemon.sockets import TcpProfile, family_of
 from sentinel_node.daemon.tcp_info import field as field_of
@@ -41,7 +40,6 @@ MAX_PACKET_BYTES = 1448
 """Payload of a segment on a path of MTU 1500 with timestamps."""
 MEMORY_LIFETIME_NS = 3_600_000_000_000
 PATHS_MAX = 1024
-NOTSENT_LEAST_BYTES = 128 * 1024
 RELAY_LIMIT_BYTES = 1 << 30
 _TRIPLES = Path("/proc/sys/net/ipv4")
 
@@ -125,19 +123,8 @@ def sending_profile(base: TcpProfile, plan: BufferPlan) -> TcpProfile:
     return TcpProfile(
         congestion_control=base.congestion_control,
         send_buffer_bytes=plan.send_buffer_bytes // 2,
-        notsent_lowat_bytes=base.notsent_lowat_bytes or notsent_bytes(plan),
+        notsent_lowat_bytes=base.notsent_lowat_bytes or plan.unsent_bytes,
     )
-
-
-def notsent_bytes(plan: BufferPlan) -> int:
-    """Unsent bytes in the socket: 10 ms of the rate. More would only wait there, and hide from
-    the writer, whose counts are what replicas are told, how fast the flow really goes."""
-    return max(NOTSENT_LEAST_BYTES, plan.pacing_Bps // 100)
-
-
-def set_pacing(sock: socket.socket, plan: BufferPlan) -> None:
-    """Never faster than planned (SO_MAX_PACING_RATE; TCP paces itself)."""
-    sock.setsockopt(socket.SOL_SOCKET, SO_MAX_PACING_RATE, struct.pack("=Q", plan.pacing_Bps))
 
 
 def packets(window_bytes: int) -> int:
@@ -182,7 +169,14 @@ class Outgoing:
         return cls(target, link_plan(state, path, hop, mode, saved), key, saved)
 
     def gate(self, sock: socket.socket) -> StartGate | None:
-        """What holds the writer back at the start; None: nothing is remembered to resume from."""
+        """What holds back and paces the writer at the start.
+
+        None for a slow start: acknowledgements clock that, and it needs no pacing.
+        """
+        if self.plan.mode is StartMode.MANAGED:
+            resume = CarefulResume(None, ResumeLimits(MAX_PACKET_BYTES, MAX_PACKET_BYTES, 1))
+            window = self.plan.jump_window_bytes
+            return StartGate(sock, resume, self.plan.pacing_Bps, lambda _: None, window)
         if self.saved is None:
             return None
         initial = self.plan.initial_window_bytes
