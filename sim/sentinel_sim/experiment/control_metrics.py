@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from sentinel_node.core.control.messages import FlowPhase, FlowState, Version
+from sentinel_node.core.start.buffer_plan import StartBasis
 from sentinel_node.core.sync.phase import PhaseMeter
 from sentinel_sim.backends.base import FlowMeasurement, RunMeasurement
 from sentinel_sim.experiment import series as cumulative
@@ -67,6 +68,20 @@ def lead_time(measured: RunMeasurement) -> LeadTime | None:
         n=len(values),
         by_kind={kind: float(np.median([v for k, v in leads if k == kind])) for kind in kinds},
     )
+
+
+def starts(measured: RunMeasurement) -> tuple[str, ...]:
+    """On what the senders' start windows rested: `cold`, `remembered`, `managed`; each once.
+
+    A receive buffer has no start window of its own.
+    """
+    found = {
+        StartBasis.of(one["basis"]).name.lower()
+        for node in _control(measured).values()
+        for one in node["adjustments"]
+        if one["what"] != "receive buffer"
+    }
+    return tuple(sorted(found))
 
 
 def control_share(measured: RunMeasurement) -> float | None:

@@ -8,6 +8,13 @@ from typing import Any
 import pytest
 from tests.unit.experiment.support import measurement, spec
 
+from sentinel_node.core.start.buffer_plan import (
+    FlowForecast,
+    HostLimits,
+    StartMode,
+    plan_buffers,
+)
+from sentinel_node.core.start.careful_resume import SavedPath
 from sentinel_sim.backends.base import RunMeasurement, Series
 from sentinel_sim.experiment import control_metrics
 
@@ -31,6 +38,28 @@ def test_lead_time_is_of_buffers_and_negative_where_they_came_late() -> None:
     assert lead.p50 == pytest.approx(0.03)
     assert lead.by_kind["onward connection"] == -0.92
     assert control_metrics.lead_time(with_control({})) is None
+
+
+def test_a_start_is_named_by_what_its_window_rested_on() -> None:
+    def plan(mode: StartMode, saved: SavedPath | None) -> str:
+        host = HostLimits(1 << 30, 1 << 30, 1 << 30)
+        forecast = FlowForecast(10**8, 100 * MS, 0, 1448)
+        return plan_buffers(forecast, host, mode=mode, saved=saved).basis
+
+    cold = plan(StartMode.CAREFUL, None)
+    warm = plan(StartMode.CAREFUL, SavedPath(10**7, 100 * MS, 0))
+    for sent, name in (
+        (cold, "cold"),
+        (warm, "remembered"),
+        (plan(StartMode.MANAGED, None), "managed"),
+    ):
+        adjustments = [
+            {"what": "receive buffer", "basis": cold},
+            {"what": "send buffer", "basis": sent},
+        ]
+        run = with_control({"n1": {"adjustments": adjustments}})
+        assert control_metrics.starts(run) == (name,)
+    assert control_metrics.starts(with_control({})) == ()
 
 
 def test_the_phase_error_of_a_replica_that_is_late_is_how_late_it_is() -> None:

@@ -45,6 +45,22 @@ class StartMode(StrEnum):
     """The operator vouches for the capacity of every link: start with the whole BDP."""
 
 
+class StartBasis(StrEnum):
+    """On what a start window rests; each is how the text of a plan's `basis` begins."""
+
+    MANAGED = "managed"
+    REMEMBERED = "RFC 9959"
+    COLD = "no earlier flow"
+
+    @classmethod
+    def of(cls, text: str) -> StartBasis:
+        """Of a plan's `basis`. Raises ValueError for any other text."""
+        for basis in cls:
+            if text.startswith(basis):
+                return basis
+        raise ValueError(f"not the basis of a start window: {text!r}")
+
+
 @dataclass(frozen=True, slots=True)
 class FlowForecast:
     """What the plan is made from. `rate_Bps`: predicted peak, pattern factor included."""
@@ -155,11 +171,16 @@ def _start(
     initial = bounds.initial_window_bytes
     if mode is StartMode.MANAGED:
         window = max(initial, min(bdp, WINDOW_MAX_BYTES))
-        return window, window, "managed: the operator vouches for the capacity of the path"
+        return (
+            window,
+            window,
+            f"{StartBasis.MANAGED}: the operator vouches for the capacity of the path",
+        )
     if saved is None:
-        return initial, initial, "no earlier flow is remembered: slow start from 10 packets"
+        return initial, initial, f"{StartBasis.COLD} is remembered: slow start from 10 packets"
     jump = max(initial, min(saved.cwnd_bytes // 2, bounds.max_jump_bytes))
-    return initial, jump, f"RFC 9959: an earlier flow had a window of {saved.cwnd_bytes} bytes"
+    found = f"an earlier flow had a window of {saved.cwnd_bytes} bytes"
+    return initial, jump, f"{StartBasis.REMEMBERED}: {found}"
 
 
 def _limited(name: str, wanted: int, allowed: int, limits: list[str]) -> int:
