@@ -7,8 +7,8 @@ paced over one round trip. What the network sees is what the RFC asks for.
 
 Pacing ends with the start. The kernel's pacing timer fires late on a busy host, and what is lost
 by that comes back only within the limit: held to 1.2 times the rate for good, a flow of 1 Gbit/s
-over two links of 38 ms went at 0.83 of what it went without. Without a limit TCP goes on pacing
-itself at 1.2 times window over round-trip time, which follows what the path gives.
+over two links of 38 ms went at 834 Mbit/s, and at 892 without. Once a limit was set TCP goes on
+pacing itself, at 1.2 times window over round-trip time, which follows what the path gives.
 """
 
 from __future__ import annotations
