@@ -18,9 +18,15 @@ from sentinel_node.core.payload import FILL_SLACK_BYTES, PayloadStream
 from sentinel_node.core.series import DEFAULT_INTERVAL_NS
 from sentinel_node.daemon import sockets
 from sentinel_node.daemon.connection import TrackedConnection
-from sentinel_node.daemon.control.announcing import Announcement, announce, remember, tell_end
+from sentinel_node.daemon.control.announcing import (
+    Announcement,
+    Start,
+    announce,
+    remember,
+    tell_end,
+)
 from sentinel_node.daemon.control.gate import StartGate
-from sentinel_node.daemon.control.starting import Outgoing, sending_profile
+from sentinel_node.daemon.control.starting import sending_profile
 from sentinel_node.daemon.records import FlowRecord
 from sentinel_node.daemon.run import NodeRun
 from sentinel_node.daemon.sockets import TcpProfile
@@ -125,20 +131,20 @@ def _start_when_due(
 
 def _send_flow(run: NodeRun, order: FlowOrder, record: FlowRecord, spec: SendSpec) -> None:
     connection: TrackedConnection | None = None
-    outgoing: Outgoing | None = None
+    start: Start | None = None
     gate: StartGate | None = None
     record.start_ns = time.monotonic_ns()
     try:
         profile = spec.profile
         if order.announcement is not None:
             # Counted into the flow's time: what is made ready ahead is not for free.
-            outgoing = announce(run, order.announcement, order, record)
-            profile = sending_profile(spec.profile, outgoing.plan)
+            start = announce(run, order.announcement, order, record)
+            profile = sending_profile(spec.profile, start.outgoing.plan)
         sock = sockets.prepare(order.source_address, order.target_address, profile)
-        if outgoing is None:
+        if start is None:
             record.start_ns = time.monotonic_ns()
         else:
-            gate = outgoing.gate(sock)
+            gate = start.prepared.gate = start.outgoing.gate(sock)
         connection = run.track(sock, "out", record.start_ns)
         connection.flow_id = order.flow_id
         sockets.connect(
@@ -150,6 +156,8 @@ def _send_flow(run: NodeRun, order: FlowOrder, record: FlowRecord, spec: SendSpe
         )
         run.watch(connection)
         record.connection = connection.name
+        if start is not None:
+            start.connected(run, connection)
         _Flow(run, connection, record, order, spec.stall_timeout_ns, gate).send()
         record.complete = True
     except NodeError as error:
@@ -166,7 +174,7 @@ def _send_flow(run: NodeRun, order: FlowOrder, record: FlowRecord, spec: SendSpe
             gate.close()
         if order.announcement is not None:
             tell_end(run, order, record)  # a flow that failed has ended too
-            remember(record, outgoing, connection)
+            remember(record, start, connection)
         record.end()
         if record.error:
             run.event(f"flow {order.flow_id}: {record.error}")

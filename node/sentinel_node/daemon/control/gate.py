@@ -65,6 +65,10 @@ class StartGate:
         """Of RFC 9959."""
         return self._resume.phase
 
+    def limit(self, pacing_Bps: int) -> None:
+        """Another rate is predicted; from any thread, set with the next look for room."""
+        self._pacing_Bps = pacing_Bps
+
     def room(self, now_ns: int) -> int | None:
         """Bytes that may be written now; None: as many as the kernel takes."""
         if self.over:
@@ -76,6 +80,8 @@ class StartGate:
             return self._resume.sendable_bytes
         if self._vouched_acked(now_ns):
             self._leave()
+        else:
+            self._pace(self._pacing_Bps)
         return None
 
     def sent(self, count_bytes: int) -> None:

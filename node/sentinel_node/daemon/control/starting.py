@@ -13,7 +13,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from sentinel_node.core.control.messages import FlowState, PathMetadata
@@ -52,6 +52,10 @@ class Adjustment:
     what: str
     plan: BufferPlan
     ready_ns: int = 0
+    offset_bytes: int = 0
+    """Payload before what was sent under this prediction; 0: all of the flow was."""
+    reached_ns: int = 0
+    """When the first byte after `offset_bytes` was here."""
 
 
 @dataclass(slots=True)
@@ -64,8 +68,17 @@ class Prepared:
     connection: TrackedConnection | None = None
     """The onward connection, once it stands."""
     outgoing: Outgoing | None = None
+    inward: TrackedConnection | None = None
+    """The connection that the flow came over."""
+    gate: StartGate | None = None
     window_clamp_bytes: int = 0
     """The largest window that is advertised upstream; the kernel moves it, and is put right."""
+    window_fixed: bool = False
+    """It was asked for by the operator, and follows no prediction."""
+    waiting: list[Adjustment] = field(default_factory=list)
+    """Adjusted in mid-flow, before what was sent under the prediction came."""
+    latest: FlowState | None = None
+    """A newer prediction, to which nothing was adjusted yet."""
     done: threading.Event = field(default_factory=threading.Event)
     """The onward connection stands, or failed."""
 
@@ -92,13 +105,19 @@ def link_plan(
     """For the link that leads to hop `hop` of the path (1: the first link)."""
     after = path.hops[hop + 1] if hop + 1 < len(path.hops) else None
     forecast = FlowForecast(
-        rate_Bps=max(state.rate_Bps, state.peak_rate_Bps),
+        rate_Bps=state.peak_rate_Bps or state.rate_Bps,
         rtt_ns=2 * path.hops[hop].propagation_ns,
         downstream_rtt_ns=2 * after.propagation_ns if after else 0,
         max_packet_bytes=MAX_PACKET_BYTES,
         size_bytes=state.size_bytes,
     )
     return plan_buffers(forecast, host_limits(), mode=mode, saved=saved)
+
+
+def at_path_rate(state: FlowState, path: PathMetadata) -> FlowState:
+    """The same flow, if it had its path for itself."""
+    slowest_Bps = min((hop.rate_bps // 8 for hop in path.hops[1:] if hop.rate_bps), default=0)
+    return replace(state, peak_rate_Bps=max(state.peak_rate_Bps, slowest_Bps))
 
 
 def path_key(target: str, path: PathMetadata, hop: int) -> str:
@@ -221,11 +240,36 @@ class Preparations:
         with self._lock:
             return self._flows.get(flow_id)
 
-    def adjusted(self, prepared: Prepared, what: str, plan: BufferPlan) -> None:
-        """`what` is ready, now."""
-        one = Adjustment(prepared.flow_id, what, plan, time.monotonic_ns())
+    def adjusted(
+        self, prepared: Prepared, what: str, plan: BufferPlan, offset_bytes: int = 0
+    ) -> None:
+        """`what` is ready, now, for what comes after `offset_bytes` of payload."""
+        one = Adjustment(prepared.flow_id, what, plan, time.monotonic_ns(), offset_bytes)
         with self._lock:
             prepared.adjustments.append(one)
+            if offset_bytes:
+                prepared.waiting.append(one)
+
+    def reached(self, prepared: Prepared, payload_bytes: int, now_ns: int) -> None:
+        """So much of the flow is here."""
+        with self._lock:
+            for one in prepared.waiting:
+                if one.offset_bytes < payload_bytes:
+                    one.reached_ns = now_ns
+            prepared.waiting = [one for one in prepared.waiting if not one.reached_ns]
+
+    def predicted(self, prepared: Prepared, state: FlowState) -> None:
+        """A newer prediction is to be followed as soon as the flow is ready."""
+        with self._lock:
+            prepared.latest = state
+
+    def take_predicted(self, prepared: Prepared) -> FlowState | None:
+        """The prediction to follow now; None: there is none, or the flow is not ready for it."""
+        with self._lock:
+            if not prepared.done.is_set():
+                return None
+            state, prepared.latest = prepared.latest, None
+            return state
 
     def first_byte(self, flow_id: int, now_ns: int) -> None:
         """The flow's data is here."""
