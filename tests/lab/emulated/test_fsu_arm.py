@@ -17,7 +17,7 @@ pytestmark = pytest.mark.lab
 @pytest.fixture(scope="module")
 def runs() -> dict[str, tuple[RunSpec, RunMeasurement]]:
     """One flow, carefully and managed; and two flows, of which the second is short."""
-    spec = bulk(Arm.FSU, delay_ms=15, rate_bps=50 * MBIT, seconds=1.0)
+    spec = bulk(Arm.FSU, delay_ms=30, rate_bps=50 * MBIT, seconds=1.0)
     two = (FlowPlan(1, 0, 0, None, 1_800_000_000), FlowPlan(2, 0, 600_000_000, None, 400_000_000))
     specs = (
         replace(spec, key="careful"),
@@ -39,7 +39,7 @@ def test_data_arrives_whole_after_everything_was_made_ready(
         kinds = set(figures.lead_time_s.by_kind)
         assert kinds == {"receive buffer", "send buffer", "onward connection"}, events
         assert figures.lead_time_s.share_ahead == 1.0, figures.lead_time_s
-        assert figures.lead_time_s.p50 > 0.5 * 0.015
+        assert figures.lead_time_s.p50 > 0.5 * 0.030
         assert figures.sync is not None
         assert figures.sync.final_ok, figures.sync
         assert figures.sync.samples > 8

@@ -11,7 +11,7 @@ from sentinel_node.core.control.refusals import Refusal
 from sentinel_node.core.framing import HEADER_BYTES
 from sentinel_node.core.start.buffer_plan import StartMode
 from sentinel_node.daemon.connection import TrackedConnection
-from sentinel_node.daemon.control.flow_sync import Announced
+from sentinel_node.daemon.control.flow_sync import Announced, FlowSync
 from sentinel_node.daemon.control.following import Following
 from sentinel_node.daemon.control.interface import control_flow_id
 from sentinel_node.daemon.control.routes import clear_start_window
@@ -115,36 +115,15 @@ def announce(run: NodeRun, what: Announcement, order: Order, record: FlowRecord)
             f"flow {order.flow_id} is to be announced, but this node has no control plane: "
             "call Connect before the run is opened"
         )
-    now_ns = time.monotonic_ns()
-    flow_id = control_flow_id(run.name, order.flow_id)
-    prepared = run.preparations.begin(flow_id)
+    prepared = run.preparations.begin(control_flow_id(run.name, order.flow_id))
     if prepared is None:
         raise NotAnnouncedError(f"flow {order.flow_id} was announced in this run already")
 
     def tell() -> tuple[FlowState | Refusal, Following]:
-        version = sync.version()
-        state = FlowState(
-            flow_id,
-            what.hops[0].node,
-            version,
-            FlowPhase.PREDICTED,
-            now_ns,
-            0,
-            what.rate_Bps,
-            error_bound_bytes=what.error_bound_bytes,
-            max_silence_ns=what.max_silence_ns,
-            peak_rate_Bps=what.rate_Bps,
-            rtt_ns=what.rtt_ns,
-            start_ns=now_ns,
-            size_bytes=order.size_bytes or None,
-        )
-        path = PathMetadata(flow_id, version, what.hops)
-        flow = Announced(state, path, what.interval_ns)
-        following = Following(prepared, path, 0, what.mode)
-        told = sync.announce(
-            flow, _Left(record, prepared), lambda state: following.hear(run, state)
-        )
-        return told, following
+        flow = _asked(sync, what, order, prepared.flow_id)
+        following = Following(prepared, flow.path, 0, what.mode)
+        left = _Left(record, prepared)
+        return sync.announce(flow, left, lambda state: following.hear(run, state)), following
 
     state, following = sync.from_thread(tell)
     if isinstance(state, Refusal):
@@ -156,6 +135,26 @@ def announce(run: NodeRun, what: Announcement, order: Order, record: FlowRecord)
         run.preparations.on_close(lambda: clear_start_window(target))
         run.preparations.adjusted(prepared, "start window", outgoing.plan)
     return Start(prepared, outgoing, following)
+
+
+def _asked(sync: FlowSync, what: Announcement, order: Order, flow_id: int) -> Announced:
+    version, now_ns = sync.version(), time.monotonic_ns()
+    state = FlowState(
+        flow_id,
+        what.hops[0].node,
+        version,
+        FlowPhase.PREDICTED,
+        now_ns,
+        0,
+        what.rate_Bps,
+        error_bound_bytes=what.error_bound_bytes,
+        max_silence_ns=what.max_silence_ns,
+        peak_rate_Bps=what.rate_Bps,
+        rtt_ns=what.rtt_ns,
+        start_ns=now_ns,
+        size_bytes=order.size_bytes or None,
+    )
+    return Announced(state, PathMetadata(flow_id, version, what.hops), what.interval_ns)
 
 
 def tell_end(run: NodeRun, order: Order, record: FlowRecord) -> None:
