@@ -1,6 +1,6 @@
 """Our packet engine beside ns-3: the same flow in both, what it reaches and how fast it is.
 
-    .venv/bin/python benchmarks/ns3/compare.py                        # ten minutes and more, no root
+    .venv/bin/python benchmarks/ns3/compare.py                        # over ten minutes, no root
     .venv/bin/python benchmarks/ns3/compare.py --only bbr --pairs 2   # a part of it
     .venv/bin/python benchmarks/ns3/compare.py --traces DIR           # cwnd over time, CSV and SVG
 
