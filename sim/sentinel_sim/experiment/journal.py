@@ -139,4 +139,3 @@ def overview(plan: Plan) -> dict[str, Any]:
         "quick": plan.quick,
         "notes": list(plan.notes),
     }
-

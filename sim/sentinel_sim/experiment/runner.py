@@ -55,6 +55,8 @@ class Job:
     """Of this host and file (see `environment.host_environment`); the backend adds its part."""
     out: Path
     """Where the new result directory is made."""
+    directory: Path | None = None
+    """Exactly there, instead of in a new one named after plan and time."""
     resume: Path | None = None
     """The directory of an interrupted experiment, to be continued in place."""
     attempts: int = ATTEMPTS_MOST
@@ -191,7 +193,8 @@ class _Sitting:
         if job.resume is not None:
             refuse_unlike(job.resume, environment)
             reused = finished_runs(job.resume, job.plan)
-        directory = job.resume or new_directory(job.out, job.plan.name, started)
+        directory = job.resume or job.directory
+        directory = directory or new_directory(job.out, job.plan.name, started)
         journal = Journal(directory, job.plan, backend.name, environment, reused)
         job.observer.opened(directory, len(reused))
         return journal

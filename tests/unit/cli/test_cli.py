@@ -37,6 +37,7 @@ def test_run_ends_with_table_plot_and_the_place_of_the_result(world: World) -> N
         "result.json",
         "processed.yaml",
         "raw",
+        "runs.parquet",
         "throughput.svg",
         "throughput.png",
     }

@@ -57,8 +57,10 @@ def kernel() -> Kernel:
 
 def _processor() -> str:
     """Machine code is made for one processor: a home directory may serve several."""
-    words = (llvmlite.binding.get_host_cpu_name(), *sorted(llvmlite.binding.get_host_cpu_features()
-                                                            .items()))
+    words = (
+        llvmlite.binding.get_host_cpu_name(),
+        *sorted(llvmlite.binding.get_host_cpu_features().items()),
+    )
     return hashlib.sha256(repr(words).encode()).hexdigest()[:FINGERPRINT_DIGITS]
 
 
