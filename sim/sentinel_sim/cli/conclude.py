@@ -78,8 +78,7 @@ def execute_task(task: Task, flags: RunFlags, invocation: Invocation) -> Outcome
                 out=flags.out,
                 directory=task.directory,
                 resume=task.resume,
-                # The same run in virtual time would only end in the same way.
-                attempts=flags.attempts if task.real_time else 1,
+                attempts=flags.attempts,
                 observer=observer,
                 now=wiring.now,
                 pool=task.pool or one_at_a_time,

@@ -141,13 +141,6 @@ def test_the_sudo_command_quotes_and_completes(world: World, tmp_path: Path) -> 
     assert as_root(wiring) == f"sudo {program} run 'my file.yaml'"
 
 
-def test_both_backends_at_once_are_refused_with_3(world: World) -> None:
-    done = world.run("--backend", "both")
-    assert done.exit_code == 3
-    assert "comparing the two backends is not in this version" in done.stderr
-    assert world.backends == []
-
-
 def test_the_simulator_needs_no_privileges(world: World) -> None:
     world.change(missing_privileges=lambda: ["CAP_SYS_ADMIN"])
     done = world.run("--backend", "simulated", "--repeat", "1", "--json")

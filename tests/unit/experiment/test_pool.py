@@ -30,7 +30,7 @@ def scattered(run: RunSpec, attempt: int) -> RunMeasurement:
 
 
 def virtual() -> FakeBackend:
-    backend = FakeBackend(scattered)
+    backend = FakeBackend(scattered, environment=HOST)
     backend.name = "simulated"
     return backend
 

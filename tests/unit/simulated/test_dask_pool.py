@@ -44,7 +44,7 @@ async def outcome_of(
     assert outcome.result is not None
     assert len(outcome.result["runs"]) == 8
     runs = [{**run, "cpu": None} for run in outcome.result["runs"]]
-    text = json.dumps({**outcome.result, "environment": None, "runs": runs})
+    text = json.dumps({**outcome.result, "environment": None, "runs": runs}, indent=1)
     return text, write_runs([outcome.result], out).read_bytes(), outcome.result["environment"]
 
 
@@ -56,7 +56,7 @@ async def test_any_number_of_workers_gives_the_same_bytes(tmp_path: Path) -> Non
         processes=False,
         protocol="tcp://",
         host="127.0.0.1",
-        dashboard_address=None,
+        dashboard_address="127.0.0.1:0",
         asynchronous=True,
     ) as theirs:
         address = theirs.scheduler_address

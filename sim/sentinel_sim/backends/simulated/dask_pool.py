@@ -41,7 +41,7 @@ async def local_pool(workers: int) -> AsyncIterator[Pool]:
                 threads_per_worker=1,
                 processes=True,
                 host="127.0.0.1",
-                dashboard_address=None,
+                dashboard_address="127.0.0.1:0",  # any free port: None takes 8787
                 memory_limit=0,  # else a run that needs much would be killed, and tried again
                 local_directory=scratch,
                 silence_logs=logging.CRITICAL,
