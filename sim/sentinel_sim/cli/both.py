@@ -16,6 +16,7 @@ from sentinel_sim.backends.base import RunMeasurement
 from sentinel_sim.cli import output
 from sentinel_sim.cli.conclude import (
     Task,
+    demanded_code,
     execute_task,
     exit_code,
     finish,
@@ -30,7 +31,7 @@ from sentinel_sim.cli.simulating import say_compiling
 from sentinel_sim.errors import InfeasibleError
 from sentinel_sim.experiment import agreement, rawlog, results
 from sentinel_sim.experiment.results import Result
-from sentinel_sim.experiment.runner import Outcome
+from sentinel_sim.experiment.salvage import Salvaged
 from sentinel_sim.plan.model import Arm
 from sentinel_sim.plan.plan import Plan
 from sentinel_sim.report.agreement_table import agreement_table
@@ -48,7 +49,7 @@ def run_both(emulated: Task, flags: RunFlags, invocation: Invocation) -> int:
         output.say(f"not simulated, so not compared: {error}")
     outcome = execute_task(emulated, flags, invocation)
     if outcome.interrupted_by is not None or outcome.directory is None or outcome.result is None:
-        return finish(outcome, invocation)
+        return finish(outcome, flags, invocation)
     folder = outcome.directory / SIMULATED_FOLDER
     say_compiling(invocation)
     task = Task(
@@ -63,8 +64,10 @@ def run_both(emulated: Task, flags: RunFlags, invocation: Invocation) -> int:
         say_interrupted(virtual.interrupted_by or "stopped", outcome.directory, invocation)
         return exit_code(virtual)
     result = _with_agreement(outcome.result, outcome.directory, virtual.result, folder, unsimulated)
-    _present(result, virtual.result, outcome.directory, invocation)
-    return max(exit_code(outcome), exit_code(virtual))
+    code = max(exit_code(outcome), exit_code(virtual))
+    code = demanded_code(code, replace(outcome, result=result), flags)
+    _present(result, virtual.result, outcome.directory, invocation, code)
+    return code
 
 
 def _simulated_plan(plan: Plan, unsimulated: Mapping[Arm, InfeasibleError]) -> Plan:
@@ -103,18 +106,25 @@ def _measured(directory: Path) -> dict[str, RunMeasurement]:
     return {key: one.measurement for key, one in raw.items() if one.measurement is not None}
 
 
-def _present(emulated: Result, simulated: Result, directory: Path, invocation: Invocation) -> None:
+def _present(
+    emulated: Result, simulated: Result, directory: Path, invocation: Invocation, code: int
+) -> None:
+    from sentinel_sim.report.html.writing import write_report
     from sentinel_sim.report.parquet import write_runs
 
     table = write_runs([emulated, simulated], directory)
-    code = max(exit_code(Outcome(directory, one, None)) for one in (emulated, simulated))
+    report = write_report(directory, Salvaged(dict(emulated), ()))
     if invocation.as_json:
-        present_json(emulated, directory, code, figures=(), table=table)
+        present_json(emulated, directory, code, figures=(), table=table, report=report)
         return
     console = output.console()
     for one in (emulated, simulated):
         console.print(Text(f"{one['backend']}:"))
         show(one, width=plot_width())
     console.print(agreement_table(emulated["agreement"]))
-    for text in (f"result: {directory / results.RESULT_FILE}", f"table: {table}"):
+    for text in (
+        f"result: {directory / results.RESULT_FILE}",
+        f"table: {table}",
+        f"report: {report}",
+    ):
         console.print(Text(text), soft_wrap=True)

@@ -16,18 +16,21 @@ from rich.text import Text
 
 from sentinel_sim.backends.base import Backend
 from sentinel_sim.cli import output
+from sentinel_sim.cli.demands import say_unmet
 from sentinel_sim.cli.group import EXIT_INTERRUPTED, Invocation
 from sentinel_sim.cli.run_flags import RunFlags
-from sentinel_sim.errors import EXIT_INVALID, EXIT_OK
+from sentinel_sim.errors import EXIT_INVALID, EXIT_OK, EXIT_VERDICT
 from sentinel_sim.experiment.observer import Observer
 from sentinel_sim.experiment.pool import Pool
 from sentinel_sim.experiment.runner import Job, Outcome, execute, one_at_a_time
+from sentinel_sim.experiment.salvage import Salvaged
 from sentinel_sim.plan.plan import Plan
 from sentinel_sim.report.chart import chart_of
 from sentinel_sim.report.progress import ProgressDisplay
 from sentinel_sim.report.sweep_progress import SweepProgress
 from sentinel_sim.report.table import digest_of, notes_of, table_of
 from sentinel_sim.report.terminal_plot import terminal_plot
+from sentinel_sim.report.verdicts import table_of as verdict_table
 
 RUN_SCHEMA = "sentinel-sim/run/1"
 ROWS_MOST = 100
@@ -86,14 +89,20 @@ def execute_task(task: Task, flags: RunFlags, invocation: Invocation) -> Outcome
         )
 
 
-def finish(outcome: Outcome, invocation: Invocation) -> int:
+def finish(outcome: Outcome, flags: RunFlags, invocation: Invocation) -> int:
     """Show what there is, and how to go on; gives the exit code."""
-    code = exit_code(outcome)
+    code = demanded_code(exit_code(outcome), outcome, flags)
     if outcome.result is not None and outcome.directory is not None:
         present(outcome.result, outcome.directory, invocation, code)
     if outcome.interrupted_by is not None:
         say_interrupted(outcome.interrupted_by, outcome.directory, invocation)
     return code
+
+
+def demanded_code(code: int, outcome: Outcome, flags: RunFlags) -> int:
+    """5 instead of 0 where a claim does not hold that was demanded; says which."""
+    unmet = outcome.result is not None and say_unmet(flags.require, outcome.result)
+    return EXIT_VERDICT if unmet and code == EXIT_OK else code
 
 
 def say_interrupted(signal_name: str, directory: Path | None, invocation: Invocation) -> None:
@@ -124,15 +133,17 @@ def resume_command(directory: Path, invocation: Invocation) -> str:
 
 def present(result: Mapping[str, Any], directory: Path, invocation: Invocation, code: int) -> None:
     """End a run: files into the directory, table and plot (or JSON) on standard output."""
-    # Imported late: they take a second, and one leaves a cache in the home directory.
+    # Imported late: they take a second, and leave a cache in the home directory.
     from sentinel_sim.report.figure_plot import write_figures
+    from sentinel_sim.report.html.writing import write_report
     from sentinel_sim.report.parquet import write_runs
 
     table = write_runs([result], directory)
     chart = chart_of(result)
     figures = [] if chart.empty or is_long(result) else write_figures(chart, directory)
+    report = write_report(directory, Salvaged(dict(result), ()))
     if invocation.as_json:
-        present_json(result, directory, code, figures=figures, table=table)
+        present_json(result, directory, code, figures=figures, table=table, report=report)
         return
     show(result, width=plot_width())
     console = output.console()
@@ -140,10 +151,17 @@ def present(result: Mapping[str, Any], directory: Path, invocation: Invocation, 
     console.print(Text(f"table: {table}"), soft_wrap=True)
     for path in figures:
         console.print(Text(f"figure: {path}"), soft_wrap=True)
+    console.print(Text(f"report: {report}"), soft_wrap=True)
 
 
 def present_json(
-    result: Mapping[str, Any], directory: Path, code: int, *, figures: Sequence[Path], table: Path
+    result: Mapping[str, Any],
+    directory: Path,
+    code: int,
+    *,
+    figures: Sequence[Path],
+    table: Path,
+    report: Path,
 ) -> None:
     """The result and where its files are, as one JSON document."""
     output.print_json(
@@ -153,6 +171,7 @@ def present_json(
             "exit_code": code,
             "figures": [str(path) for path in figures],
             "table": str(table),
+            "report": str(report),
             "result": result,
         }
     )
@@ -169,11 +188,12 @@ def plot_width() -> int:
 
 
 def show(result: Mapping[str, Any], *, width: int, metric: str = "goodput_bps") -> None:
-    """Table and plot of a result on standard output."""
+    """Table, plot and verdicts of a result on standard output."""
     console = output.console()
     if is_long(result):
         for line in (*digest_of(result), *notes_of(result)):
             console.print(Text(line), soft_wrap=True)
+        console.print(verdict_table(result["verdicts"]))
         return
     if result["runs"]:
         console.print(table_of(result))
@@ -182,3 +202,4 @@ def show(result: Mapping[str, Any], *, width: int, metric: str = "goodput_bps") 
         console.print(Text("nothing to plot: no valid run has a mean"))
     else:
         console.print(Text(terminal_plot(chart, width=width)), soft_wrap=True)
+    console.print(verdict_table(result["verdicts"]))

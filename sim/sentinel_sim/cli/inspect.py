@@ -10,7 +10,6 @@ from typing import Any
 from rich.text import Text
 
 from sentinel_sim.cli import dryrun, output
-from sentinel_sim.cli.conclude import show
 from sentinel_sim.cli.group import Invocation
 from sentinel_sim.cli.wiring import as_root
 from sentinel_sim.errors import (

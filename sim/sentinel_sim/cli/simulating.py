@@ -27,7 +27,7 @@ def simulate(flags: RunFlags, plan: Plan, invocation: Invocation) -> int:
         return _dry_run(plan, invocation)
     say_compiling(invocation)
     task = Task(plan, lambda: backend, real_time=False, pool=pool, resume=flags.resume)
-    return finish(execute_task(task, flags, invocation), invocation)
+    return finish(execute_task(task, flags, invocation), flags, invocation)
 
 
 def pool_for(flags: RunFlags, plan: Plan, invocation: Invocation) -> PoolMaker | None:
