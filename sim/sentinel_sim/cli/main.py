@@ -21,7 +21,7 @@ from sentinel_sim.cli.bench import BenchFlags
 from sentinel_sim.cli.group import Invocation, Verbs
 from sentinel_sim.cli.options import Json
 from sentinel_sim.cli.report import ReportFlags
-from sentinel_sim.cli.run import BackendChoice, RunFlags, WireChoice
+from sentinel_sim.cli.run_flags import BackendChoice, RunFlags, WireChoice
 from sentinel_sim.cli.wiring import Wiring
 from sentinel_sim.errors import EXIT_USAGE
 from sentinel_sim.experiment.runner import ATTEMPTS_MOST
@@ -95,12 +95,15 @@ def run(
     wire: given.Wire = WireChoice.AUTO,
     distances: given.Distances = None,
     arms: given.Arms = None,
+    settings: given.Set = None,
     repeat: given.Repeat = None,
     attempts: given.Attempts = ATTEMPTS_MOST,
     seed: given.Seed = None,
     out: given.Out = Path("results"),
     quick: given.Quick = False,
     resume: given.Resume = None,
+    workers: given.Workers = None,
+    scheduler: given.Scheduler = None,
     dry_run: given.DryRun = False,
     fsu_cost: given.FsuCost = False,
     require: given.Require = None,
@@ -113,6 +116,9 @@ def run(
       sentinel-sim run topologies/chile-usa.yaml
       sentinel-sim run topologies/chile-usa.yaml --quick
       sentinel-sim run topologies/chile-usa.yaml --backend simulated
+      sentinel-sim run topologies/lossy.yaml --backend simulated --set congestion_control=cubic,bbr
+      sentinel-sim run topologies/lossy.yaml --backend simulated --scheduler tcp://10.0.0.1:8786
+      sentinel-sim run topologies/window-law.yaml --backend both
       sentinel-sim run topologies/chile-usa.yaml --arms tuned,split --distances 100,20000
       sentinel-sim run topologies/chile-usa.yaml --dry-run
       sentinel-sim run topologies/chile-usa.yaml --require throughput-constant:tuned
@@ -120,7 +126,9 @@ def run(
       SENTINEL_SEED=8 sentinel-sim run topologies/lossy.yaml --json > lossy.json
 
     Emulation needs root, and says so with the command to use; --backend simulated does not, and
-    --backend auto takes it, and says so, where root is missing. Ctrl-C takes the network down,
+    --backend auto takes it, and says so, where root is missing. Simulated runs are made several
+    at a time (--workers, --scheduler), emulated ones one after the other, since they would take
+    the CPUs from each other. Every run is a row of runs.parquet. Ctrl-C takes the network down,
     keeps what was measured, and says how to go on. A run outside the validity limits is shown
     with its reason, never enters a mean, and makes the exit code 4. One that only a busy host
     disturbed is made again first, at most --attempts times in all, and the result tells of each
@@ -142,6 +150,9 @@ def run(
         dry_run=dry_run,
         fsu_cost=fsu_cost,
         require=tuple(require or ()),
+        settings=tuple(settings or ()),
+        workers=workers,
+        scheduler=scheduler,
     )
     raise typer.Exit(running.run(flags, invocation))
 

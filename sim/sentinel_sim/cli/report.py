@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from sentinel_sim.cli import output
+from sentinel_sim.cli.conclude import show
 from sentinel_sim.cli.demands import refuse_unknown, say_unmet
 from sentinel_sim.cli.group import Invocation
-from sentinel_sim.cli.run import show
 from sentinel_sim.errors import EXIT_INVALID, EXIT_OK, EXIT_USAGE, EXIT_VERDICT
 from sentinel_sim.evidence.judging import judge
 from sentinel_sim.experiment import salvage

@@ -7,12 +7,15 @@ from typing import Annotated
 
 import typer
 
-from sentinel_sim.cli.run import BackendChoice, WireChoice
+from sentinel_sim.cli.run_flags import BackendChoice, WireChoice
 
 File = Annotated[Path, typer.Argument(envvar="SENTINEL_FILE", help="A topology file.")]
 Backend = Annotated[
     BackendChoice,
-    typer.Option(envvar="SENTINEL_BACKEND", help="What executes the runs."),
+    typer.Option(
+        envvar="SENTINEL_BACKEND",
+        help="What executes the runs; both: emulated, then simulated, and how far they agree.",
+    ),
 ]
 Wire = Annotated[
     WireChoice,
@@ -26,6 +29,35 @@ Distances = Annotated[
         envvar="SENTINEL_DISTANCES",
         metavar="KM,KM,...",
         help="Sweep these lengths of the path, in km, instead of those in the file.",
+    ),
+]
+Set = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        envvar="SENTINEL_SET",
+        metavar="KEY=V1,V2,...",
+        help="Sweep this key of the file over these values (one value: set it), instead of what"
+        " the file says; once for each key, and every combination is run.",
+    ),
+]
+Workers = Annotated[
+    int | None,
+    typer.Option(
+        envvar="SENTINEL_WORKERS",
+        min=1,
+        max=1024,
+        help="Processes that simulate at a time. Default: one for each CPU where there are 64 runs"
+        " or more, else this process alone. The result is the same for any number.",
+    ),
+]
+Scheduler = Annotated[
+    str | None,
+    typer.Option(
+        envvar="SENTINEL_SCHEDULER",
+        metavar="tcp://HOST:PORT",
+        help="Simulate on the workers of this Dask scheduler, which have the same version of"
+        " sentinel-sim.",
     ),
 ]
 Arms = Annotated[

@@ -6,6 +6,7 @@ import os
 import shlex
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,11 +16,14 @@ import platformdirs
 
 from sentinel_sim.backends.base import Backend
 from sentinel_sim.backends.emulated.options import EmulationOptions
+from sentinel_sim.errors import InfeasibleError
 from sentinel_sim.experiment.environment import host_environment
+from sentinel_sim.experiment.pool import Pool
 from sentinel_sim.host import capabilities, doctor
 from sentinel_sim.host import clean as cleaning
 from sentinel_sim.host.capabilities import Capability
 from sentinel_sim.host.clean import CleanReport
+from sentinel_sim.plan.model import Arm
 from sentinel_sim.plan.plan import Plan
 from sentinel_sim.topology.budget import CpuBudget, measure_budget
 
@@ -54,6 +58,26 @@ def _simulated(plan: Plan) -> Backend:
     return SimulatedBackend()
 
 
+def _unsimulated(plan: Plan) -> dict[Arm, InfeasibleError]:
+    from sentinel_sim.backends.simulated.translate import setup
+
+    found: dict[Arm, InfeasibleError] = {}
+    for spec in plan.runs(0):
+        if spec.arm not in found:
+            try:
+                setup(spec)
+            except InfeasibleError as error:
+                found[spec.arm] = error
+    return found
+
+
+def _pool(workers: int, scheduler: str | None) -> AbstractAsyncContextManager[Pool]:
+    # Imported late: Dask takes a second.
+    from sentinel_sim.backends.simulated.dask_pool import cluster_pool, local_pool
+
+    return local_pool(workers) if scheduler is None else cluster_pool(scheduler)
+
+
 def _simulator_is_compiled() -> bool:
     from sentinel_sim.backends.simulated.kernel import is_compiled
 
@@ -86,6 +110,12 @@ class Wiring:
     bench: Callable[[Bench], dict[str, Any]] = _bench
     simulated: Callable[[Plan], Backend] = _simulated
     """Raises InfeasibleError for a plan that cannot be simulated."""
+    unsimulated: Callable[[Plan], dict[Arm, InfeasibleError]] = _unsimulated
+    """The arms that cannot be simulated, each with the reason."""
+    pool: Callable[[int, str | None], AbstractAsyncContextManager[Pool]] = _pool
+    """Takes the number of workers of this host, or the address of a scheduler."""
+    processors: Callable[[], int] = lambda: len(os.sched_getaffinity(0))
+    """That this process may use."""
     simulator_is_compiled: Callable[[], bool] = _simulator_is_compiled
     wire_backend: Callable[[], str] = doctor.wire_backend
     missing_privileges: Callable[[], list[str]] = _missing_privileges

@@ -1,8 +1,13 @@
-"""The result directory while an experiment runs: what is there is always complete and readable."""
+"""The result directory while an experiment runs: what is there is always complete and readable.
+
+Raw logs are written run by run; `result.json`, which grows with every run, after each run while
+that takes little of the time, else now and then. Resuming reads the raw logs.
+"""
 
 from __future__ import annotations
 
 import dataclasses
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,16 +15,22 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from sentinel_sim.experiment import rawlog, results
+from sentinel_sim.experiment.pool import Finished
 from sentinel_sim.experiment.rawlog import RawRun
 from sentinel_sim.experiment.records import Record, disturbed, record_of
+from sentinel_sim.experiment.schedule import in_order
 from sentinel_sim.plan.model import RunSpec
 from sentinel_sim.plan.plan import Plan
 
+SIMULATED = "simulated"
+"""The name of the backend in virtual time."""
+SAVE_SHARE = 0.05
+"""Of the time, at most, goes into writing `result.json` while the experiment runs."""
 _SPEC: TypeAdapter[RunSpec] = TypeAdapter(RunSpec)
 
 
 class Journal:
-    """Writes every run as soon as it ends: first its raw log, then the whole result."""
+    """Writes every run as soon as it ends: first its raw log, then (see above) the result."""
 
     def __init__(
         self,
@@ -38,7 +49,14 @@ class Journal:
             for key, raw in sorted(reused.items(), key=_started)
         }
         self._disturbed = {key for key, raw in reused.items() if disturbed(raw)}
-        results.write_processed(directory, processed(plan))
+        self._save_seconds = 0.0
+        self._saved_s = time.monotonic()
+        results.write_processed(
+            directory,
+            plan.topology.to_document(),
+            {**overview(plan), "seed": plan.seed},
+            [_SPEC.dump_python(spec, mode="json") for spec in in_order(plan)],
+        )
         self.save(complete=False)
 
     def add(self, raw: RawRun) -> Record:
@@ -51,8 +69,18 @@ class Journal:
         self._disturbed.discard(key)
         if disturbed(raw):
             self._disturbed.add(key)
-        self.save(complete=False)
+        self._save_now_and_then()
         return record
+
+    def add_finished(self, run: Finished) -> None:
+        """Write one run down that was made elsewhere."""
+        rawlog.write_encoded(self.directory, run.key, run.raw)
+        self.records[run.key] = run.record
+        self._save_now_and_then()
+
+    def _save_now_and_then(self) -> None:
+        if time.monotonic() - self._saved_s >= self._save_seconds / SAVE_SHARE:
+            self.save(complete=False)
 
     def may_be_repeated(self, key: str, attempts: int) -> bool:
         """Whether the host disturbed this run, and fewer than `attempts` were made at it."""
@@ -71,17 +99,27 @@ class Journal:
 
     def save(self, *, complete: bool) -> results.Result:
         """Write `result.json` as things stand."""
+        began_s = time.monotonic()
         result = results.build(
             name=self._plan.name,
             backend=self._backend,
             seed=self._plan.seed,
             environment=self._environment,
             plan=overview(self._plan),
-            records=list(self.records.values()),
+            records=self._ordered(),
             complete=complete,
         )
         results.write_result(self.directory, result)
+        self._saved_s = time.monotonic()
+        self._save_seconds = self._saved_s - began_s
         return result
+
+    def _ordered(self) -> list[Record]:
+        """As they ran; simulated ones as planned: how many ran at a time must not be seen."""
+        if self._backend != SIMULATED:
+            return list(self.records.values())
+        keys = (spec.key for spec in in_order(self._plan))
+        return [self.records[key] for key in keys if key in self.records]
 
 
 def _started(item: tuple[str, RawRun]) -> int:
@@ -100,20 +138,4 @@ def overview(plan: Plan) -> dict[str, Any]:
         "repeats": dataclasses.asdict(plan.repeats),
         "quick": plan.quick,
         "notes": list(plan.notes),
-    }
-
-
-def processed(plan: Plan) -> dict[str, Any]:
-    """The topology with every default filled in and every run of the plan, fully resolved."""
-    return {
-        "topology": plan.topology.to_document(),
-        "plan": {
-            **overview(plan),
-            "seed": plan.seed,
-            "runs": [
-                _SPEC.dump_python(spec, mode="json")
-                for repeat in range(plan.repeats.at_most)
-                for spec in plan.runs(repeat)
-            ],
-        },
     }

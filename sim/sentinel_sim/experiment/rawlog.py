@@ -68,9 +68,19 @@ def raw_path(directory: Path, key: str) -> Path:
 
 def write_raw(directory: Path, raw: RawRun) -> Path:
     """Write one raw file; the bytes depend on nothing but the run."""
-    path = raw_path(directory, raw.spec.key)
+    return write_encoded(directory, raw.spec.key, encoded(raw))
+
+
+def encoded(raw: RawRun) -> bytes:
+    """The content of a raw file."""
     # mtime=0: gzip would put the time of day into its header.
-    write_atomically(path, gzip.compress(_RAW.dump_json(raw), compresslevel=6, mtime=0))
+    return gzip.compress(_RAW.dump_json(raw), compresslevel=6, mtime=0)
+
+
+def write_encoded(directory: Path, key: str, content: bytes) -> Path:
+    """Write the raw file of the run `key`."""
+    path = raw_path(directory, key)
+    write_atomically(path, content)
     return path
 
 

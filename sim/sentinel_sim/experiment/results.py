@@ -1,7 +1,7 @@
 """The result directory: `result.json`, `processed.yaml`, raw logs. Written once, never edited.
 
-`result.json` is rewritten whole after every run (temporary file, then renamed), so a controller
-that dies leaves a readable, resumable result with `complete: false`.
+`result.json` is rewritten whole (temporary file, then renamed) while the experiment runs, so a
+controller that dies leaves a readable, resumable result with `complete: false`.
 
 Keys beyond the fixed core of design.md section 9 (readers must ignore keys they do not know):
 top level `complete`, `invalid_reasons`, `steady_rule`, `limits`, `plan`; per run `key`, `seed`,
@@ -52,7 +52,7 @@ def build(
     records: Sequence[Record],
     complete: bool,
 ) -> Result:
-    """The whole result as a JSON value (pure). Records keep the order in which they ran."""
+    """The whole result as a JSON value (pure). Records keep the order in which they are given."""
     reasons = _invalid_reasons(records, complete=complete)
     result: Result = without_nan(
         {
@@ -117,13 +117,23 @@ def _brief(value: Any) -> str:  # noqa: ANN401  any JSON value
     return text if len(text) <= 60 else text[:57] + "..."
 
 
-def write_processed(directory: Path, content: Mapping[str, Any]) -> Path:
-    """Write `processed.yaml`: the resolved topology and every run of the plan."""
+def write_processed(
+    directory: Path, topology: Mapping[str, Any], plan: Mapping[str, Any], runs: Sequence[Any]
+) -> Path:
+    """Write `processed.yaml`: the resolved topology, the plan, and every run of it on one line.
+
+    Runs are written as JSON, which is YAML too: of a sweep there are thousands, and a YAML
+    emitter takes a minute for them.
+    """
     yaml = YAML(typ="safe")
     yaml.default_flow_style = False
     yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]
     text = StringIO()
-    yaml.dump(without_nan(dict(content)), text)
+    yaml.dump(without_nan({"topology": dict(topology), "plan": dict(plan)}), text)
+    text.write("  runs:\n" if runs else "  runs: []\n")
+    for run in runs:
+        line = json.dumps(without_nan(run), allow_nan=False, ensure_ascii=False)
+        text.write(f"  - {line}\n")
     path = directory / PROCESSED_FILE
     write_atomically(path, text.getvalue().encode())
     return path

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, aclosing, nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,8 +19,9 @@ from sentinel_sim.errors import EmulationError
 from sentinel_sim.experiment import results
 from sentinel_sim.experiment.files import new_directory
 from sentinel_sim.experiment.interrupts import Interrupts, catching
-from sentinel_sim.experiment.journal import Journal
+from sentinel_sim.experiment.journal import SIMULATED, Journal
 from sentinel_sim.experiment.observer import Observer, Outlook, Silent
+from sentinel_sim.experiment.pool import Pool
 from sentinel_sim.experiment.rawlog import RawRun, raw_run
 from sentinel_sim.experiment.resume import finished_runs, refuse_unlike
 from sentinel_sim.experiment.schedule import is_due, remaining
@@ -38,6 +40,11 @@ def _utc_now() -> datetime:
     return datetime.now(UTC)
 
 
+def one_at_a_time() -> AbstractAsyncContextManager[Pool | None]:
+    """No pool: every run is made in this process, after the one before."""
+    return nullcontext()
+
+
 @dataclass(frozen=True)
 class Job:
     """One experiment to run."""
@@ -48,12 +55,16 @@ class Job:
     """Of this host and file (see `environment.host_environment`); the backend adds its part."""
     out: Path
     """Where the new result directory is made."""
+    directory: Path | None = None
+    """Exactly there, instead of in a new one named after plan and time."""
     resume: Path | None = None
     """The directory of an interrupted experiment, to be continued in place."""
     attempts: int = ATTEMPTS_MOST
     """At one run, while the host disturbs it (see `gate.timing_reasons`)."""
     observer: Observer = field(default_factory=Silent)
     now: Callable[[], datetime] = _utc_now
+    pool: Callable[[], AbstractAsyncContextManager[Pool | None]] = one_at_a_time
+    """Where runs are made if not by `backend` in this process; then `attempts` does not count."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,10 +120,13 @@ class _Sitting:
         self.journal: Journal | None = None
 
     async def run(self, interrupts: Interrupts) -> None:
-        async with self._job.backend() as backend:
+        async with self._job.backend() as backend, self._job.pool() as pool:
             try:
-                self.journal = self._open(backend)
-                await self._all_runs(backend, self.journal)
+                self.journal = self._open(backend, pool)
+                if pool is None:
+                    await self._all_runs(backend, self.journal)
+                else:
+                    await self._all_runs_in(pool, self.journal)
                 self._complete = True
             finally:
                 # A signal must not cancel the tear-down: what it left would need `clean`.
@@ -126,9 +140,37 @@ class _Sitting:
                     await self._make(backend, spec, journal)
             await self._again(backend, plan.runs(repeat), journal)
 
+    async def _all_runs_in(self, pool: Pool, journal: Journal) -> None:
+        """Repeat by repeat: whether one more is due is known when the one before is done."""
+        plan = self._job.plan
+        for repeat in range(plan.repeats.at_most):
+            due = [
+                spec
+                for spec in plan.runs(repeat)
+                if spec.key not in journal.records and is_due(plan, spec, journal.records)
+            ]
+            if due:
+                await self._make_in(pool, due, journal)
+
+    async def _make_in(self, pool: Pool, due: Sequence[RunSpec], journal: Journal) -> None:
+        observer = self._job.observer
+        specs = {spec.key: spec for spec in due}
+        left = {spec.key: spec for spec in remaining(self._job.plan, journal.records)}
+        traffic_ns = sum(spec.expected_duration_ns for spec in left.values())
+        observer.progressed(Outlook(len(journal.records), len(left), traffic_ns))
+        async with aclosing(pool.make(due)) as made:
+            async for run in made:
+                journal.add_finished(run)
+                spec = specs[run.key]
+                observer.run_ended(spec, run.record)
+                if left.pop(run.key, None) is not None:
+                    traffic_ns -= spec.expected_duration_ns
+                observer.progressed(Outlook(len(journal.records), len(left), traffic_ns))
+
     async def _again(self, backend: Backend, block: Sequence[RunSpec], journal: Journal) -> None:
         """Repeat what the host disturbed; not at once, for what disturbs often lasts a while."""
-        attempts = self._job.attempts
+        # The same run in virtual time would only end in the same way.
+        attempts = 1 if backend.name == SIMULATED else self._job.attempts
         while due := [spec for spec in block if journal.may_be_repeated(spec.key, attempts)]:
             for spec in due:
                 self._job.observer.run_repeated(spec, journal.records[spec.key])
@@ -138,12 +180,13 @@ class _Sitting:
     def close(self) -> results.Result | None:
         return self.journal.save(complete=self._complete) if self.journal else None
 
-    def _open(self, backend: Backend) -> Journal:
+    def _open(self, backend: Backend, pool: Pool | None) -> Journal:
         job = self._job
         started = job.now()
         environment = {
             **job.environment,
             **backend.environment(),
+            **({} if pool is None else {"workers": pool.describe()}),
             "started_utc": f"{started:%Y-%m-%dT%H:%M:%SZ}",
         }
         self._run_id = str(environment.get("run_id", ""))
@@ -151,7 +194,8 @@ class _Sitting:
         if job.resume is not None:
             refuse_unlike(job.resume, environment)
             reused = finished_runs(job.resume, job.plan)
-        directory = job.resume or new_directory(job.out, job.plan.name, started)
+        directory = job.resume or job.directory
+        directory = directory or new_directory(job.out, job.plan.name, started)
         journal = Journal(directory, job.plan, backend.name, environment, reused)
         job.observer.opened(directory, len(reused))
         return journal

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 
 from sentinel_sim.experiment.records import Record
 from sentinel_sim.plan.model import RunSpec
-from sentinel_sim.plan.plan import Plan
+from sentinel_sim.plan.plan import Plan, run_key
 
 
 def in_order(plan: Plan) -> Iterator[RunSpec]:
@@ -27,19 +27,18 @@ def is_due(plan: Plan, spec: RunSpec, records: Mapping[str, Record]) -> bool:
 
 
 def _goodputs(plan: Plan, spec: RunSpec, records: Mapping[str, Record]) -> list[float]:
-    combination = plan.combination_of(spec)
-    siblings = (
-        run
-        for repeat in range(spec.repeat)
-        for run in plan.runs(repeat)
-        if run.arm == spec.arm and plan.combination_of(run) == combination
-    )
-    found = (records.get(run.key) for run in siblings)
+    found = (records.get(key) for key in _keys(plan, spec, spec.repeat))
     return [
         float(record["goodput_bps"])
         for record in found
         if record is not None and record["valid"] and record["goodput_bps"] is not None
     ]
+
+
+def _keys(plan: Plan, spec: RunSpec, repeats: int) -> Iterator[str]:
+    """The first `repeats` runs of the same arm and combination."""
+    combination = plan.combination_of(spec)
+    return (run_key(spec.arm, combination, repeat) for repeat in range(repeats))
 
 
 def remaining(plan: Plan, records: Mapping[str, Record]) -> list[RunSpec]:
@@ -58,10 +57,4 @@ def remaining(plan: Plan, records: Mapping[str, Record]) -> list[RunSpec]:
 
 
 def _minimum_done(plan: Plan, spec: RunSpec, records: Mapping[str, Record]) -> bool:
-    combination = plan.combination_of(spec)
-    return all(
-        run.key in records
-        for repeat in range(plan.repeats.at_least)
-        for run in plan.runs(repeat)
-        if run.arm == spec.arm and plan.combination_of(run) == combination
-    )
+    return all(key in records for key in _keys(plan, spec, plan.repeats.at_least))

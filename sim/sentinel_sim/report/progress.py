@@ -203,6 +203,9 @@ class ProgressDisplay:
         self._left.run_ended(self._clock())
         self._line.say(f"{run_text(spec)}: {outcome_text(record)}")
 
+    def progressed(self, outlook: Outlook) -> None:
+        """Here one run is made at a time: `run_started` told as much."""
+
     def run_repeated(self, spec: RunSpec, record: Record) -> None:
         """Say that a disturbed run is made again."""
         attempt = len(record["discarded_attempts"]) + 2

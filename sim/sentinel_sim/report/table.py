@@ -73,8 +73,11 @@ def rows_of(result: Mapping[str, Any]) -> list[Row]:
     quantity = x_quantity(runs)
     names = varying_params(runs, quantity)
     keyed = []
+    groups: dict[tuple[str, float | None, str], list[Mapping[str, Any]]] = {}
+    for run in runs:
+        groups.setdefault(_group(run), []).append(run)
     for summary in result["summary"]:
-        members = [run for run in runs if _group(run) == _group(summary)]
+        members = groups[_group(summary)]
         x = quantity.value(members[0])
         others = [str(members[0]["params"].get(name, ABSENT)) for name in names]
         cells = (summary["arm"], _number(x), *others, *_figures(summary, members))
@@ -117,6 +120,21 @@ def table_of(result: Mapping[str, Any]) -> RenderableType:
         table.add_row(*row.cells, style=None if row.complete else "yellow")
     notes = [Text(line) for line in notes_of(result)]
     return Group(table, *fault_tables(result), *notes)
+
+
+def digest_of(result: Mapping[str, Any]) -> list[str]:
+    """What a sweep of very many settings found, in a line for each arm instead of a table."""
+    lines = [f"{len(result['summary']):,} settings: one row for each run in runs.parquet"]
+    for arm in sorted({summary["arm"] for summary in result["summary"]}, key=arm_rank):
+        found = [summary for summary in result["summary"] if summary["arm"] == arm]
+        means = [one["goodput_bps"]["mean"] for one in found]
+        known = sorted(mean for mean in means if mean is not None)
+        middle = median(known)
+        text = f"{arm}: {len(known):,} of {len(found):,} settings have a mean goodput"
+        if middle is not None:
+            text += f": {_mbit(known[0])} to {_mbit(known[-1])} Mbit/s, median {_mbit(middle)}"
+        lines.append(text)
+    return lines
 
 
 def notes_of(result: Mapping[str, Any]) -> list[str]:

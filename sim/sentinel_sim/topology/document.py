@@ -170,7 +170,7 @@ class _Reader:
         if path:
             self._lines.setdefault(path, node.line)
         if node.scalar is not None:
-            return _scalar(node.scalar) if node.plain else node.scalar
+            return scalar(node.scalar) if node.plain else node.scalar
         if not node.is_mapping:
             return [
                 self._convert(item, (*path, index), depth + 1)
@@ -202,7 +202,8 @@ def _pairs(node: _Node) -> Iterator[tuple[_Node, _Node]]:
     return zip(node.items[::2], node.items[1::2], strict=True)
 
 
-def _scalar(text: str) -> object:
+def scalar(text: str) -> object:
+    """A plain scalar by the core schema: null, boolean, number, or the text itself."""
     if text in _NULL:
         return None
     if text in _BOOLEAN:

@@ -37,6 +37,7 @@ def test_run_ends_with_table_plot_and_the_place_of_the_result(world: World) -> N
         "result.json",
         "processed.yaml",
         "raw",
+        "runs.parquet",
         "throughput.svg",
         "throughput.png",
     }
@@ -138,13 +139,6 @@ def test_the_sudo_command_quotes_and_completes(world: World, tmp_path: Path) -> 
     )
     program = Path.cwd() / "bin" / "sentinel-sim"
     assert as_root(wiring) == f"sudo {program} run 'my file.yaml'"
-
-
-def test_both_backends_at_once_are_refused_with_3(world: World) -> None:
-    done = world.run("--backend", "both")
-    assert done.exit_code == 3
-    assert "comparing the two backends is not in this version" in done.stderr
-    assert world.backends == []
 
 
 def test_the_simulator_needs_no_privileges(world: World) -> None:

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
+from contextlib import AbstractAsyncContextManager, nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 
-from tests.unit.experiment.support import SMALL_FILE, FakeBackend
+from tests.unit.experiment.support import SMALL_FILE, FakeBackend, FakePool
 from typer.testing import CliRunner, Result
 
 from sentinel_sim.backends.base import Backend
 from sentinel_sim.backends.emulated.options import EmulationOptions
 from sentinel_sim.cli.main import app
 from sentinel_sim.cli.wiring import Wiring
+from sentinel_sim.errors import InfeasibleError
+from sentinel_sim.experiment.pool import Pool
 from sentinel_sim.host.capabilities import CATALOGUE, Capability, Status
 from sentinel_sim.host.clean import CleanReport
+from sentinel_sim.plan.model import Arm
 from sentinel_sim.plan.plan import Plan
 from sentinel_sim.topology.budget import CpuBudget
 
@@ -35,9 +39,14 @@ class World:
         self.wires: list[str] = []
         self.options: list[EmulationOptions] = []
         self.make = FakeBackend
+        self.refusals: dict[Arm, InfeasibleError] = {}
+        self.pools: list[tuple[int, str | None]] = []
         self.wiring = Wiring(
             emulated=self._emulated,
             simulated=self._simulated,
+            unsimulated=lambda plan: dict(self.refusals),
+            processors=lambda: 2,
+            pool=self._pool,
             simulator_is_compiled=lambda: True,
             wire_backend=lambda: "delayline",
             missing_privileges=list,
@@ -63,6 +72,10 @@ class World:
         backend.name = "simulated"
         self.backends.append(backend)
         return backend
+
+    def _pool(self, workers: int, scheduler: str | None) -> AbstractAsyncContextManager[Pool]:
+        self.pools.append((workers, scheduler))
+        return nullcontext(FakePool())
 
     def change(self, **parts: object) -> None:
         self.wiring = dataclasses.replace(self.wiring, **parts)  # type: ignore[arg-type]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from typing import Any
 
 from sentinel_sim.backends.base import (
@@ -18,6 +18,10 @@ from sentinel_sim.backends.base import (
     Series,
     WireMeasurement,
 )
+from sentinel_sim.errors import SimulationError
+from sentinel_sim.experiment.pool import Finished
+from sentinel_sim.experiment.rawlog import encoded, raw_run
+from sentinel_sim.experiment.records import record_of
 from sentinel_sim.plan.expand import expand
 from sentinel_sim.plan.model import (
     Arm,
@@ -231,6 +235,27 @@ class FakeBackend:
         measured = self._behave(run, attempt)
         progress("traffic", run.expected_duration_ns / SECOND)
         return measured
+
+
+class FakePool:
+    """Gives the runs it is asked for backwards: workers end in any order."""
+
+    def __init__(self, behave: Behaviour = obliging, *, dies_after: int | None = None) -> None:
+        self._behave = behave
+        self._left = dies_after
+        self.asked: list[str] = []
+
+    def describe(self) -> dict[str, Any]:
+        return {"count": 2, "scheduler": None}
+
+    async def make(self, specs: Sequence[RunSpec]) -> AsyncGenerator[Finished, None]:
+        for run in reversed(specs):
+            if self._left == 0:
+                raise SimulationError("the workers died")
+            self._left = None if self._left is None else self._left - 1
+            self.asked.append(run.key)
+            raw = raw_run(run, self._behave(run, 0))
+            yield Finished(run.key, encoded(raw), record_of(raw))
 
 
 SMALL_FILE = """\

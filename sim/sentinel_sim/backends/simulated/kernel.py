@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import fcntl
 import functools
 import hashlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import llvmlite
+import llvmlite.binding
 import numba
 import platformdirs
 
 import sentinel_sim.engine
 from sentinel_sim.engine.machine import Kernel, make_kernel
+from sentinel_sim.engine.simulation import Simulation
+from sentinel_sim.engine.spec import ConnectionSpec, FlowSpec, LinkSpec, NetworkSpec
 
 FINGERPRINT_DIGITS = 16
 
@@ -48,6 +53,42 @@ def kernel() -> Kernel:
         return make_kernel(engine_sha256())
     finally:
         settings.CACHE_DIR = before
+
+
+def _processor() -> str:
+    """Machine code is made for one processor: a home directory may serve several."""
+    words = (
+        llvmlite.binding.get_host_cpu_name(),
+        *sorted(llvmlite.binding.get_host_cpu_features().items()),
+    )
+    return hashlib.sha256(repr(words).encode()).hexdigest()[:FINGERPRINT_DIGITS]
+
+
+def once(directory: Path, name: str, work: Callable[[], None]) -> None:
+    """Do `work` in one of all processes that ask, once; the others wait until it is done."""
+    directory.mkdir(parents=True, exist_ok=True)
+    done = directory / f"{name}.done"
+    if done.exists():
+        return
+    with (directory / f"{name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not done.exists():
+            work()
+            done.touch()
+
+
+@functools.cache
+def ensure_compiled() -> None:
+    """Have the machine code on disk: many workers that start at once must not all compile it."""
+    once(cache_directory(), f"compiled-{_processor()}", _warm_up)
+
+
+def _warm_up() -> None:
+    """Simulate the smallest network: compiles the engine, or loads it."""
+    there, back = (LinkSpec(name, 1_000_000, 1_000_000, 100_000) for name in ("there", "back"))
+    connection = ConnectionSpec(("there",), ("back",), "reno", 1448, 1 << 16, 1 << 16)
+    flow = FlowSpec(0, (connection,), size_bytes=1448)
+    Simulation(NetworkSpec((there, back), (flow,), seed=1), kernel(), 1_000_000).advance(1)
 
 
 def versions() -> dict[str, Any]:

@@ -60,7 +60,7 @@ def write(directory: Path, *, repeats: int = 3, invalid: int = 1, **changes: Any
         complete=True,
     )
     results.write_result(directory, {**built, **changes})
-    results.write_processed(directory, {"topology": TOPOLOGY, "plan": {"runs": []}})
+    results.write_processed(directory, TOPOLOGY, {}, [])
     return directory
 
 
