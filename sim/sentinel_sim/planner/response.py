@@ -55,7 +55,7 @@ class Prediction:
 def mean_window(control: str, loss: float, rtt_s: float) -> float:
     """Mean congestion window in segments at this loss; `loss` and `rtt_s` more than zero."""
     if control == "cubic":
-        return max(1.054 * (rtt_s / loss) ** 0.75, 1.2 / math.sqrt(loss))
+        return max(1.054 * math.pow(rtt_s / loss, 0.75), 1.2 / math.sqrt(loss))
     return math.sqrt(1.5 / loss)
 
 

@@ -157,7 +157,7 @@ class ForeignGraph:
 
 def parse_graphml(text: str) -> ForeignGraph:
     """GraphML (graphml.graphdrawing.org). Raises ValueError for anything else."""
-    return _foreign(lambda: nx.parse_graphml(text.encode(), node_type=str))
+    return _foreign(lambda: nx.parse_graphml(text))
 
 
 def parse_gml(text: str) -> ForeignGraph:

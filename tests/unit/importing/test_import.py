@@ -275,3 +275,25 @@ def test_a_network_too_large_is_cut_to_a_corridor() -> None:
     assert "--ways" in str(refused.value.cure)
     made = convert.convert(source, Choices(sender="v0", receiver="v52", ways=1))
     assert [node.name for node in made.nodes] == ["v0", "v50", "v51", "v52"]
+
+
+@pytest.mark.parametrize(
+    ("name", "source", "ends"),
+    [
+        ("abilene", "topohub:topozoo/Abilene", ("washington-dc", "seattle")),
+        ("nobel-eu", "topohub:sndlib/nobel-eu", ("athens", "glasgow")),
+    ],
+)
+def test_shipped_networks_are_what_import_makes(
+    name: str, source: str, ends: tuple[str, str]
+) -> None:
+    pytest.importorskip("topohub", reason="topohub is an optional package")
+    found = sources.read(source)
+    choices = Choices(loss=1e-4, sender=ends[0], receiver=ends[1])
+    text = render.render(convert.convert(found, choices), found, choices)
+    shipped = (Path(__file__).parents[3] / "topologies" / f"{name}.yaml").read_text()
+    without_version = "\n".join(
+        line for line in shipped.splitlines() if "# Source: topohub " not in line
+    )
+    made = "\n".join(line for line in text.splitlines() if "# Source: topohub " not in line)
+    assert made == without_version
