@@ -25,11 +25,13 @@ def render(imported: Imported, source: Source, choices: Choices) -> str:
     ]
     lines += ["defaults:", f"  links: {{{', '.join(defaults)}}}", "links:"]
     lines += [_link(link, rate_bps, located, choices) for link in imported.links]
+    # A mean needs some 30 losses in each run (`topology.feasibility`).
+    shortest_s = 60 if choices.loss else 8
     lines += [
         "experiment:",
         "  arms: [direct, tuned, split]",
         "  congestion_control: cubic",
-        '  workload: {kind: bulk, duration: "max(8 s, 60 rtt)"}',
+        f'  workload: {{kind: bulk, duration: "max({shortest_s} s, 60 rtt)"}}',
         "  repeat: {min: 2, max: 3, until: ci95 < 5 %}",
         "  seed: 1",
     ]
