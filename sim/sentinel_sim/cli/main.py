@@ -12,7 +12,7 @@ import typer
 from sentinel_sim.bench.lanes import Mode
 from sentinel_sim.cli import bench as benchmarking
 from sentinel_sim.cli import compare as comparing
-from sentinel_sim.cli import fsu_verbs, output
+from sentinel_sim.cli import fsu_verbs, network_verbs
 from sentinel_sim.cli import inspect as looking
 from sentinel_sim.cli import report as reporting
 from sentinel_sim.cli import run as running
@@ -23,7 +23,6 @@ from sentinel_sim.cli.options import Json
 from sentinel_sim.cli.report import ReportFlags
 from sentinel_sim.cli.run_flags import BackendChoice, RunFlags, WireChoice
 from sentinel_sim.cli.wiring import Wiring
-from sentinel_sim.errors import EXIT_USAGE
 from sentinel_sim.experiment.runner import ATTEMPTS_MOST
 
 TOP_HELP = """Measure throughput against distance on real kernel TCP.
@@ -368,27 +367,8 @@ def compare(
     raise typer.Exit(comparing.compare(directories, allowed, call, require=require))
 
 
-LATER = {
-    "import": "importing other topology formats is not built yet",
-    "plan": "planning from a result is not built yet; `run --dry-run` shows the plan of a file",
-}
-
-
-def _later(name: str) -> None:
-    @app.command(
-        name,
-        hidden=True,
-        context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
-    )
-    def refuse(ctx: typer.Context) -> None:
-        """Not in this version."""
-        del ctx
-        output.say(f"sentinel-sim {name}: not in this version; {LATER[name]}")
-        raise typer.Exit(EXIT_USAGE)
-
-
-for _name in LATER:
-    _later(_name)
+app.command("import")(network_verbs.import_network)
+app.command()(network_verbs.plan)
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""Paths through a topology. The only importer of networkx.
+"""Paths through a topology, and graphs of others. The only importer of networkx.
 
 Flows take the cheapest way from a sender to a receiver (sum of the link `cost`s; 1 each unless
 given). Where several ways are equally cheap and share no node between their ends, all of them
@@ -9,8 +9,10 @@ used. Only intermediates forward: a way through another sender or receiver does 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import networkx as nx
 
@@ -142,3 +144,72 @@ def _ways_through_hosts(topology: Topology, name: str, other: Role) -> Iterator[
             way = nx.dijkstra_path(graph, name, target, weight="cost")
             names = [vertex for vertex in way if isinstance(vertex, str)]
             yield names if other == Role.RECEIVER else names[::-1]
+
+
+@dataclass(frozen=True, slots=True)
+class ForeignGraph:
+    """A graph of somebody else's as plain data, in file order; attributes are not yet judged."""
+
+    nodes: Mapping[str, Mapping[str, Any]]
+    edges: Sequence[tuple[str, str, Mapping[str, Any]]]
+    directed: bool
+
+
+def parse_graphml(text: str) -> ForeignGraph:
+    """GraphML (graphml.graphdrawing.org). Raises ValueError for anything else."""
+    return _foreign(lambda: nx.parse_graphml(text))
+
+
+def parse_gml(text: str) -> ForeignGraph:
+    """GML (Himsolt 1997). Raises ValueError for anything else.
+
+    Files of the Internet Topology Zoo have parallel edges without announcing them: where nothing
+    is said of `multigraph`, they may be there.
+    """
+    if not re.search(r"\bmultigraph\b", text):
+        text = re.sub(r"\bgraph(\s*)\[", r"graph\1[ multigraph 1 ", text, count=1)
+    return _foreign(lambda: nx.parse_gml(text.split("\n"), label="id"))
+
+
+def _foreign(parse: Callable[[], nx.Graph[Any]]) -> ForeignGraph:
+    try:
+        graph = parse()
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
+    except Exception as error:  # networkx raises KeyError, StopIteration ...
+        words = " ".join(str(error).split()) or type(error).__name__
+        raise ValueError(words[:160]) from error
+    nodes = {str(node): dict(data) for node, data in graph.nodes(data=True)}
+    edges = [(str(a), str(b), dict(data)) for a, b, data in graph.edges(data=True)]
+    return ForeignGraph(nodes, edges, graph.is_directed())
+
+
+def cheapest_ways(links: Sequence[LinkPlan]) -> dict[tuple[str, str], tuple[int, ...]]:
+    """For every ordered pair of nodes that a way joins: the links of the cheapest, by index.
+
+    By `cost`; every node forwards. Of equally cheap ways the one found first, in file order.
+    """
+    graph: nx.Graph[_Vertex] = nx.Graph()
+    for index, link in enumerate(links):
+        graph.add_edge(link.a, index, cost=link.cost)
+        graph.add_edge(index, link.b, cost=link.cost)
+    found: dict[tuple[str, str], tuple[int, ...]] = {}
+    for source in sorted(vertex for vertex in graph if isinstance(vertex, str)):
+        reached = nx.single_source_dijkstra_path(graph, source, weight="cost")
+        for target, way in reached.items():
+            if isinstance(target, str) and target != source:
+                found[source, target] = tuple(v for v in way if isinstance(v, int))
+    return found
+
+
+def corridor(
+    edges: Sequence[tuple[str, str, float]], source: str, target: str, most: int
+) -> frozenset[int]:
+    """The edges, by index, of the `most` shortest loop-free ways (Yen 1971)."""
+    graph: nx.Graph[_Vertex] = nx.Graph()
+    for index, (a, b, length) in enumerate(edges):
+        graph.add_edge(a, index, length=length / 2)
+        graph.add_edge(index, b, length=length / 2)
+    found = nx.shortest_simple_paths(graph, source, target, weight="length")
+    ways = itertools.islice(found, most)
+    return frozenset(vertex for way in ways for vertex in way if isinstance(vertex, int))

@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 from tests.unit.cli.world import EVERYTHING, World
 
-from sentinel_sim.cli.main import LATER
 from sentinel_sim.cli.options import distances_of, words_of
 from sentinel_sim.errors import TopologyError
 from sentinel_sim.host.capabilities import Need, Status
@@ -96,15 +95,6 @@ def test_report_shows_a_result_again(world: World) -> None:
     document = json.loads(world.call("report", str(world.directory), "--json").stdout)
     assert document["results"][0]["valid"] is True
     assert world.call("report", str(world.tmp_path)).exit_code == 2
-
-
-@pytest.mark.parametrize("verb", sorted(LATER))
-def test_verbs_of_later_versions_say_so_and_are_not_advertised(world: World, verb: str) -> None:
-    done = world.call(verb, "anything", "--json")
-    assert done.exit_code == 2
-    (line,) = done.stderr.splitlines()
-    assert "not in this version" in line
-    assert f"  {verb} " not in world.call("--help").output
 
 
 def test_help_lists_the_exit_codes(world: World) -> None:

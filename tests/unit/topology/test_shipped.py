@@ -21,6 +21,8 @@ from sentinel_sim.topology.reader import load, loads
 FOLDER = Path(__file__).parents[3] / "topologies"
 SHIPPED = sorted(FOLDER.glob("*.yaml"))
 NAMES = {"chile-usa", "ci-smoke", "window-law", "lossy", "chain-5", "two-paths"}
+REAL_NETWORKS = {"abilene", "nobel-eu"}
+"""Whole backbones: what is not on the way of this experiment stands by, for `plan` and `--from`."""
 TWO_CORES = CpuBudget(cores=2, datagram_ns=2700.0)
 
 
@@ -84,6 +86,8 @@ def test_each_fits_two_cores_without_a_warning(path: Path, quick: bool) -> None:
     report = check(plan, TWO_CORES, memory_bytes=8 * 10**9)
     assert report.refused == ()
     tolerated = {"losses", "duration"} if quick else set()
+    if path.stem in REAL_NETWORKS:
+        tolerated = tolerated | {"unused"}
     assert [item.render() for item in report.warnings if item.code not in tolerated] == []
 
 
