@@ -34,7 +34,8 @@ TRAILER_MAGIC = b"SNTL-END"
 FLAG_SIZE_DECLARED = 1
 FLAG_UNHASHED = 2
 FLAG_CUSTODY = 4
-_KNOWN_FLAGS = FLAG_SIZE_DECLARED | FLAG_UNHASHED | FLAG_CUSTODY
+FLAG_FRESH = 8
+_KNOWN_FLAGS = FLAG_SIZE_DECLARED | FLAG_UNHASHED | FLAG_CUSTODY | FLAG_FRESH
 _OFFSET_MAX = (1 << 63) - 1
 
 _HEADER = struct.Struct(f">8sHHIQ{TOKEN_BYTES}sQQQ")
@@ -72,6 +73,8 @@ class FlowHeader:
     """Number of the attempt; both ends of the connection agree on it."""
     start_offset: int = 0
     """The flow's byte that follows this header."""
+    fresh: bool = False
+    """Nobody downstream has heard of the flow: it can begin without asking where it goes on."""
 
     def __post_init__(self) -> None:
         end = _OFFSET_MAX if self.size_bytes is None else self.size_bytes
@@ -80,7 +83,9 @@ class FlowHeader:
                 f"flow header: attempt {self.transfer_epoch} from byte {self.start_offset} of "
                 f"{'an open-ended flow' if self.size_bytes is None else self.size_bytes}"
             )
-        if not self.custody and (self.start_offset or self.transfer_epoch != 1):
+        if self.fresh and self.start_offset:
+            raise HeaderError(f"flow header: a fresh flow begins at 0, not {self.start_offset}")
+        if not self.custody and (self.start_offset or self.transfer_epoch != 1 or self.fresh):
             raise HeaderError(
                 f"flow header: a flow without custody has one attempt and begins at 0, not "
                 f"attempt {self.transfer_epoch} at {self.start_offset}"
@@ -91,6 +96,7 @@ class FlowHeader:
         flags = 0 if self.size_bytes is None else FLAG_SIZE_DECLARED
         flags |= 0 if self.hashed else FLAG_UNHASHED
         flags |= FLAG_CUSTODY if self.custody else 0
+        flags |= FLAG_FRESH if self.fresh else 0
         body = _HEADER.pack(
             HEADER_MAGIC,
             VERSION,
@@ -122,7 +128,8 @@ class FlowHeader:
             )
         size_bytes = size if flags & FLAG_SIZE_DECLARED else None
         hashed, custody = not flags & FLAG_UNHASHED, bool(flags & FLAG_CUSTODY)
-        return cls(flow_id, token, size_bytes, hashed, custody, epoch, start)
+        fresh = bool(flags & FLAG_FRESH)
+        return cls(flow_id, token, size_bytes, hashed, custody, epoch, start, fresh)
 
 
 @dataclass(frozen=True, slots=True)

@@ -117,7 +117,7 @@ def _read_to_end(
     view = memoryview(bytearray(BUFFER_BYTES))
     window = spec.profile.window_clamp_bytes
     seen = False
-    limiter = _Limiter(run, spec.read_rate_limit_bps) if spec.read_rate_limit_bps else None
+    limiter = Limiter(run, spec.read_rate_limit_bps) if spec.read_rate_limit_bps else None
     while True:
         run.stop.raise_if_set()
         room = view if limiter is None else view[: limiter.wait_for_room()]
@@ -161,7 +161,7 @@ def _judge(record: FlowRecord, verifier: StreamVerifier) -> None:
     record.error = verdict.error
 
 
-class _Limiter:
+class Limiter:
     """Makes a receiver slow: hands out room to read at a fixed rate."""
 
     def __init__(self, run: NodeRun, rate_bps: int) -> None:

@@ -78,6 +78,7 @@ class NodeRun:
         self._active = 0
         self._ended = 0
         self._closed = False
+        self._on_close: list[Callable[[], None]] = []
         sampler.add(self)
 
     @property
@@ -129,6 +130,10 @@ class NodeRun:
         """Take the last sample and close the connection; its measurements stay."""
         self._sampler.remove(connection)
         connection.close(time.monotonic_ns(), reset=reset)
+
+    def on_close(self, work: Callable[[], None]) -> None:
+        """Have `work` done when the run ends, after its last thread."""
+        self._on_close.append(work)
 
     def add_flow(self, record: FlowRecord) -> None:
         """Report this flow."""
@@ -192,6 +197,8 @@ class NodeRun:
         for prepared in self.preparations.all():
             if prepared.connection is not None:  # no flow came for it
                 self.untrack(prepared.connection, reset=True)
+        for work in self._on_close:
+            work()
         self._sampler.remove(self)
         self.stop.close()
         self._on_change()

@@ -143,7 +143,8 @@ def test_header_round_trip(
     epoch, start = attempt or (1, 0)
     start = start if size is None else min(start, size)
     token = flow_token(RUN, flow_id)
-    header = FlowHeader(flow_id, token, size, hashed, attempt is not None, epoch, start)
+    fresh = attempt is not None and start == 0 and hashed
+    header = FlowHeader(flow_id, token, size, hashed, attempt is not None, epoch, start, fresh)
     assert len(header.encode()) == HEADER_BYTES
     assert FlowHeader.decode(header.encode()) == header
 

@@ -1,0 +1,14 @@
+"""The custody data plane: whoever confirms bytes keeps them until the receiver has them.
+
+    hub         custody messages from the control plane to the flow that they concern
+    wake        how other threads wake a flow's thread
+    downlink    the onward connection: connect, resume where the next node says, send, end
+    uplink      the incoming connection: header, bytes into memory, trailer
+    relay       a custodian; relay_flow: one flow there; journal: its disk
+    sources     what a sender sends: made from a seed, a file, a pipe
+    sender      the sending end; receiver: the receiving end
+
+One thread per flow moves bytes; handlers on the event loop's thread keep the books of the ledgers
+(core.custody) and wake it. Attempts are numbered per link, not per path: a broken link is repaired
+by its two ends, and nobody upstream needs to hear of it.
+"""

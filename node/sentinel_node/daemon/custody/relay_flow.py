@@ -1,0 +1,433 @@
+"""One flow in custody at an intermediate: the books, the memory, and the thread that moves bytes."""
+
+from __future__ import annotations
+
+import os
+import select
+import time
+from collections import deque
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from sentinel_node.core.control.custody_messages import (
+    CustodyAck,
+    CustodyReason,
+    CustodyRefusal,
+    DeliveredAck,
+    ResumePoint,
+    ResumeQuery,
+)
+from sentinel_node.core.control.refusals import Reason, Refusal
+from sentinel_node.core.custody.effects import CannotResume, Completed
+from sentinel_node.core.custody.memory import FlowBuffer
+from sentinel_node.core.custody.running_hash import START
+from sentinel_node.core.custody.throttle import AckThrottle
+from sentinel_node.core.framing import FlowHeader, FlowTrailer
+from sentinel_node.daemon.connection import TrackedConnection
+from sentinel_node.daemon.control.interface import PeerChange, PeerEvent
+from sentinel_node.daemon.custody.downlink import Downlink
+from sentinel_node.daemon.custody.uplink import Uplink
+from sentinel_node.daemon.custody.wake import FlowPoller, Wake
+from sentinel_node.errors import FramingError, NodeError, Stopped
+
+if TYPE_CHECKING:
+    from sentinel_node.daemon.custody.relay import CustodyRelay
+
+SILENCE_GRACE_NS = 250_000_000
+"""After a neighbour came back: for TCP to go on by itself, before a new attempt is made."""
+
+
+class CustodyRefusedError(NodeError):
+    """The store does not take the flow."""
+
+    def __init__(self, refusal: CustodyRefusal) -> None:
+        super().__init__(f"custody refused: {refusal.reason.name.lower().replace('_', ' ')}")
+        self.reason = refusal.reason
+
+
+class RelayFlow:
+    """Lives from the first connection or query until delivered, or until the run is released.
+
+    Handlers keep the store's books under the relay's lock. Buffer and connections belong to the
+    flow's own thread.
+    """
+
+    def __init__(self, relay: CustodyRelay, name: int, *, fresh: bool) -> None:
+        self.name = name
+        self._relay = relay
+        self._run = relay.run
+        self._plane = relay.hub.plane
+        self._store = relay.store
+        self._fresh = fresh
+        self._wake = Wake()
+        self._poller = FlowPoller(relay.run.stop, self._wake)
+        self._downlink = Downlink(
+            relay.run, self._plane, self, relay.spec.onward, self._poller, fresh=fresh
+        )
+        self._buffer = FlowBuffer(relay.pool)
+        self._header: FlowHeader | None = None
+        self._trailer: FlowTrailer | None = None
+        self._uplink: Uplink | None = None
+        self._arrived: deque[Uplink] = deque()
+        self._query: ResumeQuery | None = None
+        self._upstream_epoch = 0
+        self._store_epoch = 0
+        self._acked = AckThrottle()
+        self._delivered: DeliveredAck | None = None
+        self._progress = self._progress_at_silence = 0
+        self._completed = self._stalled = False
+        self._gauged = 0
+        relay.run.begin_work()
+        relay.hub.add(name, self)
+
+    # -- from other threads ------------------------------------------------------------------
+
+    def adopt(self, uplink: Uplink) -> None:
+        """Upstream connected."""
+        self._arrived.append(uplink)
+        self._wake.set()
+
+    def on_custody(self, peer: str, ack: CustodyAck) -> Refusal | None:
+        """The next custodian answers for a prefix."""
+        with self._relay.lock:
+            effects = self._store.on_custody(peer, ack)
+        if isinstance(effects, Refusal):
+            return effects
+        self._note_progress(ack.offset)
+        if effects:
+            self._wake.set()
+        return None
+
+    def on_delivered(self, peer: str, ack: DeliveredAck) -> Refusal | None:
+        """The receiver has a prefix; upstream hears of it at once."""
+        with self._relay.lock:
+            effects = self._store.on_delivered(peer, ack)
+        if isinstance(effects, Refusal):
+            return effects
+        self._note_progress(ack.offset)
+        self._delivered = ack
+        self._pass_on_delivered()
+        self._completed |= any(isinstance(effect, Completed) for effect in effects)
+        self._wake.set()
+        return None
+
+    def on_refusal(self, peer: str, refusal: CustodyRefusal) -> Refusal | None:
+        """Downstream did not take something."""
+        return self._from_downstream(peer) or self._leave(self._downlink.on_refusal, refusal)
+
+    def on_point(self, peer: str, point: ResumePoint) -> Refusal | None:
+        """Downstream says where to go on."""
+        return self._from_downstream(peer) or self._leave(self._downlink.on_point, point)
+
+    def on_query(self, peer: str, query: ResumeQuery) -> Refusal | None:
+        """Upstream asks where to go on."""
+        if peer != self._relay.spec.upstream:
+            return self._wrong_peer(peer)
+        self._query = query
+        self._wake.set()
+        return None
+
+    def on_peer(self, event: PeerEvent) -> None:
+        """A neighbour came, went, or fell silent."""
+        spec = self._relay.spec
+        if event.peer == spec.upstream and event.change is PeerChange.UP:
+            self._acked.force()
+            self._pass_on_delivered()
+        if event.peer == spec.onward.peer:
+            if event.change in (PeerChange.SUSPECTED, PeerChange.DOWN):
+                self._progress_at_silence = self._progress
+            elif event.restarted:
+                self._downlink.check_after(0, None)
+            else:
+                self._downlink.check_after(SILENCE_GRACE_NS, self._progress_at_silence)
+            if event.change is PeerChange.UP:
+                self._downlink.ask_again()
+        self._wake.set()
+
+    def _leave(self, note, message):  # type: ignore[no-untyped-def]
+        note(message)
+        self._wake.set()
+
+    def _from_downstream(self, peer: str) -> Refusal | None:
+        return None if peer == self._relay.spec.onward.peer else self._wrong_peer(peer)
+
+    def _wrong_peer(self, peer: str) -> Refusal:
+        return Refusal(Reason.WRONG_PEER, f"flow {self.name:016x}: not {peer}'s to say")
+
+    def _note_progress(self, offset: int) -> None:
+        if offset > self._progress:
+            self._progress = offset
+            self._downlink.progressed()
+
+    def _pass_on_delivered(self) -> None:
+        if self._delivered is not None and self._upstream_epoch:
+            ack = replace(self._delivered, transfer_epoch=self._upstream_epoch)
+            self._plane.send(self._relay.spec.upstream, ack)
+
+    # -- the flow's thread -------------------------------------------------------------------
+
+    def run_to_end(self) -> None:
+        """Move bytes until all is delivered. Bytes that the run's release throws away are told."""
+        clean = False
+        try:
+            while not self._completed:
+                self._run.stop.raise_if_set()
+                now_ns = time.monotonic_ns()
+                progress = self._take_connections()
+                self._answer()
+                progress |= self._read()
+                progress |= self._downlink.step(now_ns, self._outstanding_progress())
+                self._tidy(now_ns)
+                if not progress:
+                    self._poller.wait(self._masks(), self._deadline_ns())
+            clean = True
+        except Stopped as stopped:
+            self._run.event(f"custody: flow {self.name:016x}: {stopped}{self._thrown_away()}")
+        except NodeError as error:
+            self._run.event(f"custody: flow {self.name:016x}: {error}")
+        finally:
+            self._close(clean=clean)
+
+    def _take_connections(self) -> bool:
+        if not self._arrived:
+            return False
+        uplink = self._arrived.popleft()
+        if uplink.header.transfer_epoch < self._upstream_epoch:
+            self._relay.refuse(self.name, self._upstream_epoch, CustodyReason.STALE_EPOCH)
+            self._run.untrack(uplink.connection, reset=True)
+            return True
+        self._cut_upstream()
+        self._upstream_epoch = uplink.header.transfer_epoch
+        self._header = uplink.header
+        self._uplink = uplink
+        return True
+
+    def _cut_upstream(self) -> None:
+        uplink, self._uplink = self._uplink, None
+        if uplink is not None:
+            self._poller.forget(uplink.connection.sock.fileno())
+            self._run.untrack(uplink.connection, reset=not uplink.ended)
+        self._buffer.rewind()
+
+    def _answer(self) -> None:
+        query = self._query
+        if query is None:
+            return
+        if query.transfer_epoch < self._upstream_epoch:
+            self._query = None
+            self._relay.refuse(self.name, self._upstream_epoch, CustodyReason.STALE_EPOCH)
+            return
+        if query.transfer_epoch > self._upstream_epoch:
+            self._cut_upstream()
+            self._upstream_epoch = query.transfer_epoch
+        if not self._store_epoch:
+            return  # downstream has not said where it goes on
+        self._query = None
+        with self._relay.lock:
+            if self.name not in self._store.flows:
+                return  # completed meanwhile
+            point = self._store.resume_point(self.name)
+        self._plane.send(
+            self._relay.spec.upstream, replace(point, transfer_epoch=self._upstream_epoch)
+        )
+
+    def _read(self) -> bool:
+        uplink = self._uplink
+        if uplink is None or uplink.ended or not self._store_epoch:
+            return False
+        if uplink.header.start_offset > self._buffer.end:
+            self._relay.refuse(
+                self.name, self._upstream_epoch, CustodyReason.GAP, uplink.header.start_offset
+            )
+            self._cut_upstream()
+            return True
+        try:
+            end = uplink.read(self._buffer)
+        except BlockingIOError:
+            return False
+        except (FramingError, OSError) as error:
+            self._lose_upstream(uplink, error)
+            return True
+        self._note_stall(stalled=end is None)
+        if end is None:
+            return False
+        self._take(end)
+        self._trailer = uplink.trailer or self._trailer
+        return True
+
+    def _take(self, end: int) -> None:
+        count = end - self._buffer.end
+        if not count:
+            return
+        with self._relay.lock:
+            if self.name in self._store.flows:
+                taken = self._store.offer(self.name, self._store_epoch, self._buffer.end, count)
+                if isinstance(taken, CustodyRefusal):
+                    raise CustodyRefusedError(taken)
+        self._buffer.commit(end)
+
+    def _note_stall(self, *, stalled: bool) -> None:
+        if stalled and not self._stalled:
+            self._relay.refuse(
+                self.name, self._upstream_epoch, CustodyReason.STORE_FULL, self._buffer.end
+            )
+        self._stalled = stalled
+
+    def _lose_upstream(self, uplink: Uplink, error: Exception) -> None:
+        text = os.strerror(error.errno or 0) if isinstance(error, OSError) else str(error)
+        self._run.event(
+            f"custody: flow {self.name:016x}: {uplink.connection.name}: {text}; "
+            f"{self._buffer.end} bytes taken, upstream may come back"
+        )
+        self._cut_upstream()
+
+    def _tidy(self, now_ns: int) -> None:
+        """Free what is delivered, and answer for what was taken."""
+        if not self._store_epoch:
+            return
+        with self._relay.lock:
+            if self.name not in self._store.flows:
+                return
+            base, end = self._store.span(self.name)
+        self._buffer.free(base)
+        held = self._buffer.fill - self._buffer.base
+        self._run.gauge.add(held - self._gauged)
+        self._gauged = held
+        if self._upstream_epoch and self._acked.is_due(end, now_ns):
+            ack = CustodyAck(self.name, self._upstream_epoch, self._plane.node, end, 0)
+            # Not sent means: no session. The next one begins with it (on_peer).
+            self._plane.send(self._relay.spec.upstream, ack)
+            self._acked.on_said(end, now_ns)
+
+    def _masks(self) -> dict[int, int]:
+        masks = self._downlink.masks()
+        uplink = self._uplink
+        if uplink is not None and not uplink.ended and self._store_epoch and not self._stalled:
+            masks[uplink.connection.sock.fileno()] = select.POLLIN
+        return masks
+
+    def _deadline_ns(self) -> int | None:
+        times = [self._downlink.deadline_ns()]
+        if self._upstream_epoch and self._store_epoch:
+            times.append(self._acked.due_at_ns(self._buffer.end))
+        return min((at for at in times if at is not None), default=None)
+
+    def _outstanding_progress(self) -> int:
+        """What downstream acknowledged; beyond all bounds if there is nothing to wait for."""
+        if not self._store_epoch or self._progress >= self._buffer.end:
+            return 1 << 63 if self._trailer is None else self._progress
+        return self._progress
+
+    def _thrown_away(self) -> str:
+        held = self._buffer.end - self._buffer.base
+        return f"; {held} bytes in custody are thrown away, undelivered" if held else ""
+
+    def _close(self, *, clean: bool) -> None:
+        self._relay.hub.remove(self.name)
+        self._relay.forget(self)
+        self._downlink.close(reset=not clean)
+        if clean and self._uplink is not None and self._uplink.trailer is None:
+            clean = False  # a copy of the flow by another way than this connection
+        for uplink in (*self._arrived, *([self._uplink] if self._uplink else [])):
+            self._run.untrack(uplink.connection, reset=not clean)
+        with self._relay.lock:
+            if self.name in self._store.flows:
+                self._store.drop(self.name)
+        self._buffer.clear(0)
+        self._wake.close()
+        self._run.gauge.add(-self._gauged)
+        self._run.end_work()
+
+    # -- as the downlink's feed --------------------------------------------------------------
+
+    def header(self, transfer_epoch: int, start: int, *, fresh: bool) -> FlowHeader | None:
+        """As upstream's, with this link's attempt and offset."""
+        known = self._header
+        if known is None:
+            return None
+        size = self._trailer.payload_bytes if self._trailer is not None else known.size_bytes
+        return replace(
+            known,
+            size_bytes=size,
+            transfer_epoch=transfer_epoch,
+            start_offset=start,
+            fresh=fresh,
+        )
+
+    def introduce(self) -> int | None:
+        """From the first byte that is held here, if the flow is open."""
+        if not self._store_epoch:
+            return None
+        with self._relay.lock:
+            point = self._store.resume_point(self.name)
+            base, _ = self._store.span(self.name)
+        return self.resume(
+            replace(point, transfer_epoch=self._downlink.epoch, next_offset=base)
+        )
+
+    def unsent(self) -> tuple[int, int]:
+        """[start, end) of what is to be forwarded now."""
+        with self._relay.lock:
+            if self.name not in self._store.flows:
+                return 0, 0
+            return self._store.unsent(self.name)
+
+    def view(self, start: int, end: int) -> memoryview:
+        """Bytes in custody."""
+        return self._buffer.view(start, end)
+
+    def on_sent(self, count_bytes: int) -> None:
+        """The onward connection took so much."""
+        with self._relay.lock:
+            if self.name in self._store.flows:
+                self._store.on_sent(self.name, count_bytes)
+
+    def trailer(self) -> FlowTrailer | None:
+        """Once upstream's was read."""
+        return self._trailer
+
+    def on_attempt(self, transfer_epoch: int) -> None:
+        """The first attempt of a fresh flow opens it; any other waits for downstream's word."""
+        if self._fresh and not self._store_epoch:
+            self._open(ResumePoint(self.name, transfer_epoch, 0, 0, START))
+
+    def on_open(self, connection: TrackedConnection, start: int) -> None:
+        """The onward connection carries the flow."""
+        del connection
+        self._run.event(
+            f"custody: flow {self.name:016x}: forwarding from {start}, attempt "
+            f"{self._downlink.attempts}"
+        )
+
+    def resume(self, point: ResumePoint) -> int:
+        """Downstream wants these bytes next."""
+        self._open(point)
+        self._progress = point.next_offset
+        return point.next_offset
+
+    def _open(self, point: ResumePoint) -> None:
+        for effect in self._store_open(point):
+            if not isinstance(effect, CannotResume):
+                continue
+            # Only the source may have them still: begin again, and let upstream ask.
+            self._run.event(
+                f"custody: flow {self.name:016x}: bytes [{effect.start}, {effect.end}) are not "
+                f"here any more: {effect.why}; upstream is asked for them"
+            )
+            with self._relay.lock:
+                self._store.drop(self.name)
+            self._store_epoch = 0
+            self._cut_upstream()
+            self._trailer = None
+            self._store_open(point)
+        self._store_epoch = point.transfer_epoch
+
+    def _store_open(self, point: ResumePoint):  # type: ignore[no-untyped-def]
+        with self._relay.lock:
+            effects = self._store.open(self.name, point)
+            if isinstance(effects, CustodyRefusal):
+                raise CustodyRefusedError(effects)
+            base, end = self._store.span(self.name)
+        if not self._store_epoch:
+            self._buffer.clear(base)
+        return effects
