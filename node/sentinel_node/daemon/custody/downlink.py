@@ -123,6 +123,8 @@ class Downlink:
         self._only_header = False
         self._retry_at_ns: int | None = 0
         self._ask_at_ns: int | None = None
+        self._poke_at_ns: int | None = None
+        self._watched = 0
         self._backoff_ns = BACKOFF_MIN_NS
         self._check: tuple[int, int | None] | None = None
         self._point: ResumePoint | None = None
@@ -152,17 +154,22 @@ class Downlink:
 
     # -- the flow's thread -------------------------------------------------------------------
 
-    def step(self, now_ns: int, progress: int) -> bool:
-        """Do what can be done now. `progress` is what downstream has acknowledged so far."""
+    def step(self, now_ns: int, progress: int | None) -> bool:
+        """Do what can be done now.
+
+        `progress` grows with every acknowledgement that says something new; None: nothing that
+        was sent is undelivered.
+        """
+        self._watch_progress(now_ns, progress)
         if self._check is not None and now_ns >= self._check[0]:
             was, self._check = self._check[1], None
             asking = self._connection is None or (self._established and self._start is None)
             if was is None:
                 self.lose("the neighbour was started anew")
-            elif progress <= was and not asking:
+            elif progress is not None and progress <= was and not asking:
                 self.lose("no progress since the neighbour fell silent")
         self._take_notes()
-        if self._connection is None and self._start is None and self._retry_at_ns is not None:
+        if self._connection is None and self._retry_at_ns is not None:
             if now_ns < self._retry_at_ns:
                 return False
             self._begin(now_ns)
@@ -188,10 +195,12 @@ class Downlink:
     def deadline_ns(self) -> int | None:
         """When `step` has something to do although nothing happened."""
         times = [self._check[0]] if self._check is not None else []
-        if self._connection is None and self._start is None and self._retry_at_ns is not None:
+        if self._connection is None and self._retry_at_ns is not None:
             times.append(self._retry_at_ns)
         if self._ask_at_ns is not None:
             times.append(self._ask_at_ns)
+        if self._poke_at_ns is not None:
+            times.append(self._poke_at_ns)
         return min(times, default=None)
 
     def lose(self, trouble: str) -> None:
@@ -215,6 +224,20 @@ class Downlink:
         self._backoff_ns = BACKOFF_MIN_NS
 
     # -- attempts ----------------------------------------------------------------------------
+
+    def _watch_progress(self, now_ns: int, progress: int | None) -> None:
+        """Acknowledgements may be lost, and without them nobody may have anything new to say.
+
+        Asking again, in the same attempt, has the next node say all of it once more.
+        """
+        if progress is None or not self.is_sending:
+            self._poke_at_ns = None
+        elif progress != self._watched or self._poke_at_ns is None:
+            self._watched = progress
+            self._poke_at_ns = now_ns + ASK_AGAIN_NS
+        elif now_ns >= self._poke_at_ns:
+            self._plane.send(self._to.peer, ResumeQuery(self._feed.name, self.epoch))
+            self._poke_at_ns = now_ns + ASK_AGAIN_NS
 
     def _begin(self, now_ns: int) -> None:
         # Larger than those of an earlier life of this daemon, as far as clocks go; a node that
@@ -256,8 +279,8 @@ class Downlink:
         if refusal is not None:
             self._on_refused(refusal)
         point, self._point = self._point, None
-        if point is None or point.transfer_epoch != self.epoch or self._start is not None:
-            return
+        if point is None or point.transfer_epoch != self.epoch or self._ask_at_ns is None:
+            return  # of an attempt that is over
         self._ask_at_ns = None
         self._start = self._feed.resume(point)
 
@@ -269,7 +292,7 @@ class Downlink:
             self.lose(self.last_trouble)
         elif refusal.transfer_epoch != self.epoch:
             return
-        elif reason is CustodyReason.UNKNOWN_FLOW and self._start is None:
+        elif reason is CustodyReason.UNKNOWN_FLOW and self._ask_at_ns is not None:
             self._introduce()
         elif reason in (CustodyReason.GAP, CustodyReason.TOO_MANY_FLOWS):
             self.lose(self.last_trouble)

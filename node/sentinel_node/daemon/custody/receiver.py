@@ -140,13 +140,14 @@ class ReceiverFlow:
 
     def _answer(self, query: ResumeQuery) -> None:
         with self.lock:
+            known = self.ledger.transfer_epoch
             answer = self.ledger.on_resume(query)
             if isinstance(answer, ResumePoint):
-                self._sync()
-                self._generation += 1  # whoever still reads for an older attempt stops
-                self.wake.set()
+                if query.transfer_epoch > known:
+                    self._generation += 1  # whoever still reads for an older attempt stops
+                    self.wake.set()
+                self._say(time.monotonic_ns())
                 if self.ledger.complete:
-                    self._say(time.monotonic_ns())
                     return
         self._plane.send(self._receiver.spec.upstream, answer)
 

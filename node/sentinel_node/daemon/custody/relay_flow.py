@@ -74,7 +74,7 @@ class RelayFlow:
         self._store_epoch = 0
         self._acked = AckThrottle()
         self._delivered: DeliveredAck | None = None
-        self._progress = self._progress_at_silence = 0
+        self._heard = self._progress = self._progress_at_silence = 0
         self._completed = self._stalled = False
         self._gauged = 0
         relay.run.begin_work()
@@ -100,16 +100,30 @@ class RelayFlow:
 
     def on_delivered(self, peer: str, ack: DeliveredAck) -> Refusal | None:
         """The receiver has a prefix; upstream hears of it at once."""
+        if ack.complete and ack.transfer_epoch == self._downlink.epoch != self._store_epoch:
+            # The answer to where the flow goes on: nowhere, the receiver has all of it.
+            if not self._store_epoch:
+                return self._from_downstream(peer) or self._end_unopened(ack)
+            ack = replace(ack, transfer_epoch=self._store_epoch)
         with self._relay.lock:
             effects = self._store.on_delivered(peer, ack)
         if isinstance(effects, Refusal):
             return effects
         self._note_progress(ack.offset)
+        if self._delivered is None or ack.offset > self._delivered.offset:
+            self._progress += 1
         self._delivered = ack
         self._pass_on_delivered()
         self._completed |= any(isinstance(effect, Completed) for effect in effects)
         self._wake.set()
         return None
+
+    def _end_unopened(self, ack: DeliveredAck) -> None:
+        """Upstream asked for a flow that this node, started anew, knows nothing of."""
+        self._delivered = ack
+        self._pass_on_delivered()
+        self._completed = True
+        self._wake.set()
 
     def on_refusal(self, peer: str, refusal: CustodyRefusal) -> Refusal | None:
         """Downstream did not take something."""
@@ -131,8 +145,7 @@ class RelayFlow:
         """A neighbour came, went, or fell silent."""
         spec = self._relay.spec
         if event.peer == spec.upstream and event.change is PeerChange.UP:
-            self._acked.force()
-            self._pass_on_delivered()
+            self._say_again()
         if event.peer == spec.onward.peer:
             if event.change in (PeerChange.SUSPECTED, PeerChange.DOWN):
                 self._progress_at_silence = self._progress
@@ -155,9 +168,15 @@ class RelayFlow:
         return Refusal(Reason.WRONG_PEER, f"flow {self.name:016x}: not {peer}'s to say")
 
     def _note_progress(self, offset: int) -> None:
-        if offset > self._progress:
-            self._progress = offset
+        if offset > self._heard:
+            self._heard = offset
+            self._progress += 1
             self._downlink.progressed()
+
+    def _say_again(self) -> None:
+        """What was said to upstream may be lost."""
+        self._acked.force()
+        self._pass_on_delivered()
 
     def _pass_on_delivered(self) -> None:
         if self._delivered is not None and self._upstream_epoch:
@@ -176,7 +195,7 @@ class RelayFlow:
                 progress = self._take_connections()
                 self._answer()
                 progress |= self._read()
-                progress |= self._downlink.step(now_ns, self._outstanding_progress())
+                progress |= self._downlink.step(now_ns, self._watched_progress())
                 self._tidy(now_ns)
                 if not progress:
                     self._poller.wait(self._masks(), self._deadline_ns())
@@ -217,7 +236,9 @@ class RelayFlow:
             self._query = None
             self._relay.refuse(self.name, self._upstream_epoch, CustodyReason.STALE_EPOCH)
             return
-        if query.transfer_epoch > self._upstream_epoch:
+        if query.transfer_epoch == self._upstream_epoch:
+            self._say_again()
+        else:
             self._cut_upstream()
             self._upstream_epoch = query.transfer_epoch
         if not self._store_epoch:
@@ -312,11 +333,10 @@ class RelayFlow:
             times.append(self._acked.due_at_ns(self._buffer.end))
         return min((at for at in times if at is not None), default=None)
 
-    def _outstanding_progress(self) -> int:
-        """What downstream acknowledged; beyond all bounds if there is nothing to wait for."""
-        if not self._store_epoch or self._progress >= self._buffer.end:
-            return 1 << 63 if self._trailer is None else self._progress
-        return self._progress
+    def _watched_progress(self) -> int | None:
+        """How often downstream said something new; None: there is nothing to hear of."""
+        undelivered = self._buffer.end > self._buffer.base or self._trailer is not None
+        return self._progress if undelivered and self._store_epoch else None
 
     def _thrown_away(self) -> str:
         held = self._buffer.end - self._buffer.base
@@ -402,7 +422,7 @@ class RelayFlow:
     def resume(self, point: ResumePoint) -> int:
         """Downstream wants these bytes next."""
         self._open(point)
-        self._progress = point.next_offset
+        self._heard = point.next_offset
         return point.next_offset
 
     def _open(self, point: ResumePoint) -> None:

@@ -99,7 +99,7 @@ class SenderFlow:
         self._starved = False
         self._sent_max = 0
         self._viewed_ns = self._moved_ns = time.monotonic_ns()
-        self._heard = self._heard_at_silence = 0
+        self._heard = self._progress = self._progress_at_silence = 0
 
     # -- from the event loop's thread --------------------------------------------------------
 
@@ -144,11 +144,11 @@ class SenderFlow:
         if event.peer != self._spec.onward.peer:
             return
         if event.change in (PeerChange.SUSPECTED, PeerChange.DOWN):
-            self._heard_at_silence = self._heard
+            self._progress_at_silence = self._progress
         elif event.restarted:
             self._downlink.check_after(0, None)
         else:
-            self._downlink.check_after(SILENCE_GRACE_NS, self._heard_at_silence)
+            self._downlink.check_after(SILENCE_GRACE_NS, self._progress_at_silence)
         if event.change is PeerChange.UP:
             self._downlink.ask_again()
         self._wake.set()
@@ -160,8 +160,9 @@ class SenderFlow:
         if isinstance(result, Refusal):
             return result
         now_ns = time.monotonic_ns()
-        if offset > self._heard:
-            self._heard = offset
+        if offset > self._heard or result:
+            self._heard = max(offset, self._heard)
+            self._progress += 1
             self._moved_ns = now_ns
             self._downlink.progressed()
         for effect in result:
@@ -185,7 +186,7 @@ class SenderFlow:
                 now_ns = time.monotonic_ns()
                 self._give_up_if_stalled(now_ns)
                 progress = self._produce()
-                progress |= self._downlink.step(now_ns, self._outstanding())
+                progress |= self._downlink.step(now_ns, self._watched_progress())
                 self._free()
                 if not progress:
                     self._poller.wait(self._masks(), self._deadline_ns())
@@ -264,10 +265,11 @@ class SenderFlow:
         link_ns = self._downlink.deadline_ns()
         return stall_ns if link_ns is None else min(link_ns, stall_ns)
 
-    def _outstanding(self) -> int:
+    def _watched_progress(self) -> int | None:
+        """How often the next node said something new; None: there is nothing to hear of."""
         with self._lock:
-            sent, _ = self._ledger.unsent()
-        return 1 << 63 if self._heard >= sent and self._trailer is None else self._heard
+            undelivered = self._ledger.unsent()[0] > self._ledger.delivered_bytes
+        return self._progress if undelivered or self._trailer is not None else None
 
     def _note_books(self) -> None:
         with self._lock:

@@ -65,3 +65,33 @@ def test_a_flow_arrives_and_is_confirmed_and_delivered(relays: int, size_bytes: 
         for name in net.names[1:-1]:
             wait_for(lambda name=name: net.nodes[name].run.active == 0)
             assert net.nodes[name].run.gauge.now_bytes == 0
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_connections_that_break_anywhere_lose_nothing(seed: int) -> None:
+    choice = random.Random(seed)
+    size_bytes = 24_000_000
+    control = Control(seed, delay_s=0.002, loss=0.05)
+    with chain(1 + seed % 3, control=control) as net:
+        sent = net.send(size_bytes=size_bytes)
+        breaks = sorted(choice.randrange(size_bytes) for _ in range(5))
+        for offset in breaks:
+            wait_for(lambda offset=offset: sent.record.payload_bytes >= offset)
+            net.break_connection(choice.choice(net.names), choice)
+        check(net, sent.wait(), size_bytes)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_relays_that_die_with_bytes_in_custody_lose_nothing_of_a_replayable_flow(
+    seed: int,
+) -> None:
+    choice = random.Random(seed)
+    size_bytes = 16_000_000
+    with chain(2, control=Control(seed, delay_s=0.001)) as net:
+        sent = net.send(size_bytes=size_bytes)
+        for part in (1, 2, 3):
+            wait_for(lambda part=part: sent.record.payload_bytes >= part * size_bytes // 4)
+            net.restart(choice.choice(net.names[1:-1]))
+        check(net, sent.wait(), size_bytes)
+        assert sent.record.custody is not None
+        assert sent.record.custody.attempts <= 20
