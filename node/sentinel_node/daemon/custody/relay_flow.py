@@ -26,6 +26,7 @@ from sentinel_node.core.framing import FlowHeader, FlowTrailer
 from sentinel_node.daemon.connection import TrackedConnection
 from sentinel_node.daemon.control.interface import PeerChange, PeerEvent
 from sentinel_node.daemon.custody.downlink import Downlink
+from sentinel_node.daemon.custody.in_flight import InFlight
 from sentinel_node.daemon.custody.uplink import Uplink
 from sentinel_node.daemon.custody.wake import FlowPoller, Wake
 from sentinel_node.errors import FramingError, NodeError, Stopped
@@ -74,6 +75,7 @@ class RelayFlow:
         self._store_epoch = 0
         self._acked = AckThrottle()
         self._delivered: DeliveredAck | None = None
+        self._in_flight = InFlight()
         self._heard = self._progress = self._progress_at_silence = 0
         self._completed = self._stalled = False
         self._gauged = 0
@@ -89,6 +91,9 @@ class RelayFlow:
 
     def on_custody(self, peer: str, ack: CustodyAck) -> Refusal | None:
         """The next custodian answers for a prefix."""
+        if self._in_flight.is_early(peer, ack):
+            self._wake.set()
+            return None
         with self._relay.lock:
             effects = self._store.on_custody(peer, ack)
         if isinstance(effects, Refusal):
@@ -105,6 +110,9 @@ class RelayFlow:
             if not self._store_epoch:
                 return self._from_downstream(peer) or self._end_unopened(ack)
             ack = replace(ack, transfer_epoch=self._store_epoch)
+        if self._in_flight.is_early(peer, ack):
+            self._wake.set()
+            return None
         with self._relay.lock:
             effects = self._store.on_delivered(peer, ack)
         if isinstance(effects, Refusal):
@@ -196,6 +204,7 @@ class RelayFlow:
                 self._answer()
                 progress |= self._read()
                 progress |= self._downlink.step(now_ns, self._watched_progress())
+                self._hear_early()
                 self._tidy(now_ns)
                 if not progress:
                     self._poller.wait(self._masks(), self._deadline_ns())
@@ -206,6 +215,14 @@ class RelayFlow:
             self._run.event(f"custody: flow {self.name:016x}: {error}")
         finally:
             self._close(clean=clean)
+
+    def _hear_early(self) -> None:
+        self._in_flight.booked()
+        for peer, ack in self._in_flight.take():
+            if isinstance(ack, CustodyAck):
+                self.on_custody(peer, ack)
+            else:
+                self.on_delivered(peer, ack)
 
     def _take_connections(self) -> bool:
         if not self._arrived:
@@ -394,7 +411,9 @@ class RelayFlow:
 
     def view(self, start: int, end: int) -> memoryview:
         """Bytes in custody."""
-        return self._buffer.view(start, end)
+        view = self._buffer.view(start, end)
+        self._in_flight.sending(start, start + len(view))
+        return view
 
     def on_sent(self, count_bytes: int) -> None:
         """The onward connection took so much."""

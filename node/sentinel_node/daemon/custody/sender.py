@@ -37,6 +37,7 @@ from sentinel_node.daemon.connection import TrackedConnection
 from sentinel_node.daemon.control.interface import PeerChange, PeerEvent, control_flow_id
 from sentinel_node.daemon.custody.downlink import Downlink, Onward
 from sentinel_node.daemon.custody.hub import CustodyHub
+from sentinel_node.daemon.custody.in_flight import InFlight
 from sentinel_node.daemon.custody.relay_flow import SILENCE_GRACE_NS
 from sentinel_node.daemon.custody.sources import BLOCK_BYTES, PipeSource, Source
 from sentinel_node.daemon.custody.wake import FlowPoller, Wake
@@ -96,6 +97,7 @@ class SenderFlow:
         self._downlink = Downlink(
             run, hub.plane, self, spec.onward, self._poller, fresh=not spec.resume
         )
+        self._in_flight = InFlight()
         self._starved = False
         self._sent_max = 0
         self._viewed_ns = self._moved_ns = time.monotonic_ns()
@@ -105,12 +107,18 @@ class SenderFlow:
 
     def on_custody(self, peer: str, ack: CustodyAck) -> Refusal | None:
         """The next custodian answers for a prefix."""
+        if self._in_flight.is_early(peer, ack):
+            self._wake.set()
+            return None
         with self._lock:
             result = self._ledger.on_custody(peer, ack)
         return self._heard_of(result, ack.offset)
 
     def on_delivered(self, peer: str, ack: DeliveredAck) -> Refusal | None:
         """The receiver has a prefix."""
+        if self._in_flight.is_early(peer, ack):
+            self._wake.set()
+            return None
         with self._lock:
             result = self._ledger.on_delivered(peer, ack)
             delivered = self._ledger.delivered_bytes
@@ -187,6 +195,7 @@ class SenderFlow:
                 self._give_up_if_stalled(now_ns)
                 progress = self._produce()
                 progress |= self._downlink.step(now_ns, self._watched_progress())
+                self._hear_early()
                 self._free()
                 if not progress:
                     self._poller.wait(self._masks(), self._deadline_ns())
@@ -197,6 +206,14 @@ class SenderFlow:
             self._spec.source.close()
             self._wake.close()
             self._note_books()
+
+    def _hear_early(self) -> None:
+        self._in_flight.booked()
+        for peer, ack in self._in_flight.take():
+            if isinstance(ack, CustodyAck):
+                self.on_custody(peer, ack)
+            else:
+                self.on_delivered(peer, ack)
 
     def _produce(self) -> bool:
         """Take the next bytes of the source, if all before them went out."""
@@ -303,7 +320,9 @@ class SenderFlow:
     def view(self, start: int, end: int) -> memoryview:
         """From the source. Its bytes count as written from this moment on."""
         self._viewed_ns = time.monotonic_ns()
-        return self._spec.source.view(start, end)
+        view = self._spec.source.view(start, end)
+        self._in_flight.sending(start, start + len(view))
+        return view
 
     def on_sent(self, count_bytes: int) -> None:
         """The connection took so much."""
