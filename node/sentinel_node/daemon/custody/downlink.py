@@ -161,24 +161,18 @@ class Downlink:
         was sent is undelivered.
         """
         self._watch_progress(now_ns, progress)
-        if self._check is not None and now_ns >= self._check[0]:
-            was, self._check = self._check[1], None
-            asking = self._connection is None or (self._established and self._start is None)
-            if was is None:
-                self.lose("the neighbour was started anew")
-            elif progress is not None and progress <= was and not asking:
-                self.lose("no progress since the neighbour fell silent")
-        self._take_notes()
+        self._check_silence(now_ns, progress)
+        noted = self._take_notes()
         if self._connection is None and self._retry_at_ns is not None:
             if now_ns < self._retry_at_ns:
-                return False
+                return noted
             self._begin(now_ns)
         if self._ask_at_ns is not None and now_ns >= self._ask_at_ns:
             self._ask(now_ns)
         if self._connection is None:
-            return False
+            return noted
         try:
-            return self._advance(self._connection)
+            return self._advance(self._connection) or noted
         except OSError as error:
             self.lose(os.strerror(error.errno or errno.EIO))
             return True
@@ -239,6 +233,15 @@ class Downlink:
             self._plane.send(self._to.peer, ResumeQuery(self._feed.name, self.epoch))
             self._poke_at_ns = now_ns + ASK_AGAIN_NS
 
+    def _check_silence(self, now_ns: int, progress: int | None) -> None:
+        if self._check is not None and now_ns >= self._check[0]:
+            was, self._check = self._check[1], None
+            asking = self._connection is None or (self._established and self._start is None)
+            if was is None and not asking:
+                self.lose("the neighbour was started anew")
+            elif was is not None and progress is not None and progress <= was and not asking:
+                self.lose("no progress since the neighbour fell silent")
+
     def _begin(self, now_ns: int) -> None:
         # Larger than those of an earlier life of this daemon, as far as clocks go; a node that
         # knows better refuses it and names its own.
@@ -274,15 +277,16 @@ class Downlink:
         if self._ask_at_ns is not None:
             self._ask_at_ns = 0
 
-    def _take_notes(self) -> None:
+    def _take_notes(self) -> bool:
         refusal, self._refusal = self._refusal, None
         if refusal is not None:
             self._on_refused(refusal)
         point, self._point = self._point, None
         if point is None or point.transfer_epoch != self.epoch or self._ask_at_ns is None:
-            return  # of an attempt that is over
+            return refusal is not None  # the point is of an attempt that is over
         self._ask_at_ns = None
         self._start = self._feed.resume(point)
+        return True
 
     def _on_refused(self, refusal: CustodyRefusal) -> None:
         reason = refusal.reason
