@@ -21,6 +21,9 @@ from sentinel_node.daemon.connection import TrackedConnection
 from sentinel_node.daemon.control.announcing import Announcement, announce, remember, tell_end
 from sentinel_node.daemon.control.gate import StartGate
 from sentinel_node.daemon.control.starting import Outgoing, sending_profile, set_pacing
+from sentinel_node.daemon.custody.downlink import Onward
+from sentinel_node.daemon.custody.orders import CustodyOrder
+from sentinel_node.daemon.custody.sender import CustodyFlowSpec, SenderFlow
 from sentinel_node.daemon.records import FlowRecord
 from sentinel_node.daemon.run import NodeRun
 from sentinel_node.daemon.sockets import TcpProfile
@@ -49,13 +52,23 @@ class FlowOrder:
     duration_ns: int = 0
     announcement: Announcement | None = None
     """What is said of the flow over the control plane before connect(); None: nothing."""
+    custody: CustodyOrder | None = None
+    """The flow outlives its connections; its payload may be a file or a pipe."""
     hashed: bool = True
     """False: one block again and again, hashed at neither end (capacity benchmarks)."""
 
     def __post_init__(self) -> None:
         if not 1 <= self.flow_id <= _U64_MAX:
             raise RequestError(f"flow_id must be from 1 to 2^64 - 1, got {self.flow_id}")
-        if (self.size_bytes > 0) == (self.duration_ns > 0):
+        if self.custody is not None and not self.hashed:
+            raise RequestError(f"flow {self.flow_id}: a flow in custody is always hashed")
+        if self.custody is not None and self.custody.has_source:
+            if self.size_bytes or self.duration_ns:
+                raise RequestError(
+                    f"flow {self.flow_id}: its source says how long it is; give neither size_bytes "
+                    f"nor duration_ns, got {self.size_bytes} and {self.duration_ns}"
+                )
+        elif (self.size_bytes > 0) == (self.duration_ns > 0):
             raise RequestError(
                 f"flow {self.flow_id}: exactly one of size_bytes and duration_ns must be given, "
                 f"got {self.size_bytes} and {self.duration_ns}"
@@ -124,6 +137,9 @@ def _start_when_due(
 
 
 def _send_flow(run: NodeRun, order: FlowOrder, record: FlowRecord, spec: SendSpec) -> None:
+    if order.custody is not None:
+        _send_in_custody(run, order, order.custody, record, spec)
+        return
     connection: TrackedConnection | None = None
     outgoing: Outgoing | None = None
     gate: StartGate | None = None
@@ -168,6 +184,40 @@ def _send_flow(run: NodeRun, order: FlowOrder, record: FlowRecord, spec: SendSpe
         if order.announcement is not None:
             tell_end(run, order, record)  # a flow that failed has ended too
             remember(record, outgoing, connection)
+        record.end()
+        if record.error:
+            run.event(f"flow {order.flow_id}: {record.error}")
+        run.end_work()
+
+
+def _send_in_custody(
+    run: NodeRun, order: FlowOrder, custody: CustodyOrder, record: FlowRecord, spec: SendSpec
+) -> None:
+    try:
+        end_ns = time.monotonic_ns() + order.duration_ns if order.duration_ns else None
+        source = custody.open_source(order.seed, order.flow_id, order.size_bytes, end_ns)
+        onward = Onward(
+            custody.next_hop,
+            order.target_address,
+            order.target_port,
+            order.source_address,
+            spec.profile,
+        )
+        flow = CustodyFlowSpec(
+            order.flow_id,
+            source,
+            onward,
+            custody.receiver,
+            release=custody.release,
+            resume=custody.resume,
+            series_interval_ns=spec.series_interval_ns,
+            stall_timeout_ns=spec.stall_timeout_ns,
+        )
+        record.declared_bytes = source.size_bytes or 0
+        SenderFlow(run, custody.hub, flow, record).run_to_end()
+    except NodeError as error:
+        record.error = str(error)
+    finally:
         record.end()
         if record.error:
             run.event(f"flow {order.flow_id}: {record.error}")

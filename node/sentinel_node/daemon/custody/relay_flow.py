@@ -25,7 +25,7 @@ from sentinel_node.core.custody.throttle import AckThrottle
 from sentinel_node.core.framing import FlowHeader, FlowTrailer
 from sentinel_node.daemon.connection import TrackedConnection
 from sentinel_node.daemon.control.interface import PeerChange, PeerEvent
-from sentinel_node.daemon.custody.downlink import Downlink
+from sentinel_node.daemon.custody.downlink import SILENCE_GRACE_NS, Downlink
 from sentinel_node.daemon.custody.in_flight import InFlight
 from sentinel_node.daemon.custody.uplink import Uplink
 from sentinel_node.daemon.custody.wake import FlowPoller, Wake
@@ -33,9 +33,6 @@ from sentinel_node.errors import FramingError, NodeError, Stopped
 
 if TYPE_CHECKING:
     from sentinel_node.daemon.custody.relay import CustodyRelay
-
-SILENCE_GRACE_NS = 250_000_000
-"""After a neighbour came back: for TCP to go on by itself, before a new attempt is made."""
 
 
 class CustodyRefusedError(NodeError):

@@ -35,11 +35,10 @@ from sentinel_node.core.framing import FlowHeader, FlowTrailer, flow_token
 from sentinel_node.core.series import DEFAULT_INTERVAL_NS
 from sentinel_node.daemon.connection import TrackedConnection
 from sentinel_node.daemon.control.interface import PeerChange, PeerEvent, control_flow_id
-from sentinel_node.daemon.custody.downlink import Downlink, Onward
+from sentinel_node.daemon.custody.downlink import SILENCE_GRACE_NS, Downlink, Onward
 from sentinel_node.daemon.custody.hub import CustodyHub
 from sentinel_node.daemon.custody.in_flight import InFlight
-from sentinel_node.daemon.custody.relay_flow import SILENCE_GRACE_NS
-from sentinel_node.daemon.custody.sources import BLOCK_BYTES, PipeSource, Source
+from sentinel_node.daemon.custody.sources import BLOCK_BYTES, Source
 from sentinel_node.daemon.custody.wake import FlowPoller, Wake
 from sentinel_node.daemon.records import CustodyRecord, FlowRecord
 from sentinel_node.daemon.run import NodeRun
@@ -368,6 +367,8 @@ class SenderFlow:
                     f"flow {self._spec.flow_id}: goes on from {effect.offset}, "
                     f"{effect.replayed_bytes} bytes sent again"
                 )
+        if point.next_offset > written:
+            self._sent_max = point.next_offset  # an earlier life of this daemon sent those
         if point.next_offset < freed or point.next_offset > written:
             self._reread()
         self._heard = point.next_offset
@@ -389,22 +390,3 @@ class SenderFlow:
             if self._trailer is None and written == self._spec.source.size_bytes:
                 self._end_source()
 
-
-def send_in_custody(
-    run: NodeRun, hub: CustodyHub, spec: CustodyFlowSpec, record: FlowRecord
-) -> None:
-    """Send one flow to its end in this thread; what went wrong stands in `record`."""
-    try:
-        SenderFlow(run, hub, spec, record).run_to_end()
-    except NodeError as error:
-        record.error = str(error)
-    finally:
-        record.end()
-        if record.error:
-            run.event(f"flow {spec.flow_id}: {record.error}")
-        run.end_work()
-
-
-def retained_bytes_max(source: Source, books: CustodyRecord) -> int:
-    """The most that was kept: memory of a pipe, else what was on its way."""
-    return source.retained_bytes_max if isinstance(source, PipeSource) else books.retained_bytes_max

@@ -24,15 +24,29 @@ from sentinel_node.daemon.custody.downlink import Onward
 from sentinel_node.daemon.custody.hub import CustodyHub
 from sentinel_node.daemon.custody.receiver import CustodyListenSpec, start_custody_listening
 from sentinel_node.daemon.custody.relay import CustodyRelaySpec, start_custody_relay
-from sentinel_node.daemon.custody.sender import CustodyFlowSpec, send_in_custody
+from sentinel_node.daemon.custody.sender import CustodyFlowSpec, SenderFlow
 from sentinel_node.daemon.custody.sources import SeedSource, Source
 from sentinel_node.daemon.records import FlowRecord
 from sentinel_node.daemon.run import NodeRun
 from sentinel_node.daemon.sampler import Sampler
+from sentinel_node.errors import NodeError
 
 LOOPBACK = "127.0.0.1"
 RUN = "custody-test"
 TIMEOUT_S = 30.0
+
+
+def send_in_thread(
+    run: NodeRun, hub: CustodyHub, spec: CustodyFlowSpec, record: FlowRecord
+) -> None:
+    """As daemon.sender does it."""
+    try:
+        SenderFlow(run, hub, spec, record).run_to_end()
+    except NodeError as error:
+        record.error = str(error)
+    finally:
+        record.end()
+        run.end_work()
 
 
 class Control:
@@ -283,7 +297,7 @@ class Net:
         node.run.add_flow(record)
         node.run.begin_work()
         sent.thread = threading.Thread(
-            target=send_in_custody, args=(node.run, node.hub, spec, record)
+            target=send_in_thread, args=(node.run, node.hub, spec, record)
         )
         sent.thread.start()
         return sent
