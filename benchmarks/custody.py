@@ -27,8 +27,8 @@ from typing import Any
 from sentinel_node.core.control.custody_messages import DeliveredAck
 from sentinel_node.core.framing import HEADER_BYTES, FlowHeader, flow_token
 from sentinel_node.daemon.control.interface import control_flow_id
-from sentinel_node.daemon.custody.downlink import Onward
 from sentinel_node.daemon.custody.hub import CustodyHub
+from sentinel_node.daemon.custody.onward import Onward
 from sentinel_node.daemon.custody.relay import CustodyRelaySpec, start_custody_relay
 from sentinel_node.daemon.process_stats import Usage
 from sentinel_node.daemon.relay import RelaySpec, start_relaying

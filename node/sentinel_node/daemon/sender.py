@@ -21,7 +21,7 @@ from sentinel_node.daemon.connection import TrackedConnection
 from sentinel_node.daemon.control.announcing import Announcement, announce, remember, tell_end
 from sentinel_node.daemon.control.gate import StartGate
 from sentinel_node.daemon.control.starting import Outgoing, sending_profile, set_pacing
-from sentinel_node.daemon.custody.downlink import Onward
+from sentinel_node.daemon.custody.onward import Onward
 from sentinel_node.daemon.custody.orders import CustodyOrder
 from sentinel_node.daemon.custody.sender import CustodyFlowSpec, SenderFlow
 from sentinel_node.daemon.records import FlowRecord

@@ -10,8 +10,8 @@ Memory is taken when first needed and kept for reuse, the chunk used last first 
 
 from __future__ import annotations
 
-import threading
 from collections import deque
+from contextlib import AbstractContextManager, nullcontext
 
 from sentinel_node.core.custody.running_hash import BLOCK_BYTES
 
@@ -37,15 +37,24 @@ def chunk_bytes_for(capacity_bytes: int, flows_max: int) -> int:
 
 
 class ChunkPool:
-    """At most capacity_bytes // chunk_bytes chunks, for at most flows_max flows. Thread-safe."""
+    """At most capacity_bytes // chunk_bytes chunks, for at most flows_max flows.
 
-    def __init__(self, capacity_bytes: int, flows_max: int, chunk_bytes: int = 0) -> None:
+    `lock` is held while the pool changes, if flows have threads of their own.
+    """
+
+    def __init__(
+        self,
+        capacity_bytes: int,
+        flows_max: int,
+        chunk_bytes: int = 0,
+        lock: AbstractContextManager[object] | None = None,
+    ) -> None:
         self.chunk_bytes = chunk_bytes or chunk_bytes_for(capacity_bytes, flows_max)
         self.chunks = capacity_bytes // self.chunk_bytes
         self._shared = self.chunks - FLOW_CHUNKS * flows_max
         if self._shared < 0:
             raise ValueError(f"{self.chunks} chunks are too few for {flows_max} flows")
-        self._lock = threading.Lock()
+        self._lock = lock or nullcontext()
         self._spare: list[memoryview] = []
         self._in_use = 0
         self.in_use_max = 0

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from sentinel_node.core.custody.effects import Release
 from sentinel_node.daemon.control.interface import ControlPlane
-from sentinel_node.daemon.custody.downlink import Onward
 from sentinel_node.daemon.custody.hub import CustodyHub
+from sentinel_node.daemon.custody.onward import Onward
 from sentinel_node.daemon.custody.receiver import DEFAULT_RETURN_TIMEOUT_NS, CustodyListenSpec
 from sentinel_node.daemon.custody.relay import (
     DEFAULT_CAPACITY_BYTES,

@@ -8,7 +8,6 @@ what frees the bytes everywhere else.
 
 from __future__ import annotations
 
-import os
 import select
 import socket
 import threading
@@ -33,6 +32,7 @@ from sentinel_node.core.series import DEFAULT_INTERVAL_NS
 from sentinel_node.daemon import sockets
 from sentinel_node.daemon.connection import TrackedConnection
 from sentinel_node.daemon.control.interface import PeerChange, PeerEvent, token_flow_id
+from sentinel_node.daemon.custody.flow_file import FlowFile
 from sentinel_node.daemon.custody.hub import CustodyHub
 from sentinel_node.daemon.custody.uplink import read_header
 from sentinel_node.daemon.custody.wake import FlowPoller, Wake
@@ -73,35 +73,6 @@ def start_custody_listening(run: NodeRun, hub: CustodyHub, spec: CustodyListenSp
     run.on_close(hub.serve(spec.upstream, receiver.on_stranger))
     run.on_close(receiver.close)
     return port
-
-
-class FlowFile:
-    """The payload on disk; what survives the daemon."""
-
-    def __init__(self, folder: Path, name: int) -> None:
-        path = folder / f"{name:016x}.payload"
-        self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
-        self._synced = 0
-
-    def feed(self, ledger: DeliveryLedger) -> None:
-        """What an earlier life of the daemon wrote counts as delivered."""
-        while piece := os.pread(self._fd, BUFFER_BYTES, ledger.next_offset):
-            ledger.on_delivered(piece)
-        self._synced = ledger.next_offset
-        os.fsync(self._fd)
-
-    def write(self, piece: memoryview) -> None:
-        """Append all of it."""
-        while len(piece):
-            piece = piece[os.write(self._fd, piece) :]
-
-    def sync(self) -> None:
-        """On stable storage when this returns."""
-        os.fdatasync(self._fd)
-
-    def close(self) -> None:
-        """The descriptor."""
-        os.close(self._fd)
 
 
 class ReceiverFlow:

@@ -20,8 +20,8 @@ from sentinel_node.core.framing import FlowHeader
 from sentinel_node.daemon import sockets
 from sentinel_node.daemon.connection import TrackedConnection
 from sentinel_node.daemon.control.interface import token_flow_id
-from sentinel_node.daemon.custody.downlink import Onward
 from sentinel_node.daemon.custody.hub import CustodyHub
+from sentinel_node.daemon.custody.onward import Onward
 from sentinel_node.daemon.custody.relay_flow import RelayFlow
 from sentinel_node.daemon.custody.uplink import Uplink, read_header
 from sentinel_node.daemon.run import NodeRun, accept_in_background
@@ -68,7 +68,7 @@ class CustodyRelay:
 
     def __init__(self, run: NodeRun, hub: CustodyHub, spec: CustodyRelaySpec) -> None:
         try:
-            self.pool = ChunkPool(spec.capacity_bytes, spec.flows_max)
+            self.pool = ChunkPool(spec.capacity_bytes, spec.flows_max, lock=threading.Lock())
         except ValueError as error:
             raise RequestError(f"custody: {error}") from error
         self.run = run

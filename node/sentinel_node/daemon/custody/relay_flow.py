@@ -1,4 +1,4 @@
-"""One flow in custody at an intermediate: the books, the memory, and the thread that moves bytes."""
+"""One flow in custody at an intermediate: its memory, and the thread that moves its bytes."""
 
 from __future__ import annotations
 
@@ -13,22 +13,17 @@ from sentinel_node.core.control.custody_messages import (
     CustodyAck,
     CustodyReason,
     CustodyRefusal,
-    DeliveredAck,
     ResumePoint,
-    ResumeQuery,
 )
-from sentinel_node.core.control.refusals import Reason, Refusal
-from sentinel_node.core.custody.effects import CannotResume, Completed
+from sentinel_node.core.custody.effects import CannotResume, Effect
 from sentinel_node.core.custody.memory import FlowBuffer
 from sentinel_node.core.custody.running_hash import START
-from sentinel_node.core.custody.throttle import AckThrottle
 from sentinel_node.core.framing import FlowHeader, FlowTrailer
 from sentinel_node.daemon.connection import TrackedConnection
-from sentinel_node.daemon.control.interface import PeerChange, PeerEvent
-from sentinel_node.daemon.custody.downlink import SILENCE_GRACE_NS, Downlink
-from sentinel_node.daemon.custody.in_flight import InFlight
+from sentinel_node.daemon.custody.downlink import Downlink
+from sentinel_node.daemon.custody.relay_books import RelayBooks
 from sentinel_node.daemon.custody.uplink import Uplink
-from sentinel_node.daemon.custody.wake import FlowPoller, Wake
+from sentinel_node.daemon.custody.wake import FlowPoller
 from sentinel_node.errors import FramingError, NodeError, Stopped
 
 if TYPE_CHECKING:
@@ -43,7 +38,7 @@ class CustodyRefusedError(NodeError):
         self.reason = refusal.reason
 
 
-class RelayFlow:
+class RelayFlow(RelayBooks):
     """Lives from the first connection or query until delivered, or until the run is released.
 
     Handlers keep the store's books under the relay's lock. Buffer and connections belong to the
@@ -51,13 +46,9 @@ class RelayFlow:
     """
 
     def __init__(self, relay: CustodyRelay, name: int, *, fresh: bool) -> None:
-        self.name = name
-        self._relay = relay
+        super().__init__(relay, name)
         self._run = relay.run
-        self._plane = relay.hub.plane
-        self._store = relay.store
         self._fresh = fresh
-        self._wake = Wake()
         self._poller = FlowPoller(relay.run.stop, self._wake)
         self._downlink = Downlink(
             relay.run, self._plane, self, relay.spec.onward, self._poller, fresh=fresh
@@ -67,126 +58,15 @@ class RelayFlow:
         self._trailer: FlowTrailer | None = None
         self._uplink: Uplink | None = None
         self._arrived: deque[Uplink] = deque()
-        self._query: ResumeQuery | None = None
-        self._upstream_epoch = 0
-        self._store_epoch = 0
-        self._acked = AckThrottle()
-        self._delivered: DeliveredAck | None = None
-        self._in_flight = InFlight()
-        self._heard = self._progress = self._progress_at_silence = 0
-        self._completed = self._stalled = False
+        self._stalled = False
         self._gauged = 0
         relay.run.begin_work()
         relay.hub.add(name, self)
-
-    # -- from other threads ------------------------------------------------------------------
 
     def adopt(self, uplink: Uplink) -> None:
         """Upstream connected."""
         self._arrived.append(uplink)
         self._wake.set()
-
-    def on_custody(self, peer: str, ack: CustodyAck) -> Refusal | None:
-        """The next custodian answers for a prefix."""
-        if self._in_flight.is_early(peer, ack):
-            self._wake.set()
-            return None
-        with self._relay.lock:
-            effects = self._store.on_custody(peer, ack)
-        if isinstance(effects, Refusal):
-            return effects
-        self._note_progress(ack.offset)
-        if effects:
-            self._wake.set()
-        return None
-
-    def on_delivered(self, peer: str, ack: DeliveredAck) -> Refusal | None:
-        """The receiver has a prefix; upstream hears of it at once."""
-        if ack.complete and ack.transfer_epoch == self._downlink.epoch != self._store_epoch:
-            # The answer to where the flow goes on: nowhere, the receiver has all of it.
-            if not self._store_epoch:
-                return self._from_downstream(peer) or self._end_unopened(ack)
-            ack = replace(ack, transfer_epoch=self._store_epoch)
-        if self._in_flight.is_early(peer, ack):
-            self._wake.set()
-            return None
-        with self._relay.lock:
-            effects = self._store.on_delivered(peer, ack)
-        if isinstance(effects, Refusal):
-            return effects
-        self._note_progress(ack.offset)
-        if self._delivered is None or ack.offset > self._delivered.offset:
-            self._progress += 1
-        self._delivered = ack
-        self._pass_on_delivered()
-        self._completed |= any(isinstance(effect, Completed) for effect in effects)
-        self._wake.set()
-        return None
-
-    def _end_unopened(self, ack: DeliveredAck) -> None:
-        """Upstream asked for a flow that this node, started anew, knows nothing of."""
-        self._delivered = ack
-        self._pass_on_delivered()
-        self._completed = True
-        self._wake.set()
-
-    def on_refusal(self, peer: str, refusal: CustodyRefusal) -> Refusal | None:
-        """Downstream did not take something."""
-        return self._from_downstream(peer) or self._leave(self._downlink.on_refusal, refusal)
-
-    def on_point(self, peer: str, point: ResumePoint) -> Refusal | None:
-        """Downstream says where to go on."""
-        return self._from_downstream(peer) or self._leave(self._downlink.on_point, point)
-
-    def on_query(self, peer: str, query: ResumeQuery) -> Refusal | None:
-        """Upstream asks where to go on."""
-        if peer != self._relay.spec.upstream:
-            return self._wrong_peer(peer)
-        self._query = query
-        self._wake.set()
-        return None
-
-    def on_peer(self, event: PeerEvent) -> None:
-        """A neighbour came, went, or fell silent."""
-        spec = self._relay.spec
-        if event.peer == spec.upstream and event.change is PeerChange.UP:
-            self._say_again()
-        if event.peer == spec.onward.peer:
-            if event.change in (PeerChange.SUSPECTED, PeerChange.DOWN):
-                self._progress_at_silence = self._progress
-            elif event.restarted:
-                self._downlink.check_after(0, None)
-            else:
-                self._downlink.check_after(SILENCE_GRACE_NS, self._progress_at_silence)
-            if event.change is PeerChange.UP:
-                self._downlink.ask_again()
-        self._wake.set()
-
-    def _leave(self, note, message):  # type: ignore[no-untyped-def]
-        note(message)
-        self._wake.set()
-
-    def _from_downstream(self, peer: str) -> Refusal | None:
-        return None if peer == self._relay.spec.onward.peer else self._wrong_peer(peer)
-
-    def _wrong_peer(self, peer: str) -> Refusal:
-        return Refusal(Reason.WRONG_PEER, f"flow {self.name:016x}: not {peer}'s to say")
-
-    def _note_progress(self, offset: int) -> None:
-        if offset > self._heard:
-            self._heard = offset
-            self._progress += 1
-            self._downlink.progressed()
-
-    def _say_again(self) -> None:
-        """What was said to upstream may be lost."""
-        self._acked.force()
-        self._pass_on_delivered()
-
-    def _pass_on_delivered(self) -> None:
-        if self._delivered is not None and self._upstream_epoch:
-            ack = replace(self._delivered, transfer_epoch=self._upstream_epoch)
-            self._plane.send(self._relay.spec.upstream, ack)
 
     # -- the flow's thread -------------------------------------------------------------------
 
@@ -212,14 +92,6 @@ class RelayFlow:
             self._run.event(f"custody: flow {self.name:016x}: {error}")
         finally:
             self._close(clean=clean)
-
-    def _hear_early(self) -> None:
-        self._in_flight.booked()
-        for peer, ack in self._in_flight.take():
-            if isinstance(ack, CustodyAck):
-                self.on_custody(peer, ack)
-            else:
-                self.on_delivered(peer, ack)
 
     def _take_connections(self) -> bool:
         if not self._arrived:
@@ -395,9 +267,7 @@ class RelayFlow:
         with self._relay.lock:
             point = self._store.resume_point(self.name)
             base, _ = self._store.span(self.name)
-        return self.resume(
-            replace(point, transfer_epoch=self._downlink.epoch, next_offset=base)
-        )
+        return self.resume(replace(point, transfer_epoch=self._downlink.epoch, next_offset=base))
 
     def unsent(self) -> tuple[int, int]:
         """[start, end) of what is to be forwarded now."""
@@ -458,12 +328,12 @@ class RelayFlow:
             self._store_open(point)
         self._store_epoch = point.transfer_epoch
 
-    def _store_open(self, point: ResumePoint):  # type: ignore[no-untyped-def]
+    def _store_open(self, point: ResumePoint) -> tuple[Effect, ...]:
         with self._relay.lock:
             effects = self._store.open(self.name, point)
             if isinstance(effects, CustodyRefusal):
                 raise CustodyRefusedError(effects)
-            base, end = self._store.span(self.name)
+            base, _ = self._store.span(self.name)
         if not self._store_epoch:
             self._buffer.clear(base)
         return effects

@@ -35,9 +35,10 @@ from sentinel_node.core.framing import FlowHeader, FlowTrailer, flow_token
 from sentinel_node.core.series import DEFAULT_INTERVAL_NS
 from sentinel_node.daemon.connection import TrackedConnection
 from sentinel_node.daemon.control.interface import PeerChange, PeerEvent, control_flow_id
-from sentinel_node.daemon.custody.downlink import SILENCE_GRACE_NS, Downlink, Onward
+from sentinel_node.daemon.custody.downlink import SILENCE_GRACE_NS, Downlink
 from sentinel_node.daemon.custody.hub import CustodyHub
 from sentinel_node.daemon.custody.in_flight import InFlight
+from sentinel_node.daemon.custody.onward import Onward
 from sentinel_node.daemon.custody.sources import BLOCK_BYTES, Source
 from sentinel_node.daemon.custody.wake import FlowPoller, Wake
 from sentinel_node.daemon.records import CustodyRecord, FlowRecord
@@ -358,9 +359,7 @@ class SenderFlow:
             raise LostError(effects.detail)
         for effect in effects:
             if isinstance(effect, CannotResume):
-                raise LostError(
-                    f"bytes [{effect.start}, {effect.end}) are lost: {effect.why}"
-                )
+                raise LostError(f"bytes [{effect.start}, {effect.end}) are lost: {effect.why}")
             if isinstance(effect, ResumeFrom):
                 self._books.replayed_bytes += effect.replayed_bytes
                 self._run.event(
@@ -389,4 +388,3 @@ class SenderFlow:
             self._ledger.on_reread(checkpoints)
             if self._trailer is None and written == self._spec.source.size_bytes:
                 self._end_source()
-

@@ -148,7 +148,7 @@ class PipeSource:
     """A pipe or FIFO; read without blocking, kept until freed."""
 
     replayable = False
-    size_bytes = None
+    size_bytes: int | None = None
 
     def __init__(self, fd: int, capacity_bytes: int = PIPE_CAPACITY_BYTES) -> None:
         os.set_blocking(fd, False)

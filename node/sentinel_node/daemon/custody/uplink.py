@@ -6,8 +6,13 @@ import socket
 import time
 
 from sentinel_node.core.custody.memory import FlowBuffer
-from sentinel_node.core.framing import HEADER_BYTES, TRAILER_BYTES, FlowHeader, FlowTrailer
-from sentinel_node.core.framing import flow_token
+from sentinel_node.core.framing import (
+    HEADER_BYTES,
+    TRAILER_BYTES,
+    FlowHeader,
+    FlowTrailer,
+    flow_token,
+)
 from sentinel_node.daemon.connection import TrackedConnection
 from sentinel_node.daemon.run import NodeRun
 from sentinel_node.daemon.stop import SocketWaiter

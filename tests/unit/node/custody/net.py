@@ -20,8 +20,8 @@ from typing import Any
 from sentinel_node.core.control.codec import Message, decode, encode
 from sentinel_node.core.custody.effects import Release
 from sentinel_node.daemon.control.interface import PeerChange, PeerEvent, PeerStatus
-from sentinel_node.daemon.custody.downlink import Onward
 from sentinel_node.daemon.custody.hub import CustodyHub
+from sentinel_node.daemon.custody.onward import Onward
 from sentinel_node.daemon.custody.receiver import CustodyListenSpec, start_custody_listening
 from sentinel_node.daemon.custody.relay import CustodyRelaySpec, start_custody_relay
 from sentinel_node.daemon.custody.sender import CustodyFlowSpec, SenderFlow
@@ -114,7 +114,9 @@ class Control:
         self.post(lambda: plane.deliver(source, decode(data)), lossy=True)
         return True
 
-    def _tell(self, plane: Plane, peer: str, change: PeerChange, *, restarted: bool = False) -> None:
+    def _tell(
+        self, plane: Plane, peer: str, change: PeerChange, *, restarted: bool = False
+    ) -> None:
         epoch = self.planes[peer].epoch if peer in self.planes else 0
         event = PeerEvent(peer, change, time.monotonic_ns(), epoch, restarted)
         self.post(lambda: plane.tell(event))
