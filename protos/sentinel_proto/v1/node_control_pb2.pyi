@@ -481,6 +481,7 @@ class CustodyRelay(_message.Message):
     CAPACITY_BYTES_FIELD_NUMBER: _builtins.int
     FLOWS_MAX_FIELD_NUMBER: _builtins.int
     FREE_ON_DURABLE_CUSTODY_FIELD_NUMBER: _builtins.int
+    JOURNAL_FOLDER_FIELD_NUMBER: _builtins.int
     upstream: _builtins.str
     downstream: _builtins.str
     capacity_bytes: _builtins.int
@@ -489,6 +490,8 @@ class CustodyRelay(_message.Message):
     """0: 64"""
     free_on_durable_custody: _builtins.bool
     """when the next custodian has it on disk; else: when delivered"""
+    journal_folder: _builtins.str
+    """sync what is taken to disk, and take it up again at the start;"""
     def __init__(
         self,
         *,
@@ -497,10 +500,11 @@ class CustodyRelay(_message.Message):
         capacity_bytes: _builtins.int = ...,
         flows_max: _builtins.int = ...,
         free_on_durable_custody: _builtins.bool = ...,
+        journal_folder: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["capacity_bytes", b"capacity_bytes", "downstream", b"downstream", "flows_max", b"flows_max", "free_on_durable_custody", b"free_on_durable_custody", "upstream", b"upstream"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["capacity_bytes", b"capacity_bytes", "downstream", b"downstream", "flows_max", b"flows_max", "free_on_durable_custody", b"free_on_durable_custody", "journal_folder", b"journal_folder", "upstream", b"upstream"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

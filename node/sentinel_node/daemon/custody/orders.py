@@ -78,9 +78,6 @@ def _release(*, durable: bool) -> Release:
 
 def custody_listen(asked: pb.CustodyListen, plain: ListenSpec) -> CustodyListenSpec:
     """What a Listen command with custody asks for."""
-    folder = Path(asked.folder) if asked.folder else None
-    if folder is not None and not folder.is_dir():
-        raise RequestError(f"custody: folder {folder} is not there; mkdir -p {folder}")
     return CustodyListenSpec(
         address=plain.address,
         port=plain.port,
@@ -89,7 +86,7 @@ def custody_listen(asked: pb.CustodyListen, plain: ListenSpec) -> CustodyListenS
         series_interval_ns=plain.series_interval_ns,
         read_rate_limit_bps=plain.read_rate_limit_bps,
         return_timeout_ns=asked.return_timeout_ns or DEFAULT_RETURN_TIMEOUT_NS,
-        folder=folder,
+        folder=_folder(asked.folder),
     )
 
 
@@ -110,7 +107,15 @@ def custody_relay(asked: pb.CustodyRelay, plain: RelaySpec) -> CustodyRelaySpec:
         capacity_bytes=asked.capacity_bytes or DEFAULT_CAPACITY_BYTES,
         flows_max=asked.flows_max or DEFAULT_FLOWS_MAX,
         release=_release(durable=asked.free_on_durable_custody),
+        journal_folder=_folder(asked.journal_folder),
     )
+
+
+def _folder(path: str) -> Path | None:
+    folder = Path(path) if path else None
+    if folder is not None and not folder.is_dir():
+        raise RequestError(f"custody: folder {folder} is not there; mkdir -p {folder}")
+    return folder
 
 
 def custody_order(asked: pb.CustodyFlow, hub: CustodyHub) -> CustodyOrder:

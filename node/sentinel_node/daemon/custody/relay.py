@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from sentinel_node.daemon import sockets
 from sentinel_node.daemon.connection import TrackedConnection
 from sentinel_node.daemon.control.interface import token_flow_id
 from sentinel_node.daemon.custody.hub import CustodyHub
+from sentinel_node.daemon.custody.journal import recover
 from sentinel_node.daemon.custody.onward import Onward
 from sentinel_node.daemon.custody.relay_flow import RelayFlow
 from sentinel_node.daemon.custody.uplink import Uplink, read_header
@@ -55,6 +57,7 @@ class CustodyRelaySpec:
 def start_custody_relay(run: NodeRun, hub: CustodyHub, spec: CustodyRelaySpec) -> int:
     """Bind, and take flows into custody until the run ends. Gives the port."""
     relay = CustodyRelay(run, hub, spec)
+    relay.recover()
     sockets.prepare(spec.onward.source_address, spec.onward.address, spec.onward.profile).close()
     listener = sockets.listen(spec.listen_address, spec.listen_port, spec.accept_profile)
     port = int(listener.getsockname()[1])
@@ -112,10 +115,22 @@ class CustodyRelay:
             flow = self._flows[query.flow_id] = RelayFlow(self, query.flow_id, fresh=False)
         refusal = flow.on_query(peer, query)
         try:
-            self.run.spawn(f"custody-{query.flow_id:016x}", lambda _run: flow.run_to_end())
+            self.run.spawn(f"custody-{query.flow_id:016x}", _run_flow(flow))
         except Stopped:
             self.forget(flow)
         return refusal
+
+    def recover(self) -> None:
+        """Take up the flows that a dead daemon left on disk."""
+        if self.spec.journal_folder is None:
+            return
+        for found in recover(self.spec.journal_folder):
+            flow = RelayFlow(self, found.name, fresh=False, recovered=found)
+            self._flows[found.name] = flow
+            self.run.event(
+                f"custody: flow {found.name:016x}: bytes [{found.base}, {found.end}) found on disk"
+            )
+            self.run.spawn(f"custody-{found.name:016x}", _run_flow(flow))
 
     def forget(self, flow: RelayFlow) -> None:
         """The flow is over."""
@@ -155,3 +170,7 @@ class CustodyRelay:
             return False
         self.hub.plane.send(self.spec.upstream, ack)
         return True
+
+
+def _run_flow(flow: RelayFlow) -> Callable[[NodeRun], None]:
+    return lambda _run: flow.run_to_end()

@@ -21,7 +21,9 @@ from sentinel_node.core.custody.running_hash import START
 from sentinel_node.core.framing import FlowHeader, FlowTrailer
 from sentinel_node.daemon.connection import TrackedConnection
 from sentinel_node.daemon.custody.downlink import Downlink
+from sentinel_node.daemon.custody.journal import Recovered
 from sentinel_node.daemon.custody.relay_books import RelayBooks
+from sentinel_node.daemon.custody.relay_disk import RelayDisk
 from sentinel_node.daemon.custody.uplink import Uplink
 from sentinel_node.daemon.custody.wake import FlowPoller
 from sentinel_node.errors import FramingError, NodeError, Stopped
@@ -45,7 +47,9 @@ class RelayFlow(RelayBooks):
     flow's own thread.
     """
 
-    def __init__(self, relay: CustodyRelay, name: int, *, fresh: bool) -> None:
+    def __init__(
+        self, relay: CustodyRelay, name: int, *, fresh: bool, recovered: Recovered | None = None
+    ) -> None:
         super().__init__(relay, name)
         self._run = relay.run
         self._fresh = fresh
@@ -60,6 +64,16 @@ class RelayFlow(RelayBooks):
         self._arrived: deque[Uplink] = deque()
         self._stalled = False
         self._gauged = 0
+        self._disk: RelayDisk | None = None
+        self._kept: tuple[int, int] | None = None
+        self._durable = 0
+        if relay.spec.journal_folder is not None:
+            self._disk = RelayDisk(
+                relay.spec.journal_folder, name, self._wake, self._buffer, recovered
+            )
+        if recovered is not None:
+            self._kept = recovered.base, recovered.end
+            self._header, self._trailer = recovered.header, recovered.trailer
         relay.run.begin_work()
         relay.hub.add(name, self)
 
@@ -196,15 +210,32 @@ class RelayFlow(RelayBooks):
             if self.name not in self._store.flows:
                 return
             base, end = self._store.span(self.name)
-        self._buffer.free(base)
+        durable = self._write_down(base, end)
         held = self._buffer.fill - self._buffer.base
         self._run.gauge.add(held - self._gauged)
         self._gauged = held
-        if self._upstream_epoch and self._acked.is_due(end, now_ns):
-            ack = CustodyAck(self.name, self._upstream_epoch, self._plane.node, end, 0)
+        if self._upstream_epoch and self._acked.is_due(end + durable, now_ns):
+            ack = CustodyAck(self.name, self._upstream_epoch, self._plane.node, end, durable)
             # Not sent means: no session. The next one begins with it (on_peer).
             self._plane.send(self._relay.spec.upstream, ack)
-            self._acked.on_said(end, now_ns)
+            self._acked.on_said(end + durable, now_ns)
+
+    def _write_down(self, base: int, end: int) -> int:
+        """Gives how far the flow is on stable storage here; frees memory."""
+        if self._disk is None:
+            self._buffer.free(base)
+            return 0
+        synced = self._disk.step(base, self._buffer.end, self._header, self._trailer)
+        with self._relay.lock:
+            if self.name not in self._store.flows:
+                return self._durable
+            durable = self._store.ack(self.name, durable=True).durable_offset
+            if synced is not None and durable < synced <= end:
+                self._store.on_synced(self.name, synced)
+                durable = synced
+        self._durable = durable
+        self._buffer.free(self._disk.free_to(base))
+        return durable
 
     def _masks(self) -> dict[int, int]:
         masks = self._downlink.masks()
@@ -216,7 +247,7 @@ class RelayFlow(RelayBooks):
     def _deadline_ns(self) -> int | None:
         times = [self._downlink.deadline_ns()]
         if self._upstream_epoch and self._store_epoch:
-            times.append(self._acked.due_at_ns(self._buffer.end))
+            times.append(self._acked.due_at_ns(self._buffer.end + self._durable))
         return min((at for at in times if at is not None), default=None)
 
     def _watched_progress(self) -> int | None:
@@ -226,7 +257,10 @@ class RelayFlow(RelayBooks):
 
     def _thrown_away(self) -> str:
         held = self._buffer.end - self._buffer.base
-        return f"; {held} bytes in custody are thrown away, undelivered" if held else ""
+        if not held:
+            return ""
+        kept = f", {self._durable} of the flow are on disk" if self._disk is not None else ""
+        return f"; {held} bytes in custody are thrown away, undelivered{kept}"
 
     def _close(self, *, clean: bool) -> None:
         self._relay.hub.remove(self.name)
@@ -239,6 +273,8 @@ class RelayFlow(RelayBooks):
         with self._relay.lock:
             if self.name in self._store.flows:
                 self._store.drop(self.name)
+        if self._disk is not None:
+            self._disk.close(delivered=self._completed)
         self._buffer.clear(0)
         self._wake.close()
         self._run.gauge.add(-self._gauged)
@@ -325,15 +361,19 @@ class RelayFlow(RelayBooks):
             self._store_epoch = 0
             self._cut_upstream()
             self._trailer = None
+            if self._disk is not None:
+                self._disk.restart()
+            self._durable = 0
             self._store_open(point)
         self._store_epoch = point.transfer_epoch
 
     def _store_open(self, point: ResumePoint) -> tuple[Effect, ...]:
         with self._relay.lock:
-            effects = self._store.open(self.name, point)
+            effects = self._store.open(self.name, point, kept=self._kept)
             if isinstance(effects, CustodyRefusal):
                 raise CustodyRefusedError(effects)
             base, _ = self._store.span(self.name)
-        if not self._store_epoch:
+        if not self._store_epoch and self._kept is None:
             self._buffer.clear(base)
+        self._kept = None
         return effects

@@ -252,6 +252,8 @@ class Net:
             self.records += run.flows
         elif index:
             folder = None if self._journals is None else self._journals / name
+            if folder is not None:
+                folder.mkdir(exist_ok=True)
             relay = CustodyRelaySpec(
                 LOOPBACK, port, self.names[index - 1], self.onward(name),
                 capacity_bytes=self._capacity_bytes, flows_max=self._flows_max,
