@@ -106,7 +106,7 @@ def relay_spec(request: pb.RelayRequest) -> RelaySpec:
     )
 
 
-def send_spec(request: pb.SendRequest, hub: Callable[[], CustodyHub]) -> SendSpec:
+def send_spec(request: pb.SendRequest, hub: Callable[[str], CustodyHub]) -> SendSpec:
     """What a Send command asks for; `hub` is called if a flow goes in custody."""
     orders = tuple(
         FlowOrder(
@@ -120,7 +120,7 @@ def send_spec(request: pb.SendRequest, hub: Callable[[], CustodyHub]) -> SendSpe
             duration_ns=flow.duration_ns,
             hashed=not flow.unhashed,
             announcement=announcement(flow),
-            custody=custody_order(flow.custody, hub()) if flow.HasField("custody") else None,
+            custody=custody_order(flow.custody, hub) if flow.HasField("custody") else None,
         )
         for flow in request.flows
     )

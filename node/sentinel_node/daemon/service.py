@@ -130,7 +130,8 @@ class NodeControlService(pb_grpc.NodeControlServicer):
         run = self._runs.open(convert.run_name(request.run))
         if request.HasField("custody"):
             asked = custody_listen(request.custody, spec)
-            return pb.ListenReply(port=start_custody_listening(run, self._hub(), asked))
+            hub = self._hub(asked.upstream)
+            return pb.ListenReply(port=start_custody_listening(run, hub, asked))
         return pb.ListenReply(port=start_listening(run, spec))
 
     @translated
@@ -143,7 +144,8 @@ class NodeControlService(pb_grpc.NodeControlServicer):
         run = self._runs.open(convert.run_name(request.run))
         if request.HasField("custody"):
             asked = custody_relay(request.custody, spec)
-            return pb.RelayReply(port=start_custody_relay(run, self._hub(), asked))
+            hub = self._hub(asked.upstream, asked.onward.peer)
+            return pb.RelayReply(port=start_custody_relay(run, hub, asked))
         return pb.RelayReply(port=start_relaying(run, spec))
 
     async def Send(
@@ -253,8 +255,8 @@ class NodeControlService(pb_grpc.NodeControlServicer):
         self.finish.set()
         return pb.ShutdownReply()
 
-    def _hub(self) -> CustodyHub:
-        return self._hubs.of(self._runs.control)
+    def _hub(self, *peers: str) -> CustodyHub:
+        return self._hubs.of(self._runs.control, *peers)
 
     def _need_role(self, command: str, role: str) -> None:
         if self._role != role:

@@ -168,3 +168,10 @@ async def test_custody_needs_a_control_plane(new_daemon: Callable[..., Daemon]) 
         with pytest.raises(NodeCallError, match="call Connect") as refused:
             await client.listen(request)
         assert refused.value.status == "INVALID_ARGUMENT"
+
+
+async def test_custody_with_a_node_that_is_no_neighbour_is_refused(chain: Chain) -> None:
+    request = chain.request(pb.FlowSpec(flow_id=1, seed=7, size_bytes=10))
+    request.flows[0].custody.next_hop = "receiver"
+    with pytest.raises(NodeCallError, match="no neighbour of sender; neighbours are: intermediate"):
+        await chain.clients["sender"].send_to_end(request)

@@ -1,12 +1,14 @@
 """The custody data plane: whoever confirms bytes keeps them until the receiver has them.
 
+    orders      from commands to what is below
     hub         custody messages from the control plane to the flow that they concern
-    wake        how other threads wake a flow's thread
-    downlink    the onward connection: connect, resume where the next node says, send, end
+    wake        how other threads wake a flow's thread; in_flight: words faster than the books
+    onward      where a flow goes next; downlink: the connection there, and resuming it
     uplink      the incoming connection: header, bytes into memory, trailer
-    relay       a custodian; relay_flow: one flow there; journal: its disk
+    relay       a custodian; relay_books, relay_flow: one flow there
+    journal     a custodian's disk; relay_disk: memory and disk together
     sources     what a sender sends: made from a seed, a file, a pipe
-    sender      the sending end; receiver: the receiving end
+    sender      the sending end; receiver: the receiving end, flow_file: its disk
 
 One thread per flow moves bytes; handlers on the event loop's thread keep the books of the ledgers
 (core.custody) and wake it. Attempts are numbered per link, not per path: a broken link is repaired

@@ -104,11 +104,13 @@ def _flow(name: int, parts: list[tuple[Path, JournalImage]]) -> Recovered | None
 class Journal:
     """One flow's files, written by a thread of its own. Used by the flow's thread."""
 
-    def __init__(self, folder: Path, name: int, wake: Wake, first: int = 0) -> None:
+    def __init__(self, folder: Path, name: int, wake: Wake) -> None:
         self._folder = folder
         self._name = name
         self._wake = wake
-        self._number = first
+        # Behind what an earlier life of the daemon, or of the flow, left there.
+        numbers = [int(path.name.split(".")[1]) for path in folder.glob(f"{name:016x}.*.custody")]
+        self._number = max(numbers, default=-1) + 1
         self._fd = -1
         self._size = 0
         self._ends: list[tuple[Path, int]] = []
@@ -124,12 +126,10 @@ class Journal:
     @classmethod
     def after(cls, folder: Path, flow: Recovered, wake: Wake) -> Journal:
         """Goes on behind the files of a dead daemon."""
-        number = max(int(path.name.split(".")[1]) for path, _ in flow.parts) + 1
-        journal = cls(folder, flow.name, wake, number)
-        ends = [(path, image) for path, image in flow.parts]
+        journal = cls(folder, flow.name, wake)
         journal._ends = [
             (path, max((e.offset + e.length for e in image.extents), default=0))
-            for path, image in ends
+            for path, image in flow.parts
         ]
         return journal
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -61,12 +62,18 @@ class Hubs:
     def __init__(self) -> None:
         self._hub: CustodyHub | None = None
 
-    def of(self, plane: ControlPlane | None) -> CustodyHub:
-        """Raises RequestError without a plane."""
+    def of(self, plane: ControlPlane | None, *peers: str) -> CustodyHub:
+        """Raises RequestError without a plane, or if one of `peers` is no neighbour on it."""
         if plane is None:
             raise RequestError(
                 "custody is asked for, but this node has no control plane: call Connect first"
             )
+        for peer in peers:
+            if peer not in plane.peers:
+                known = ", ".join(sorted(plane.peers)) or "none"
+                raise RequestError(
+                    f"custody: {peer!r} is no neighbour of {plane.node}; neighbours are: {known}"
+                )
         if self._hub is None or self._hub.plane is not plane:
             self._hub = CustodyHub(plane)
         return self._hub
@@ -118,10 +125,10 @@ def _folder(path: str) -> Path | None:
     return folder
 
 
-def custody_order(asked: pb.CustodyFlow, hub: CustodyHub) -> CustodyOrder:
+def custody_order(asked: pb.CustodyFlow, hub: Callable[[str], CustodyHub]) -> CustodyOrder:
     """What a flow with custody asks for."""
     return CustodyOrder(
-        hub=hub,
+        hub=hub(asked.next_hop),
         next_hop=asked.next_hop,
         receiver=asked.receiver,
         file_path=asked.file_path,

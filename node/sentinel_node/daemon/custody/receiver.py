@@ -12,6 +12,8 @@ import select
 import socket
 import threading
 import time
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -75,6 +77,12 @@ def start_custody_listening(run: NodeRun, hub: CustodyHub, spec: CustodyListenSp
     return port
 
 
+def in_thread(run: NodeRun, work: Callable[[NodeRun], None]) -> None:
+    """What would block the event loop; nothing, if the run is over."""
+    with suppress(Stopped):
+        run.spawn("answer", work)
+
+
 class ReceiverFlow:
     """One flow over all its connections. Everything is under its lock; one reads at a time."""
 
@@ -106,7 +114,7 @@ class ReceiverFlow:
         if self._file is None:
             self._answer(query)
             return None
-        self._receiver.run.spawn("answer", lambda _run: self._answer(query))
+        in_thread(self._receiver.run, lambda _run: self._answer(query))
         return None
 
     def _answer(self, query: ResumeQuery) -> None:
@@ -264,7 +272,17 @@ class CustodyReceiver:
 
     def on_stranger(self, peer: str, query: ResumeQuery) -> Refusal | None:
         """Upstream asks for a flow that nobody here has heard of since the daemon began."""
-        return self._flow(query.flow_id).on_query(peer, query)
+        if self.spec.folder is None:
+            return self._flow(query.flow_id).on_query(peer, query)
+        # It may have a file, which is read and hashed: not on the event loop.
+        in_thread(self.run, lambda _run: self._look_up(peer, query))
+        return None
+
+    def _look_up(self, peer: str, query: ResumeQuery) -> None:
+        try:
+            self._flow(query.flow_id).on_query(peer, query)
+        except OSError as error:
+            self.run.event(f"flow {query.flow_id:016x}: {self.spec.folder}: {error.strerror}")
 
     def accept(self, run: NodeRun, sock: socket.socket, accepted_ns: int) -> None:
         """One connection, in a thread of its own."""
