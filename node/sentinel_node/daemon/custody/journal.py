@@ -40,7 +40,7 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class Recovered:
-    """One flow as a dead daemon left it: [base, end) is whole."""
+    """One flow as a dead daemon left it: [base, end) is whole, and may be delivered in part."""
 
     name: int
     header: FlowHeader

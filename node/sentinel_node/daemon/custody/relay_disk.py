@@ -29,21 +29,28 @@ class RelayDisk:
         else:
             self._journal = Journal.after(folder, flow, wake)
             self._synced = flow.end
-            self._load(flow)
+        self._flow = flow
         self._trailer_synced = flow is not None and flow.trailer is not None
 
-    def _load(self, flow: Recovered) -> None:
-        self._buffer.clear(flow.base)
-        while self._buffer.fill < flow.end:
-            room = self._buffer.room()
-            if room is None:
-                raise JournalError(
-                    f"flow {flow.name:016x}: {flow.end - flow.base} bytes are in custody on disk, "
-                    "more than memory is given; start with a larger capacity_bytes"
-                )
-            count = flow.read(self._buffer.fill, room[: flow.end - self._buffer.fill])
-            self._buffer.filled(count)
-        self._buffer.commit(flow.end)
+    def load(self) -> bool:
+        """Read more of what a dead daemon left, if there is room. Raises JournalError."""
+        flow, buffer = self._flow, self._buffer
+        if flow is None or not self.is_loading:
+            return False
+        room = buffer.room()
+        if room is None:
+            return False
+        count = flow.read(buffer.fill, room[: flow.end - buffer.fill])
+        if not count:
+            raise JournalError(f"flow {flow.name:016x}: byte {buffer.fill} is gone from the disk")
+        buffer.filled(count)
+        buffer.commit(buffer.fill)
+        return True
+
+    @property
+    def is_loading(self) -> bool:
+        """Bytes in custody are on disk and not all in memory yet."""
+        return self._flow is not None and self._buffer.fill < self._flow.end
 
     def step(
         self, base: int, end: int, header: FlowHeader | None, trailer: FlowTrailer | None
@@ -58,6 +65,8 @@ class RelayDisk:
             self._trailer_synced = done.trailer is not None
         self._journal.free(base)
         start = max(self._synced, base)
+        if self.is_loading:
+            return None if done is None else done.end
         ends = trailer if trailer is not None and trailer.payload_bytes == end else None
         wanted = start < end or (ends is not None and not self._trailer_synced)
         if wanted and header is not None and self._journal.pinned is None:
@@ -73,6 +82,7 @@ class RelayDisk:
         """The flow begins again at another offset: nothing of it counts as written."""
         self._journal.wait_idle()
         self._journal.take_done()
+        self._flow = None
         self._synced = 0
         self._trailer_synced = False
 

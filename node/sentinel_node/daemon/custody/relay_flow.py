@@ -93,6 +93,7 @@ class RelayFlow(RelayBooks):
                 now_ns = time.monotonic_ns()
                 progress = self._take_connections()
                 self._answer()
+                progress |= self._disk.load() if self._disk is not None else False
                 progress |= self._read()
                 progress |= self._downlink.step(now_ns, self._watched_progress())
                 self._hear_early()
@@ -154,7 +155,7 @@ class RelayFlow(RelayBooks):
 
     def _read(self) -> bool:
         uplink = self._uplink
-        if uplink is None or uplink.ended or not self._store_epoch:
+        if uplink is None or uplink.ended or not self._store_epoch or self._is_loading():
             return False
         if uplink.header.start_offset > self._buffer.end:
             self._relay.refuse(
@@ -175,6 +176,9 @@ class RelayFlow(RelayBooks):
         self._take(end)
         self._trailer = uplink.trailer or self._trailer
         return True
+
+    def _is_loading(self) -> bool:
+        return self._disk is not None and self._disk.is_loading
 
     def _take(self, end: int) -> None:
         count = end - self._buffer.end
@@ -240,7 +244,8 @@ class RelayFlow(RelayBooks):
     def _masks(self) -> dict[int, int]:
         masks = self._downlink.masks()
         uplink = self._uplink
-        if uplink is not None and not uplink.ended and self._store_epoch and not self._stalled:
+        waits = self._stalled or not self._store_epoch or self._is_loading()
+        if uplink is not None and not uplink.ended and not waits:
             masks[uplink.connection.sock.fileno()] = select.POLLIN
         return masks
 
@@ -310,7 +315,9 @@ class RelayFlow(RelayBooks):
         with self._relay.lock:
             if self.name not in self._store.flows:
                 return 0, 0
-            return self._store.unsent(self.name)
+            start, end = self._store.unsent(self.name)
+        # What was kept on disk may still be on its way into memory.
+        return start, max(start, min(end, self._buffer.end))
 
     def view(self, start: int, end: int) -> memoryview:
         """Bytes in custody."""
@@ -368,12 +375,15 @@ class RelayFlow(RelayBooks):
         self._store_epoch = point.transfer_epoch
 
     def _store_open(self, point: ResumePoint) -> tuple[Effect, ...]:
+        kept, self._kept = self._kept, None
+        if kept is not None:
+            # Files are removed as a whole: what they begin with may be delivered long since.
+            kept = max(kept[0], min(kept[1], point.checkpoint_offset)), kept[1]
         with self._relay.lock:
-            effects = self._store.open(self.name, point, kept=self._kept)
+            effects = self._store.open(self.name, point, kept=kept)
             if isinstance(effects, CustodyRefusal):
                 raise CustodyRefusedError(effects)
             base, _ = self._store.span(self.name)
-        if not self._store_epoch and self._kept is None:
+        if not self._store_epoch:
             self._buffer.clear(base)
-        self._kept = None
         return effects
