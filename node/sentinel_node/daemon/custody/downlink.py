@@ -72,6 +72,8 @@ class Downlink:
         self._check: tuple[int, int | None] | None = None
         self._point: ResumePoint | None = None
         self._refusal: CustodyRefusal | None = None
+        self.position: int | None = None
+        """The flow's byte that the connection takes next: must be kept, delivered or not."""
         self.epoch = 0
         self.attempts = 0
         self.last_trouble = ""
@@ -291,6 +293,7 @@ class Downlink:
             return False
         connection.flow_id = header.flow_id
         self._framing = memoryview(header.encode())
+        self.position = self._start
         self._feed.on_open(connection, self._start)
         return True
 
@@ -298,7 +301,7 @@ class Downlink:
         if len(self._framing) or self._only_header:
             return True
         start, end = self._feed.unsent()
-        return start < end or (self._ends_at(start) and not self._shut)
+        return start < end or self.position != start or (self._ends_at(start) and not self._shut)
 
     def _ends_at(self, start: int) -> bool:
         trailer = self._feed.trailer()
@@ -324,9 +327,12 @@ class Downlink:
             self.lose("introduced the flow")
             return 0
         start, end = self._feed.unsent()
+        if self.position is not None and self.position < start:
+            return self._close_gap(sock, self.position, start)
         if start < end:
             count = sock.send(self._feed.view(start, end))
             self._feed.on_sent(count)
+            self.position = start + count
             return count
         trailer = self._feed.trailer()
         if trailer is None or trailer.payload_bytes != start:
@@ -339,6 +345,16 @@ class Downlink:
         self._trailer_begun = True
         return self._send_framing(sock)
 
+    def _close_gap(self, sock: socket.socket, position: int, start: int) -> int:
+        """Bytes were delivered by what the next node had before; but a stream has no gaps."""
+        view = self._feed.view(position, start)
+        if not len(view):
+            self.lose("what was to be sent is delivered, and gone from here")
+            return 0
+        count = sock.send(view)
+        self.position = position + count
+        return count
+
     def _send_framing(self, sock: socket.socket) -> int:
         count = sock.send(self._framing)
         self._framing = self._framing[count:]
@@ -350,7 +366,7 @@ class Downlink:
             self._poller.forget(connection.sock.fileno())
             self._run.untrack(connection, reset=reset)
         self._established = self._trailer_begun = self._shut = False
-        self._start = self._ask_at_ns = None
+        self._start = self._ask_at_ns = self.position = None
         self._framing = memoryview(b"")
         self._point = None
 

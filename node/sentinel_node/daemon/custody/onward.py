@@ -43,7 +43,7 @@ class Feed(Protocol):
         ...
 
     def view(self, start: int, end: int) -> memoryview:
-        """Bytes from `start`, as many as lie together."""
+        """Bytes from `start`, as many as lie together; empty: they are not here any more."""
         ...
 
     def on_sent(self, count_bytes: int) -> None:

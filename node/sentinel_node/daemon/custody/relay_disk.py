@@ -78,6 +78,10 @@ class RelayDisk:
         pinned = self._journal.pinned
         return base if pinned is None else min(base, pinned)
 
+    def wait(self) -> None:
+        """Until no memory is being written down."""
+        self._journal.wait_idle()
+
     def restart(self) -> None:
         """The flow begins again at another offset: nothing of it counts as written."""
         self._journal.wait_idle()

@@ -158,6 +158,8 @@ class RelayFlow(RelayBooks):
         if uplink is None or uplink.ended or not self._store_epoch or self._is_loading():
             return False
         if uplink.header.start_offset > self._buffer.end:
+            self._skip_delivered()
+        if uplink.header.start_offset > self._buffer.end:
             self._relay.refuse(
                 self.name, self._upstream_epoch, CustodyReason.GAP, uplink.header.start_offset
             )
@@ -176,6 +178,16 @@ class RelayFlow(RelayBooks):
         self._take(end)
         self._trailer = uplink.trailer or self._trailer
         return True
+
+    def _skip_delivered(self) -> None:
+        """Upstream goes on behind what is delivered; the onward stream has not come so far."""
+        with self._relay.lock:
+            if self.name not in self._store.flows:
+                return
+            base, _ = self._store.span(self.name)
+        if self._disk is not None:
+            self._disk.wait()
+        self._buffer.free(base)
 
     def _is_loading(self) -> bool:
         return self._disk is not None and self._disk.is_loading
@@ -227,7 +239,7 @@ class RelayFlow(RelayBooks):
     def _write_down(self, base: int, end: int) -> int:
         """Gives how far the flow is on stable storage here; frees memory."""
         if self._disk is None:
-            self._buffer.free(base)
+            self._free(base)
             return 0
         synced = self._disk.step(base, self._buffer.end, self._header, self._trailer)
         with self._relay.lock:
@@ -238,8 +250,12 @@ class RelayFlow(RelayBooks):
                 self._store.on_synced(self.name, synced)
                 durable = synced
         self._durable = durable
-        self._buffer.free(self._disk.free_to(base))
+        self._free(self._disk.free_to(base))
         return durable
+
+    def _free(self, offset: int) -> None:
+        position = self._downlink.position
+        self._buffer.free(offset if position is None else min(offset, position))
 
     def _masks(self) -> dict[int, int]:
         masks = self._downlink.masks()
@@ -321,7 +337,9 @@ class RelayFlow(RelayBooks):
 
     def view(self, start: int, end: int) -> memoryview:
         """Bytes in custody."""
-        view = self._buffer.view(start, end)
+        if not self._buffer.base <= start < self._buffer.fill:
+            return memoryview(b"")
+        view = self._buffer.view(start, min(end, self._buffer.fill))
         self._in_flight.sending(start, start + len(view))
         return view
 

@@ -250,7 +250,8 @@ class SenderFlow:
     def _free(self) -> None:
         with self._lock:
             freed = self._ledger.unsent()[1] - self._ledger.retained_bytes
-        self._spec.source.free(freed)
+        position = self._downlink.position
+        self._spec.source.free(freed if position is None else min(freed, position))
 
     def _give_up_if_stalled(self, now_ns: int) -> None:
         with self._lock:

@@ -282,3 +282,25 @@ def test_one_flow_too_many_is_refused_and_goes_when_there_is_room() -> None:
         go_on.set()
         assert first.wait().error == ""
         check(net, second.wait(), 5000, 2)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_what_is_delivered_while_a_relay_takes_it_up_again_leaves_no_gap(seed: int) -> None:
+    """The relay behind delivers what it has, while the one before it is still being given it."""
+    choice = random.Random(seed)
+    data = choice.randbytes(6_000_000)
+    with (
+        chain(3, read_rate_limit_bps=200_000_000) as net,
+        pipe_of(data) as (pipe, _),
+    ):
+        sent = net.send(PipeSource(pipe))
+        for _ in range(3):
+            before = delivered(sent)
+            wait_for(lambda before=before: delivered(sent) > before + 500_000)
+            net.restart(choice.choice(("r1", "r2")))
+        record = sent.wait()
+        assert (record.error, record.complete) == ("", True)
+        got = net.received()
+        wait_for(lambda: got.ended)
+        assert got.error == ""
+        assert got.sha256 == record.sha256 == running_hash(data)
