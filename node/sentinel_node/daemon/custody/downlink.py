@@ -231,6 +231,8 @@ class Downlink:
             return refusal is not None  # the point is of an attempt that is over
         self._ask_at_ns = None
         self._start = self._feed.resume(point)
+        if self._start is None:
+            self.lose("its answer is older than its acknowledgements")
         return True
 
     def _on_refused(self, refusal: CustodyRefusal) -> None:

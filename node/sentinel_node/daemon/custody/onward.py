@@ -62,6 +62,10 @@ class Feed(Protocol):
         """A connection carries the flow from `start` on."""
         ...
 
-    def resume(self, point: ResumePoint) -> int:
-        """Downstream wants these bytes next; the offset to send from. NodeError: it cannot be."""
+    def resume(self, point: ResumePoint) -> int | None:
+        """Downstream wants these bytes next; the offset to send from.
+
+        None: the point may have been overtaken by an acknowledgement; another attempt has to
+        ask. Raises NodeError if the bytes are gone.
+        """
         ...

@@ -67,6 +67,7 @@ class RelayFlow(RelayBooks):
         self._disk: RelayDisk | None = None
         self._kept: tuple[int, int] | None = None
         self._durable = 0
+        self._doubted: int | None = None
         if relay.spec.journal_folder is not None:
             self._disk = RelayDisk(
                 relay.spec.journal_folder, name, self._wake, self._buffer, recovered
@@ -366,16 +367,22 @@ class RelayFlow(RelayBooks):
             f"{self._downlink.attempts}"
         )
 
-    def resume(self, point: ResumePoint) -> int:
+    def resume(self, point: ResumePoint) -> int | None:
         """Downstream wants these bytes next."""
-        self._open(point)
+        if not self._open(point):
+            return None
         self._heard = point.next_offset
         return point.next_offset
 
-    def _open(self, point: ResumePoint) -> None:
+    def _open(self, point: ResumePoint) -> bool:
+        """False: downstream's answer may be older than what it acknowledged."""
         for effect in self._store_open(point):
             if not isinstance(effect, CannotResume):
                 continue
+            if self._store_epoch and self._doubted != effect.end:
+                self._doubted = effect.end
+                self._store_epoch = point.transfer_epoch
+                return False
             # Only the source may have them still: begin again, and let upstream ask.
             self._run.event(
                 f"custody: flow {self.name:016x}: bytes [{effect.start}, {effect.end}) are not "
@@ -391,6 +398,7 @@ class RelayFlow(RelayBooks):
             self._durable = 0
             self._store_open(point)
         self._store_epoch = point.transfer_epoch
+        return True
 
     def _store_open(self, point: ResumePoint) -> tuple[Effect, ...]:
         kept, self._kept = self._kept, None

@@ -98,6 +98,7 @@ class SenderFlow:
             run, hub.plane, self, spec.onward, self._poller, fresh=not spec.resume
         )
         self._in_flight = InFlight()
+        self._doubted: int | None = None
         self._starved = False
         self._sent_max = 0
         self._viewed_ns = self._moved_ns = time.monotonic_ns()
@@ -349,7 +350,7 @@ class SenderFlow:
         self._record.connection = connection.name
         self._books.connections.append((connection.name, start))
 
-    def resume(self, point: ResumePoint) -> int:
+    def resume(self, point: ResumePoint) -> int | None:
         """Raises LostError if bytes that are wanted are gone."""
         with self._lock:
             ledger = self._ledger
@@ -359,6 +360,9 @@ class SenderFlow:
         if isinstance(effects, Refusal):
             raise LostError(effects.detail)
         for effect in effects:
+            if isinstance(effect, CannotResume) and self._doubted != freed:
+                self._doubted = freed
+                return None
             if isinstance(effect, CannotResume):
                 raise LostError(f"bytes [{effect.start}, {effect.end}) are lost: {effect.why}")
             if isinstance(effect, ResumeFrom):
