@@ -5,10 +5,13 @@
     wake        how other threads wake a flow's thread; in_flight: words faster than the books
     onward      where a flow goes next; downlink: the connection there, and resuming it
     uplink      the incoming connection: header, bytes into memory, trailer
-    relay       a custodian; relay_books, relay_flow: one flow there
+    relay       a custodian; relay_books, relay_feed, relay_flow: one flow there (what is said of it,
+                what is held of it, its thread)
     journal     a custodian's disk; relay_disk: memory and disk together
     sources     what a sender sends: made from a seed, a file, a pipe
-    sender      the sending end; receiver: the receiving end, flow_file: its disk
+    sender      the sending end
+    receiver    the receiving end; receiver_flow: one flow there, flow_reader: one connection of it,
+                flow_file: its disk
 
 One thread per flow moves bytes; handlers on the event loop's thread keep the books of the ledgers
 (core.custody) and wake it. Attempts are numbered per link, not per path: a broken link is repaired
