@@ -244,4 +244,14 @@ def collect_reply(run: NodeRun, *, complete: bool) -> pb.CollectReply:
         events_dropped=run.events_dropped,
         sync=sync_reports(run),
         adjustments=adjustments(run),
+        resumptions=[
+            pb.Resumption(
+                flow_id=one.flow_id,
+                at_ns=one.at_ns,
+                next_hop=one.next_hop,
+                offset=one.offset,
+                replayed_bytes=one.replayed_bytes,
+            )
+            for one in tuple(run.resumptions)
+        ],
     )

@@ -9,7 +9,6 @@ from __future__ import annotations
 import socket
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from sentinel_node.core.framing import StreamVerifier
 from sentinel_node.core.series import DEFAULT_INTERVAL_NS
@@ -24,9 +23,6 @@ from sentinel_node.daemon.run import NodeRun, accept_in_background
 from sentinel_node.daemon.sockets import TcpProfile
 from sentinel_node.daemon.stop import SocketWaiter
 from sentinel_node.errors import FramingError, Stopped
-
-if TYPE_CHECKING:
-    from sentinel_node.daemon.control.flow_sync import FlowSync
 
 BUFFER_BYTES = 256 * 1024
 LIMITED_CHUNK_BYTES = 16 * 1024
@@ -84,8 +80,8 @@ def _receive_flow(run: NodeRun, sock: socket.socket, accepted_ns: int, spec: Lis
         record.sha256 = verifier.finish().sha256
         # A flow that is not intact is answered with a reset, so that its sender knows.
         run.untrack(connection, reset=failed)
-        if run.sync is not None and record.flow_id:
-            _tell_sync(run, run.sync, record)
+        if record.flow_id:
+            tell_sync(run, record)
         record.end()
         if record.error:
             run.event(f"flow {record.flow_id}: {record.error}")
@@ -97,8 +93,11 @@ def _planned_window(run: NodeRun, flow_id: int) -> int:
     return prepared.window_clamp_bytes if prepared is not None else 0
 
 
-def _tell_sync(run: NodeRun, sync: FlowSync, record: FlowRecord) -> None:
+def tell_sync(run: NodeRun, record: FlowRecord) -> None:
     """The data has ended: now the receiver's view can be checked against upstream's."""
+    sync = run.sync
+    if sync is None:
+        return
     flow_id = control_flow_id(run.name, record.flow_id)
     run.preparations.first_byte(flow_id, record.first_byte_ns)
     delivered = Delivered(record.payload_bytes, record.sha256)

@@ -3,10 +3,26 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import dataclass
 
 from sentinel_node.core.series import SeriesSampler
 
 UNEXPLAINED = "the flow's worker ended without a result; its traceback is in the node's log"
+
+
+@dataclass(frozen=True, slots=True)
+class Resumption:
+    """A flow in custody went on over another connection to the next node.
+
+    `replayed_bytes` had gone out from this node before, and went out once more.
+    """
+
+    flow_id: int
+    at_ns: int
+    """CLOCK_MONOTONIC."""
+    next_hop: str
+    offset: int
+    replayed_bytes: int
 
 
 class CustodyRecord:

@@ -13,7 +13,7 @@ from sentinel_node.daemon.connection import TrackedConnection
 from sentinel_node.daemon.control.interface import ControlPlane
 from sentinel_node.daemon.control.starting import Preparations
 from sentinel_node.daemon.process_stats import Usage, resident_bytes
-from sentinel_node.daemon.records import FlowRecord
+from sentinel_node.daemon.records import FlowRecord, Resumption
 from sentinel_node.daemon.sampler import Sampler
 from sentinel_node.daemon.stop import SocketWaiter, StopSignal
 from sentinel_node.errors import Stopped
@@ -68,6 +68,7 @@ class NodeRun:
         self.flows: list[FlowRecord] = []
         self.connections: list[TrackedConnection] = []
         self.events: list[str] = []
+        self.resumptions: list[Resumption] = []
         self.events_dropped = 0
         self.rss_bytes_max = resident_bytes()
         self._usage = Usage.now()
@@ -113,6 +114,15 @@ class NodeRun:
                 self.events.append(text)
             else:
                 self.events_dropped += 1
+
+    def resumed(self, resumption: Resumption) -> None:
+        """A flow in custody went on from where its next node wanted it."""
+        with self._lock:
+            self.resumptions.append(resumption)
+        self.event(
+            f"flow {resumption.flow_id} to {resumption.next_hop}: goes on from "
+            f"{resumption.offset}, {resumption.replayed_bytes} bytes sent again"
+        )
 
     def track(self, sock: socket.socket, direction: str, opened_ns: int) -> TrackedConnection:
         """Own `sock` from here on; it is closed by `untrack`."""

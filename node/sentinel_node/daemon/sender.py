@@ -11,6 +11,7 @@ import hashlib
 import socket
 import time
 from dataclasses import dataclass, field
+from functools import partial
 
 from sentinel_node.core.arrivals import ArrivalSchedule
 from sentinel_node.core.framing import HEADER_BYTES, FlowHeader, FlowTrailer, flow_token
@@ -20,10 +21,12 @@ from sentinel_node.daemon import sockets
 from sentinel_node.daemon.connection import TrackedConnection
 from sentinel_node.daemon.control.announcing import Announcement, announce, remember, tell_end
 from sentinel_node.daemon.control.gate import StartGate
-from sentinel_node.daemon.control.starting import Outgoing, sending_profile, set_pacing
+from sentinel_node.daemon.control.interface import control_flow_id
+from sentinel_node.daemon.control.starting import Outgoing, Prepared, sending_profile, set_pacing
+from sentinel_node.daemon.custody.flow_spec import CustodyFlowSpec
 from sentinel_node.daemon.custody.onward import Onward
 from sentinel_node.daemon.custody.orders import CustodyOrder
-from sentinel_node.daemon.custody.sender import CustodyFlowSpec, SenderFlow
+from sentinel_node.daemon.custody.sender import SenderFlow
 from sentinel_node.daemon.records import FlowRecord
 from sentinel_node.daemon.run import NodeRun
 from sentinel_node.daemon.sockets import TcpProfile
@@ -194,6 +197,8 @@ def _send_in_custody(
     run: NodeRun, order: FlowOrder, custody: CustodyOrder, record: FlowRecord, spec: SendSpec
 ) -> None:
     try:
+        record.start_ns = time.monotonic_ns()
+        prepared = _prepare_start(run, order, record)
         end_ns = time.monotonic_ns() + order.duration_ns if order.duration_ns else None
         source = custody.open_source(order.seed, order.flow_id, order.size_bytes, end_ns)
         onward = Onward(
@@ -212,16 +217,32 @@ def _send_in_custody(
             resume=custody.resume,
             series_interval_ns=spec.series_interval_ns,
             stall_timeout_ns=spec.stall_timeout_ns,
+            prepared=prepared,
+            on_all_sent=partial(_tell_end_if_announced, run, order, record),
         )
         record.declared_bytes = source.size_bytes or 0
         SenderFlow(run, custody.hub, flow, record).run_to_end()
     except NodeError as error:
         record.error = str(error)
     finally:
+        _tell_end_if_announced(run, order, record)  # a flow that failed has ended too
         record.end()
         if record.error:
             run.event(f"flow {order.flow_id}: {record.error}")
         run.end_work()
+
+
+def _prepare_start(run: NodeRun, order: FlowOrder, record: FlowRecord) -> Prepared | None:
+    """Announce the flow, if it is to be: how its connections begin. Raises NodeError."""
+    if order.announcement is None:
+        return None
+    outgoing = announce(run, order.announcement, order, record)
+    return Prepared(control_flow_id(run.name, order.flow_id), outgoing=outgoing)
+
+
+def _tell_end_if_announced(run: NodeRun, order: FlowOrder, record: FlowRecord) -> None:
+    if order.announcement is not None:
+        tell_end(run, order, record)
 
 
 class _Flow:

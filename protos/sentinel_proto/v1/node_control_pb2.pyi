@@ -1156,6 +1156,7 @@ class CollectReply(_message.Message):
     EVENTS_DROPPED_FIELD_NUMBER: _builtins.int
     SYNC_FIELD_NUMBER: _builtins.int
     ADJUSTMENTS_FIELD_NUMBER: _builtins.int
+    RESUMPTIONS_FIELD_NUMBER: _builtins.int
     rss_bytes_max: _builtins.int
     rss_bytes_now: _builtins.int
     relay_buffered_bytes_max: _builtins.int
@@ -1180,6 +1181,8 @@ class CollectReply(_message.Message):
     def sync(self) -> _containers.RepeatedCompositeFieldContainer[Global___SyncReport]: ...
     @_builtins.property
     def adjustments(self) -> _containers.RepeatedCompositeFieldContainer[Global___Adjustment]: ...
+    @_builtins.property
+    def resumptions(self) -> _containers.RepeatedCompositeFieldContainer[Global___Resumption]: ...
     def __init__(
         self,
         *,
@@ -1197,14 +1200,50 @@ class CollectReply(_message.Message):
         events_dropped: _builtins.int = ...,
         sync: _abc.Iterable[Global___SyncReport] | None = ...,
         adjustments: _abc.Iterable[Global___Adjustment] | None = ...,
+        resumptions: _abc.Iterable[Global___Resumption] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["adjustments", b"adjustments", "complete", b"complete", "connections", b"connections", "context_switches_involuntary", b"context_switches_involuntary", "context_switches_voluntary", b"context_switches_voluntary", "cpu_seconds", b"cpu_seconds", "events", b"events", "events_dropped", b"events_dropped", "flows", b"flows", "flows_active", b"flows_active", "relay_buffered_bytes_max", b"relay_buffered_bytes_max", "rss_bytes_max", b"rss_bytes_max", "rss_bytes_now", b"rss_bytes_now", "sync", b"sync"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["adjustments", b"adjustments", "complete", b"complete", "connections", b"connections", "context_switches_involuntary", b"context_switches_involuntary", "context_switches_voluntary", b"context_switches_voluntary", "cpu_seconds", b"cpu_seconds", "events", b"events", "events_dropped", b"events_dropped", "flows", b"flows", "flows_active", b"flows_active", "relay_buffered_bytes_max", b"relay_buffered_bytes_max", "resumptions", b"resumptions", "rss_bytes_max", b"rss_bytes_max", "rss_bytes_now", b"rss_bytes_now", "sync", b"sync"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___CollectReply: _TypeAlias = CollectReply  # noqa: Y015
+
+@_typing.final
+class Resumption(_message.Message):
+    """A flow in custody went on over another connection from this node to the next."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FLOW_ID_FIELD_NUMBER: _builtins.int
+    AT_NS_FIELD_NUMBER: _builtins.int
+    NEXT_HOP_FIELD_NUMBER: _builtins.int
+    OFFSET_FIELD_NUMBER: _builtins.int
+    REPLAYED_BYTES_FIELD_NUMBER: _builtins.int
+    flow_id: _builtins.int
+    at_ns: _builtins.int
+    next_hop: _builtins.str
+    offset: _builtins.int
+    """where the next node wanted it"""
+    replayed_bytes: _builtins.int
+    """had gone out from this node before"""
+    def __init__(
+        self,
+        *,
+        flow_id: _builtins.int = ...,
+        at_ns: _builtins.int = ...,
+        next_hop: _builtins.str = ...,
+        offset: _builtins.int = ...,
+        replayed_bytes: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["at_ns", b"at_ns", "flow_id", b"flow_id", "next_hop", b"next_hop", "offset", b"offset", "replayed_bytes", b"replayed_bytes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Resumption: _TypeAlias = Resumption  # noqa: Y015
 
 @_typing.final
 class ReleaseRequest(_message.Message):

@@ -23,6 +23,7 @@ from sentinel_node.daemon import sockets
 from sentinel_node.daemon.connection import TrackedConnection
 from sentinel_node.daemon.control.interface import ControlPlane
 from sentinel_node.daemon.custody.onward import Feed, Onward
+from sentinel_node.daemon.custody.opening import Opening
 from sentinel_node.daemon.custody.wake import FlowPoller
 from sentinel_node.daemon.run import NodeRun
 from sentinel_node.errors import NodeError
@@ -49,9 +50,11 @@ class Downlink:
         to: Onward,
         poller: FlowPoller,
         *,
+        opening: Opening,
         fresh: bool,
     ) -> None:
         self._run = run
+        self._opening = opening
         self._poller = poller
         self._plane = plane
         self._feed = feed
@@ -105,6 +108,7 @@ class Downlink:
         `progress` grows with every acknowledgement that says something new; None: nothing that
         was sent is undelivered.
         """
+        self._opening.look_at_ns = None
         self._watch_progress(now_ns, progress)
         self._check_silence(now_ns, progress)
         noted = self._take_notes()
@@ -127,13 +131,16 @@ class Downlink:
         if self._connection is None:
             return {}
         mask = select.POLLIN
-        if not self._established or (self._connection.flow_id and self._wants_write()):
+        writes = self._connection.flow_id and self._wants_write()
+        if not self._established or writes:
             mask |= select.POLLOUT
         return {self._connection.sock.fileno(): mask}
 
     def deadline_ns(self) -> int | None:
         """When `step` has something to do although nothing happened."""
         times = [self._check[0]] if self._check is not None else []
+        if self._opening.look_at_ns is not None:
+            times.append(self._opening.look_at_ns)
         if self._connection is None and self._retry_at_ns is not None:
             times.append(self._retry_at_ns)
         if self._ask_at_ns is not None:
@@ -202,14 +209,18 @@ class Downlink:
         self._connect()
 
     def _connect(self) -> None:
-        to = self._to
+        to, opening = self._to, self._opening
+        if self.attempts == 1 and (waiting := opening.adopt()) is not None:
+            self._connection, self._established = waiting, True
+            return
         try:
-            sock = sockets.prepare(to.source_address, to.address, to.profile)
+            sock = sockets.prepare(to.source_address, to.address, opening.profile(to.profile))
         except NodeError as error:
             self.lose(str(error))
             return
         self._connection = self._run.track(sock, "out", time.monotonic_ns())
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        opening.begin(sock)
 
     def _ask(self, now_ns: int) -> None:
         asked = self._plane.send(self._to.peer, ResumeQuery(self._feed.name, self.epoch))
@@ -300,6 +311,8 @@ class Downlink:
         return True
 
     def _wants_write(self) -> bool:
+        if self._opening.look_at_ns is not None:
+            return False
         if len(self._framing) or self._only_header:
             return True
         start, end = self._feed.unsent()
@@ -332,8 +345,13 @@ class Downlink:
         if self.position is not None and self.position < start:
             return self._close_gap(sock, self.position, start)
         if start < end:
-            count = sock.send(self._feed.view(start, end))
+            room = self._opening.room(time.monotonic_ns())
+            if room is not None and room <= 0:
+                return 0
+            allowed = end if room is None else min(end, start + room)
+            count = sock.send(self._feed.view(start, allowed))
             self._feed.on_sent(count)
+            self._opening.sent(count)
             self.position = start + count
             return count
         trailer = self._feed.trailer()
@@ -367,6 +385,7 @@ class Downlink:
         if connection is not None:
             self._poller.forget(connection.sock.fileno())
             self._run.untrack(connection, reset=reset)
+        self._opening.close(connection, well=self._shut)
         self._established = self._trailer_begun = self._shut = False
         self._start = self._ask_at_ns = self.position = None
         self._framing = memoryview(b"")

@@ -94,6 +94,7 @@ def custody_listen(asked: pb.CustodyListen, plain: ListenSpec) -> CustodyListenS
         read_rate_limit_bps=plain.read_rate_limit_bps,
         return_timeout_ns=asked.return_timeout_ns or DEFAULT_RETURN_TIMEOUT_NS,
         folder=_folder(asked.folder),
+        expected=plain.expected,
     )
 
 
@@ -115,6 +116,7 @@ def custody_relay(asked: pb.CustodyRelay, plain: RelaySpec) -> CustodyRelaySpec:
         flows_max=asked.flows_max or DEFAULT_FLOWS_MAX,
         release=_release(durable=asked.free_on_durable_custody),
         journal_folder=_folder(asked.journal_folder),
+        expected=plain.expected,
     )
 
 

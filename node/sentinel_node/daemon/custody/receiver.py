@@ -24,11 +24,13 @@ from sentinel_node.core.series import DEFAULT_INTERVAL_NS
 from sentinel_node.daemon import sockets
 from sentinel_node.daemon.connection import TrackedConnection
 from sentinel_node.daemon.control.interface import token_flow_id
+from sentinel_node.daemon.control.preparing import Expected, prepare_on_forecast
 from sentinel_node.daemon.custody.flow_reader import FlowReader
 from sentinel_node.daemon.custody.hub import CustodyHub
 from sentinel_node.daemon.custody.receiver_flow import ReceiverFlow, in_thread
 from sentinel_node.daemon.custody.uplink import read_header
 from sentinel_node.daemon.custody.wake import FlowPoller
+from sentinel_node.daemon.receiver import tell_sync
 from sentinel_node.daemon.run import NodeRun, accept_in_background
 from sentinel_node.daemon.sockets import TcpProfile
 from sentinel_node.errors import FramingError, NodeError, RequestError, Stopped
@@ -49,6 +51,8 @@ class CustodyListenSpec:
     return_timeout_ns: int = DEFAULT_RETURN_TIMEOUT_NS
     """How long a flow whose connection broke is waited for."""
     folder: Path | None = None
+    expected: Expected | None = None
+    """Flows to get ready for on their forecast; None: nothing is set ahead."""
 
     def __post_init__(self) -> None:
         if not self.upstream:
@@ -60,6 +64,8 @@ def start_custody_listening(run: NodeRun, hub: CustodyHub, spec: CustodyListenSp
     receiver = CustodyReceiver(run, hub, spec)
     listener = sockets.listen(spec.address, spec.port, spec.profile)
     port = int(listener.getsockname()[1])
+    if spec.expected is not None:
+        prepare_on_forecast(run, spec.expected, listener, spec.profile)
     accept_in_background(run, listener, receiver.accept)
     run.on_close(hub.serve(spec.upstream, receiver.on_stranger))
     run.on_close(receiver.close)
@@ -136,7 +142,7 @@ class CustodyReceiver:
                 header,
                 flow,
                 generation,
-                window_clamp_bytes=self.spec.profile.window_clamp_bytes,
+                window_clamp_bytes=self._window_bytes(flow),
                 read_rate_limit_bps=self.spec.read_rate_limit_bps,
             ).read(poller)
         except (FramingError, OSError) as error:
@@ -149,7 +155,13 @@ class CustodyReceiver:
             return True
         trouble = flow.finish(final)
         flow.end(trouble)
+        tell_sync(self.run, flow.record)
         return bool(trouble)
+
+    def _window_bytes(self, flow: ReceiverFlow) -> int:
+        ready = self.run.preparations.get(flow.name)
+        planned = ready.window_clamp_bytes if ready is not None else 0
+        return self.spec.profile.window_clamp_bytes or planned
 
     def _await_return(self, flow: ReceiverFlow, generation: int, poller: FlowPoller) -> None:
         deadline_ns = time.monotonic_ns() + self.spec.return_timeout_ns

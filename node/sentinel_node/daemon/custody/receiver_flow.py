@@ -58,6 +58,8 @@ class ReceiverFlow:
         if receiver.spec.folder is not None:
             self._file = FlowFile(receiver.spec.folder, name)
             self._file.feed(self.ledger)
+            # What an earlier life of the daemon wrote down is delivered, too.
+            self.record.payload_bytes = self.ledger.next_offset
         receiver.run.begin_work()
         receiver.run.add_flow(self.record)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,7 +21,9 @@ from sentinel_node.core.custody.store import CustodyStore
 from sentinel_node.core.framing import FlowHeader
 from sentinel_node.daemon import sockets
 from sentinel_node.daemon.connection import TrackedConnection
+from sentinel_node.daemon.control import preparing
 from sentinel_node.daemon.control.interface import token_flow_id
+from sentinel_node.daemon.control.preparing import Expected, prepare_on_forecast
 from sentinel_node.daemon.custody.hub import CustodyHub
 from sentinel_node.daemon.custody.journal import recover
 from sentinel_node.daemon.custody.onward import Onward
@@ -32,6 +35,7 @@ from sentinel_node.errors import NodeError, RequestError, Stopped
 
 DEFAULT_CAPACITY_BYTES = 256 * 1024 * 1024
 DEFAULT_FLOWS_MAX = 64
+CONNECT_TIMEOUT_NS = 60_000_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +51,8 @@ class CustodyRelaySpec:
     flows_max: int = DEFAULT_FLOWS_MAX
     release: Release = Release.DELIVERED
     journal_folder: Path | None = None
+    expected: Expected | None = None
+    """Flows to get ready for on their forecast; None: connect onward when a flow is here."""
 
     def __post_init__(self) -> None:
         for name, peer in (("upstream", self.upstream), ("downstream", self.onward.peer)):
@@ -61,9 +67,18 @@ def start_custody_relay(run: NodeRun, hub: CustodyHub, spec: CustodyRelaySpec) -
     sockets.prepare(spec.onward.source_address, spec.onward.address, spec.onward.profile).close()
     listener = sockets.listen(spec.listen_address, spec.listen_port, spec.accept_profile)
     port = int(listener.getsockname()[1])
+    if spec.expected is not None:
+        prepare_on_forecast(run, spec.expected, listener, spec.accept_profile, _ahead(spec.onward))
     accept_in_background(run, listener, relay.accept)
     run.on_close(hub.serve(spec.upstream, relay.on_stranger))
     return port
+
+
+def _ahead(onward: Onward) -> preparing.Onward:
+    """The connection that is made on a forecast."""
+    return preparing.Onward(
+        onward.source_address, onward.address, onward.port, onward.profile, CONNECT_TIMEOUT_NS
+    )
 
 
 class CustodyRelay:
@@ -100,6 +115,7 @@ class CustodyRelay:
                 run.event(f"custody: {error}")
             run.untrack(connection, reset=True)
             return
+        run.preparations.first_byte(token_flow_id(header.token), time.monotonic_ns())
         flow = self._admit(connection, header)
         if flow is not None:
             flow.run_to_end()

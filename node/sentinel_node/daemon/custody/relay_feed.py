@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from sentinel_node.core.control.custody_messages import CustodyRefusal, ResumePoint
-from sentinel_node.core.custody.effects import CannotResume, Effect
+from sentinel_node.core.custody.effects import CannotResume, Effect, ResumeFrom
 from sentinel_node.core.custody.memory import FlowBuffer
 from sentinel_node.core.custody.running_hash import START
 from sentinel_node.core.framing import FlowHeader, FlowTrailer
@@ -14,6 +15,7 @@ from sentinel_node.daemon.connection import TrackedConnection
 from sentinel_node.daemon.custody.journal import Recovered
 from sentinel_node.daemon.custody.relay_books import RelayBooks
 from sentinel_node.daemon.custody.relay_disk import RelayDisk
+from sentinel_node.daemon.records import Resumption
 from sentinel_node.errors import NodeError
 
 if TYPE_CHECKING:
@@ -129,6 +131,8 @@ class RelayFeed(RelayBooks):
     def _open(self, point: ResumePoint) -> bool:
         """False: downstream's answer may be older than what it acknowledged."""
         for effect in self._store_open(point):
+            if isinstance(effect, ResumeFrom):
+                self._note_resumption(effect)
             if not isinstance(effect, CannotResume):
                 continue
             if self._store_epoch and self._doubted != effect.end:
@@ -151,6 +155,13 @@ class RelayFeed(RelayBooks):
             self._store_open(point)
         self._store_epoch = point.transfer_epoch
         return True
+
+    def _note_resumption(self, effect: ResumeFrom) -> None:
+        if self._fresh and self._downlink.attempts <= 1:
+            return  # the flow begins
+        flow_id = self._header.flow_id if self._header is not None else 0
+        peer, now_ns = self._relay.spec.onward.peer, time.monotonic_ns()
+        self._run.resumed(Resumption(flow_id, now_ns, peer, effect.offset, effect.replayed_bytes))
 
     def _store_open(self, point: ResumePoint) -> tuple[Effect, ...]:
         kept, self._kept = self._kept, None

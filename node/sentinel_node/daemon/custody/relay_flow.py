@@ -14,8 +14,11 @@ from sentinel_node.core.control.custody_messages import (
     CustodyReason,
     CustodyRefusal,
 )
+from sentinel_node.daemon import sockets
+from sentinel_node.daemon.control.starting import Prepared
 from sentinel_node.daemon.custody.downlink import Downlink
 from sentinel_node.daemon.custody.journal import Recovered
+from sentinel_node.daemon.custody.opening import Opening
 from sentinel_node.daemon.custody.relay_feed import CustodyRefusedError, RelayFeed
 from sentinel_node.daemon.custody.uplink import Uplink
 from sentinel_node.daemon.custody.wake import FlowPoller
@@ -38,11 +41,18 @@ class RelayFlow(RelayFeed):
         super().__init__(relay, name, fresh=fresh, recovered=recovered)
         self._poller = FlowPoller(relay.run.stop, self._wake)
         self._downlink = Downlink(
-            relay.run, self._plane, self, relay.spec.onward, self._poller, fresh=fresh
+            relay.run,
+            self._plane,
+            self,
+            relay.spec.onward,
+            self._poller,
+            opening=Opening(self._prepared),
+            fresh=fresh,
         )
         self._uplink: Uplink | None = None
         self._arrived: deque[Uplink] = deque()
         self._stalled = False
+        self._window_bytes = relay.spec.accept_profile.window_clamp_bytes
         self._gauged = 0
         relay.run.begin_work()
         relay.hub.add(name, self)
@@ -90,7 +100,17 @@ class RelayFlow(RelayFeed):
         self._upstream_epoch = uplink.header.transfer_epoch
         self._header = uplink.header
         self._uplink = uplink
+        ready = self._run.preparations.get(self.name)
+        if ready is not None and ready.window_clamp_bytes:
+            self._window_bytes = ready.window_clamp_bytes
         return True
+
+    def _prepared(self) -> Prepared | None:
+        """What was made ready on the flow's forecast, when it is ready."""
+        ready = self._run.preparations.get(self.name)
+        if ready is not None:
+            ready.done.wait()
+        return ready
 
     def _cut_upstream(self) -> None:
         uplink, self._uplink = self._uplink, None
@@ -142,6 +162,8 @@ class RelayFlow(RelayFeed):
         except (FramingError, OSError) as error:
             self._lose_upstream(uplink, error)
             return True
+        if self._window_bytes:
+            sockets.hold_window(uplink.connection.sock, self._window_bytes)
         self._note_stall(stalled=end is None)
         if end is None:
             return False

@@ -10,8 +10,6 @@ from __future__ import annotations
 import select
 import threading
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
 
 from sentinel_node.core.control.custody_messages import (
     CustodyAck,
@@ -26,47 +24,23 @@ from sentinel_node.core.custody.effects import (
     Completed,
     Confirm,
     Effect,
-    Release,
     ResumeFrom,
 )
 from sentinel_node.core.custody.running_hash import Checkpoint, RunningHash
 from sentinel_node.core.custody.source import SourceLedger
 from sentinel_node.core.framing import FlowHeader, FlowTrailer, flow_token
-from sentinel_node.core.series import DEFAULT_INTERVAL_NS
 from sentinel_node.daemon.connection import TrackedConnection
 from sentinel_node.daemon.control.interface import PeerChange, PeerEvent, control_flow_id
 from sentinel_node.daemon.custody.downlink import SILENCE_GRACE_NS, Downlink
+from sentinel_node.daemon.custody.flow_spec import CustodyFlowSpec, LostError
 from sentinel_node.daemon.custody.hub import CustodyHub
 from sentinel_node.daemon.custody.in_flight import InFlight
-from sentinel_node.daemon.custody.onward import Onward
-from sentinel_node.daemon.custody.sources import BLOCK_BYTES, Source
+from sentinel_node.daemon.custody.opening import Opening
+from sentinel_node.daemon.custody.sources import BLOCK_BYTES
 from sentinel_node.daemon.custody.wake import FlowPoller, Wake
-from sentinel_node.daemon.records import CustodyRecord, FlowRecord
+from sentinel_node.daemon.records import CustodyRecord, FlowRecord, Resumption
 from sentinel_node.daemon.run import NodeRun
-from sentinel_node.errors import NodeError, StalledError
-
-DEFAULT_STALL_TIMEOUT_NS = 120_000_000_000
-
-
-class LostError(NodeError):
-    """Bytes of a flow are nowhere where the sender can get them."""
-
-
-@dataclass(frozen=True, slots=True)
-class CustodyFlowSpec:
-    """One flow to send in custody."""
-
-    flow_id: int
-    source: Source
-    onward: Onward
-    receiver: str
-    release: Release = Release.DELIVERED
-    resume: bool = False
-    """Others may have heard of the flow (a sender that was started anew): ask first."""
-    series_interval_ns: int = DEFAULT_INTERVAL_NS
-    stall_timeout_ns: int = DEFAULT_STALL_TIMEOUT_NS
-    on_confirm: Callable[[int], None] = field(default=lambda _offset: None)
-    """Told how far the outside may rely on it; from the event loop's thread, must not block."""
+from sentinel_node.errors import StalledError
 
 
 class SenderFlow:
@@ -95,8 +69,15 @@ class SenderFlow:
         self._wake = Wake()
         self._poller = FlowPoller(run.stop, self._wake)
         self._downlink = Downlink(
-            run, hub.plane, self, spec.onward, self._poller, fresh=not spec.resume
+            run,
+            hub.plane,
+            self,
+            spec.onward,
+            self._poller,
+            opening=Opening(lambda: spec.prepared),
+            fresh=not spec.resume,
         )
+        self._told_all_sent = False
         self._in_flight = InFlight()
         self._doubted: int | None = None
         self._starved = False
@@ -187,7 +168,8 @@ class SenderFlow:
 
     def run_to_end(self) -> None:
         """Send until delivered. Raises NodeError."""
-        self._record.start_ns = self._moved_ns = time.monotonic_ns()
+        self._moved_ns = time.monotonic_ns()
+        self._record.start_ns = self._record.start_ns or self._moved_ns
         self._hub.add(self.name, self)
         try:
             while not self._record.complete:
@@ -198,6 +180,7 @@ class SenderFlow:
                 progress |= self._downlink.step(now_ns, self._watched_progress())
                 self._hear_early()
                 self._free()
+                self._tell_all_sent()
                 if not progress:
                     self._poller.wait(self._masks(), self._deadline_ns())
             self._record.sha256_ok = True
@@ -253,6 +236,12 @@ class SenderFlow:
             freed = self._ledger.unsent()[1] - self._ledger.retained_bytes
         position = self._downlink.position
         self._spec.source.free(freed if position is None else min(freed, position))
+
+    def _tell_all_sent(self) -> None:
+        trailer = self._trailer
+        if not self._told_all_sent and trailer and self._sent_max == trailer.payload_bytes:
+            self._told_all_sent = True
+            self._spec.on_all_sent()
 
     def _give_up_if_stalled(self, now_ns: int) -> None:
         with self._lock:
@@ -367,9 +356,14 @@ class SenderFlow:
                 raise LostError(f"bytes [{effect.start}, {effect.end}) are lost: {effect.why}")
             if isinstance(effect, ResumeFrom):
                 self._books.replayed_bytes += effect.replayed_bytes
-                self._run.event(
-                    f"flow {self._spec.flow_id}: goes on from {effect.offset}, "
-                    f"{effect.replayed_bytes} bytes sent again"
+                self._run.resumed(
+                    Resumption(
+                        self._spec.flow_id,
+                        time.monotonic_ns(),
+                        self._spec.onward.peer,
+                        effect.offset,
+                        effect.replayed_bytes,
+                    )
                 )
         if point.next_offset > written:
             self._sent_max = point.next_offset  # an earlier life of this daemon sent those

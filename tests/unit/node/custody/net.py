@@ -20,11 +20,12 @@ from typing import Any
 from sentinel_node.core.control.codec import Message, decode, encode
 from sentinel_node.core.custody.effects import Release
 from sentinel_node.daemon.control.interface import PeerChange, PeerEvent, PeerStatus
+from sentinel_node.daemon.custody.flow_spec import CustodyFlowSpec
 from sentinel_node.daemon.custody.hub import CustodyHub
 from sentinel_node.daemon.custody.onward import Onward
 from sentinel_node.daemon.custody.receiver import CustodyListenSpec, start_custody_listening
 from sentinel_node.daemon.custody.relay import CustodyRelaySpec, start_custody_relay
-from sentinel_node.daemon.custody.sender import CustodyFlowSpec, SenderFlow
+from sentinel_node.daemon.custody.sender import SenderFlow
 from sentinel_node.daemon.custody.sources import SeedSource, Source
 from sentinel_node.daemon.records import FlowRecord
 from sentinel_node.daemon.run import NodeRun
