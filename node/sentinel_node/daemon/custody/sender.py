@@ -366,7 +366,8 @@ class SenderFlow:
                     )
                 )
         if point.next_offset > written:
-            self._sent_max = point.next_offset  # an earlier life of this daemon sent those
+            # An earlier life of this daemon sent those.
+            self._sent_max = self._record.payload_bytes = point.next_offset
         if point.next_offset < freed or point.next_offset > written:
             self._reread()
         self._heard = point.next_offset
