@@ -18,7 +18,7 @@ def exposure_of(flows: Sequence[FlowMeasurement]) -> Exposure | None:
     """Bytes confirmed to the senders and not yet delivered, summed over the flows.
 
     Between samples both counters are taken as linear, so every maximum lies at a sample or at the
-    end of a slot. None if nothing was confirmed.
+    end of a slot. None if no flow has confirmations.
     """
     known = [flow for flow in flows if flow.confirmed.values]
     if not known:
@@ -37,8 +37,9 @@ def exposure_of(flows: Sequence[FlowMeasurement]) -> Exposure | None:
     inside = (instants >= slots[0]) & (instants <= slots[-1])
     span_ns = float(slots[-1] - slots[0])
     area = np.trapezoid(total[inside], (instants[inside] - slots[0]).astype(np.float64))
-    first = np.searchsorted(instants, slots[:-1])
-    most = np.maximum.reduceat(total[: int(np.searchsorted(instants, slots[-1])) + 1], first)
+    edges = np.searchsorted(instants, slots)
+    most = np.maximum.reduceat(total[: edges[-1] + 1], edges[:-1])
+    most = np.maximum(most, total[edges[1:]])  # both ends belong to a slot
     return Exposure(
         max_bytes=round(float(total.max())),
         mean_bytes=float(area) / span_ns,

@@ -171,6 +171,6 @@ class RunMetrics:
     """Bytes of the control band of all wires, both ways, TCP and all, per delivered byte."""
     sync: SyncFigures | None = None
     exposure: Exposure | None = None
-    """None without local confirmation."""
+    """None without local confirmation, or if the sender that counted it died."""
     custody: CustodyFigures | None = None
     """None in runs without custody."""

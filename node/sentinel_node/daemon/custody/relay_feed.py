@@ -46,6 +46,7 @@ class RelayFeed(RelayBooks):
         self._kept: tuple[int, int] | None = None
         self._durable = 0
         self._doubted: int | None = None
+        self._resumed: ResumeFrom | None = None
         if relay.spec.journal_folder is not None:
             self._disk = RelayDisk(
                 relay.spec.journal_folder, name, self._wake, self._buffer, recovered
@@ -115,7 +116,7 @@ class RelayFeed(RelayBooks):
 
     def on_open(self, connection: TrackedConnection, start: int) -> None:
         """The onward connection carries the flow."""
-        del connection
+        self._note_resumption(connection.flow_id)
         self._run.event(
             f"custody: flow {self.name:016x}: forwarding from {start}, attempt "
             f"{self._downlink.attempts}"
@@ -132,7 +133,7 @@ class RelayFeed(RelayBooks):
         """False: downstream's answer may be older than what it acknowledged."""
         for effect in self._store_open(point):
             if isinstance(effect, ResumeFrom):
-                self._note_resumption(effect)
+                self._resumed = effect
             if not isinstance(effect, CannotResume):
                 continue
             if self._store_epoch and self._doubted != effect.end:
@@ -156,10 +157,10 @@ class RelayFeed(RelayBooks):
         self._store_epoch = point.transfer_epoch
         return True
 
-    def _note_resumption(self, effect: ResumeFrom) -> None:
-        if self._fresh and self._downlink.attempts <= 1:
+    def _note_resumption(self, flow_id: int) -> None:
+        effect, self._resumed = self._resumed, None
+        if effect is None or (self._fresh and self._downlink.attempts <= 1):
             return  # the flow begins
-        flow_id = self._header.flow_id if self._header is not None else 0
         peer, now_ns = self._relay.spec.onward.peer, time.monotonic_ns()
         self._run.resumed(Resumption(flow_id, now_ns, peer, effect.offset, effect.replayed_bytes))
 

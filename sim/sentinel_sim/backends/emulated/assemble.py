@@ -86,7 +86,8 @@ def flow_measurement(
     """One application flow as its sender and its receiver reported it.
 
     `run_start_ns`: what stands for the flow's start if its sender died and does not know it.
-    `resumed`: senders of which another life began their flows, and took with it when they wrote.
+    `resumed`: senders of which another life began their flows, and took with it when bytes were
+    written and confirmed: both are unknown then.
     """
     nodes = spec.paths[flow.path].nodes
     sent = _find(reports[nodes[0]], flow.flow_id)
@@ -113,7 +114,7 @@ def flow_measurement(
         sha256_ok=received.sha256_ok if received.complete else None,
         sent=Series() if forgot else series(sent.series),
         delivered=series(received.series),
-        confirmed=series(confirmed),
+        confirmed=Series() if forgot else series(confirmed),
         retransmitted_bytes={label: c.last.bytes_retrans for label, c in outgoing},
         tcp_info=tuple(sample for label, c in outgoing for sample in _samples(label, c)),
         error="; ".join(errors) or None,

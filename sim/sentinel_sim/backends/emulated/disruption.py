@@ -34,8 +34,9 @@ class Disruption:
     supervisor: Supervisor | None = None
 
     async def watch(self) -> None:
-        """Let the supervisor begin to watch; before the traffic starts."""
+        """Have spare daemons loaded, and let the supervisor begin to watch; before the traffic."""
         if self.spec.faults and self.spec.repair:
+            await self.world.stand_by(self.spec.roles)
             self.supervisor = await self._stack.enter_async_context(
                 Supervisor(self.spec, self.world, self.reopen)
             )
