@@ -78,7 +78,7 @@ def with_replays(
 ) -> tuple[RepairEvent, ...]:
     """The repairs with what they cost: a resumption belongs to the latest failure before it."""
     starts = sorted({repair.failed_ns for repair in repairs})
-    ends = dict(zip(starts, [*starts[1:], None], strict=True))
+    ends = {begin: next(iter(starts[place:]), None) for place, begin in enumerate(starts, 1)}
 
     def cost(begin_ns: int) -> int:
         end_ns = ends[begin_ns]

@@ -85,3 +85,4 @@ def test_a_replay_belongs_to_the_latest_failure_before_it() -> None:
     ]
     found = with_replays([repair(20), repair(10)], replays)
     assert [one.bytes_replayed for one in found] == [8, 6]
+    assert with_replays([], replays) == ()

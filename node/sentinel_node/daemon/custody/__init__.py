@@ -3,7 +3,7 @@
     orders      from commands to what is below
     hub         custody messages from the control plane to the flow that they concern
     wake        how other threads wake a flow's thread; in_flight: words faster than the books
-    onward      where a flow goes next; downlink: the connection there, and resuming it
+    onward      where a flow goes next; downlink: the connection there, and resuming it; patience
     uplink      the incoming connection: header, bytes into memory, trailer
     relay       a custodian; relay_books, relay_feed, relay_flow: what is said of one flow there,
                 what is held of it, its thread

@@ -24,19 +24,15 @@ from sentinel_node.daemon.connection import TrackedConnection
 from sentinel_node.daemon.control.interface import ControlPlane
 from sentinel_node.daemon.custody.onward import Feed, Onward
 from sentinel_node.daemon.custody.opening import Opening
+from sentinel_node.daemon.custody.patience import (
+    ASK_AGAIN_NS,
+    BACKOFF_MAX_NS,
+    BACKOFF_MIN_NS,
+    END_GRACE_NS,
+)
 from sentinel_node.daemon.custody.wake import FlowPoller
 from sentinel_node.daemon.run import NodeRun
 from sentinel_node.errors import NodeError
-
-NS_PER_S = 1_000_000_000
-BACKOFF_MIN_NS = 20_000_000
-BACKOFF_MAX_NS = NS_PER_S
-ASK_AGAIN_NS = NS_PER_S
-"""Longer than any round trip on Earth; a new session asks at once anyway."""
-SILENCE_GRACE_NS = 250_000_000
-"""After a neighbour came back: for TCP to go on by itself, before a new attempt is made."""
-END_GRACE_NS = 200_000_000
-"""After the peer closed behind the trailer: for its word that all is delivered, before we ask."""
 
 
 class Downlink:
@@ -73,6 +69,7 @@ class Downlink:
         self._watched = 0
         self._backoff_ns = BACKOFF_MIN_NS
         self._check: tuple[int, int | None] | None = None
+        self._peer_came = False
         self._point: ResumePoint | None = None
         self._refusal: CustodyRefusal | None = None
         self.position: int | None = None
@@ -109,6 +106,7 @@ class Downlink:
         was sent is undelivered.
         """
         self._opening.look_at_ns = None
+        self._greet_peer()
         self._watch_progress(now_ns, progress)
         self._check_silence(now_ns, progress)
         noted = self._take_notes()
@@ -185,6 +183,14 @@ class Downlink:
             self._plane.send(self._to.peer, ResumeQuery(self._feed.name, self.epoch))
             self._poke_at_ns = now_ns + ASK_AGAIN_NS
 
+    def _greet_peer(self) -> None:
+        """It was away and is back: neither old questions nor old failures count."""
+        came, self._peer_came = self._peer_came, False
+        if came:
+            self._backoff_ns = BACKOFF_MIN_NS
+            self._ask_at_ns = None if self._ask_at_ns is None else 0
+            self._retry_at_ns = None if self._retry_at_ns is None else 0
+
     def _check_silence(self, now_ns: int, progress: int | None) -> None:
         if self._check is not None and now_ns >= self._check[0]:
             was, self._check = self._check[1], None
@@ -230,8 +236,7 @@ class Downlink:
 
     def ask_again(self) -> None:
         """A session was opened: what was asked before may be lost. From any thread."""
-        if self._ask_at_ns is not None:
-            self._ask_at_ns = 0
+        self._peer_came = True
 
     def _take_notes(self) -> bool:
         refusal, self._refusal = self._refusal, None
@@ -325,11 +330,7 @@ class Downlink:
     def _send(self, connection: TrackedConnection) -> bool:
         sock = connection.sock
         try:
-            if len(self._framing):
-                count = sock.send(self._framing)
-                self._framing = self._framing[count:]
-            else:
-                count = self._send_payload(sock)
+            count = self._send_framing(sock) if len(self._framing) else self._send_payload(sock)
         except BlockingIOError:
             return False
         connection.bytes_moved += count

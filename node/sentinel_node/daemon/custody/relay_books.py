@@ -16,8 +16,9 @@ from sentinel_node.core.control.refusals import Reason, Refusal
 from sentinel_node.core.custody.effects import Completed
 from sentinel_node.core.custody.throttle import AckThrottle
 from sentinel_node.daemon.control.interface import PeerChange, PeerEvent
-from sentinel_node.daemon.custody.downlink import SILENCE_GRACE_NS, Downlink
+from sentinel_node.daemon.custody.downlink import Downlink
 from sentinel_node.daemon.custody.in_flight import InFlight
+from sentinel_node.daemon.custody.patience import SILENCE_GRACE_NS
 from sentinel_node.daemon.custody.wake import Wake
 
 if TYPE_CHECKING:

@@ -73,7 +73,7 @@ class RelayFlow(RelayFeed):
                 now_ns = time.monotonic_ns()
                 progress = self._take_connections()
                 self._answer()
-                progress |= self._disk.load() if self._disk is not None else False
+                progress |= self._load()
                 progress |= self._read()
                 progress |= self._downlink.step(now_ns, self._watched_progress())
                 self._hear_early()
@@ -87,6 +87,10 @@ class RelayFlow(RelayFeed):
             self._run.event(f"custody: flow {self.name:016x}: {error}")
         finally:
             self._close(clean=clean)
+
+    def _load(self) -> bool:
+        """Read on from disk; not before downstream said from where: what it has may be missing."""
+        return bool(self._store_epoch) and self._disk is not None and self._disk.load()
 
     def _take_connections(self) -> bool:
         if not self._arrived:

@@ -31,11 +31,12 @@ from sentinel_node.core.custody.source import SourceLedger
 from sentinel_node.core.framing import FlowHeader, FlowTrailer, flow_token
 from sentinel_node.daemon.connection import TrackedConnection
 from sentinel_node.daemon.control.interface import PeerChange, PeerEvent, control_flow_id
-from sentinel_node.daemon.custody.downlink import SILENCE_GRACE_NS, Downlink
+from sentinel_node.daemon.custody.downlink import Downlink
 from sentinel_node.daemon.custody.flow_spec import CustodyFlowSpec, LostError
 from sentinel_node.daemon.custody.hub import CustodyHub
 from sentinel_node.daemon.custody.in_flight import InFlight
 from sentinel_node.daemon.custody.opening import Opening
+from sentinel_node.daemon.custody.patience import SILENCE_GRACE_NS
 from sentinel_node.daemon.custody.sources import BLOCK_BYTES
 from sentinel_node.daemon.custody.wake import FlowPoller, Wake
 from sentinel_node.daemon.records import CustodyRecord, FlowRecord, Resumption

@@ -235,7 +235,8 @@ def test_a_sender_that_is_started_anew_resumes_where_the_relay_stands() -> None:
         assert (record.error, record.complete) == ("", True)
         got = net.received()
         assert got.sha256 == record.sha256 == payload_hash(size_bytes)
-        assert record.payload_bytes < size_bytes, "what the relay has is not sent again"
+        (resumed,) = net.nodes["sender"].run.resumptions
+        assert 0 < resumed.offset < size_bytes, "what the relay has is not sent again"
 
 
 def test_without_the_next_node_the_sender_gives_up_and_says_how_far_it_came() -> None:

@@ -7,14 +7,17 @@ from pathlib import Path
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.unit.node.custody.net import Net
+from tests.unit.node.custody.net import RUN, Control, Net
 from tests.unit.node.custody.test_data_plane import chain, pipe_of, running_hash, wait_for
 
 from sentinel_node.core.custody.effects import Release
 from sentinel_node.core.custody.journal import Extent, Kind, read_journal, record
+from sentinel_node.core.custody.running_hash import BLOCK_BYTES
 from sentinel_node.core.framing import FlowHeader, FlowTrailer, flow_token
-from sentinel_node.daemon.custody.journal import recover
+from sentinel_node.daemon.control.interface import control_flow_id
+from sentinel_node.daemon.custody.journal import Batch, Journal, recover
 from sentinel_node.daemon.custody.sources import PipeSource
+from sentinel_node.daemon.custody.wake import Wake
 
 TOKEN = flow_token("run", 1)
 HEADER = FlowHeader(1, TOKEN, None, custody=True)
@@ -102,3 +105,27 @@ def test_a_durable_relay_ends_a_flow_whose_sender_is_gone(tmp_path: Path) -> Non
         wait_for(lambda: net.received().ended)
         assert net.received().error == ""
         assert net.received().sha256 == running_hash(data)
+
+
+def test_what_was_delivered_before_it_was_written_down_is_not_looked_for(tmp_path: Path) -> None:
+    """The disk lacks bytes that the receiver had before their turn came; it says so late."""
+    data = random.Random(7).randbytes(500_000)
+    name, token = control_flow_id(RUN, 1), flow_token(RUN, 1)
+    received, kept = tmp_path / "received", tmp_path / "journals" / "r1"
+    received.mkdir()
+    kept.mkdir(parents=True)
+    (received / f"{name:016x}.payload").write_bytes(data[:200_000])
+    header = FlowHeader(1, token, len(data), True, True, 1, 0, True)
+    journal = Journal(kept, name, Wake())
+    for start, end in ((0, 100_000), (2 * BLOCK_BYTES, len(data))):
+        trailer = FlowTrailer(token, len(data), running_hash(data)) if end == len(data) else None
+        view = memoryview(data)[start:end]
+        journal.begin(header, Batch(start, end, (view,), trailer))
+        journal.wait_idle()
+        assert journal.take_done() is not None
+    journal.close(remove=False)
+    with chain(1, control=Control(delay_s=0.05), journals=kept.parent, folder=received) as net:
+        wait_for(lambda: any(flow.ended for flow in net.nodes["receiver"].run.flows))
+        assert (received / f"{name:016x}.payload").read_bytes() == data
+        assert net.received().sha256 == running_hash(data)
+        assert not any("gone from the disk" in event for event in net.nodes["r1"].run.events)
