@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from sentinel_node.daemon import sockets, tcp_info
@@ -55,6 +56,22 @@ class TrackedConnection:
         with self._lock:
             last = (self.last,) if self.last is not None else ()
             return (*self._samples, *last)
+
+    def left_bytes(self) -> int:
+        """Bytes of the stream that left this host, each counted once; from any thread."""
+        with self._lock:
+            raw = tcp_info.read_raw(self.sock) if self._open else self._last_raw()
+        return tcp_info.left_stream_bytes(raw)
+
+    def change(self, change: Callable[[socket.socket], None]) -> bool:
+        """Set options of the socket, from any thread; False: it is closed."""
+        with self._lock:
+            if self._open:
+                change(self.sock)
+            return self._open
+
+    def _last_raw(self) -> bytes:
+        return self.last.raw if self.last is not None else b""
 
     def established(self) -> None:
         """The connection stands: from now on it has a name and can be sampled."""

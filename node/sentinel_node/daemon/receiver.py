@@ -18,6 +18,7 @@ from sentinel_node.daemon.connection import TrackedConnection
 from sentinel_node.daemon.control.interface import control_flow_id
 from sentinel_node.daemon.control.preparing import Expected, prepare_on_forecast
 from sentinel_node.daemon.control.replicas import Delivered
+from sentinel_node.daemon.control.starting import Prepared
 from sentinel_node.daemon.records import FlowRecord
 from sentinel_node.daemon.run import NodeRun, accept_in_background
 from sentinel_node.daemon.sockets import TcpProfile
@@ -88,9 +89,12 @@ def _receive_flow(run: NodeRun, sock: socket.socket, accepted_ns: int, spec: Lis
         run.end_work()
 
 
-def _planned_window(run: NodeRun, flow_id: int) -> int:
-    prepared = run.preparations.get(control_flow_id(run.name, flow_id))
-    return prepared.window_clamp_bytes if prepared is not None else 0
+def _taken(run: NodeRun, connection: TrackedConnection) -> Prepared | None:
+    """What was made ready for the flow that came; None: nothing was."""
+    prepared = run.preparations.get(control_flow_id(run.name, connection.flow_id))
+    if prepared is not None:
+        prepared.inward = connection
+    return prepared
 
 
 def tell_sync(run: NodeRun, record: FlowRecord) -> None:
@@ -115,6 +119,7 @@ def _read_to_end(
     waiter = SocketWaiter(sock, run.stop)
     view = memoryview(bytearray(BUFFER_BYTES))
     window = spec.profile.window_clamp_bytes
+    prepared: Prepared | None = None
     seen = False
     limiter = Limiter(run, spec.read_rate_limit_bps) if spec.read_rate_limit_bps else None
     while True:
@@ -137,10 +142,14 @@ def _read_to_end(
             _note_header(record, connection, verifier)
         if record.flow_id and not seen:
             seen = True
-            window = window or _planned_window(run, record.flow_id)
+            prepared = _taken(run, connection)
+        if prepared is not None:
+            window = prepared.window_clamp_bytes
         if window:
             sockets.hold_window(sock, window)
         record.progress(now_ns, fresh)
+        if prepared is not None and prepared.waiting:
+            run.preparations.reached(prepared, record.payload_bytes, now_ns)
 
 
 def _note_header(

@@ -127,10 +127,11 @@ def _relay_connection(
         if prepared is not None:
             outward = prepared.connection
         if prepared is not None and outward is not None and prepared.outgoing is not None:
-            gate = prepared.outgoing.gate(outward.sock)
+            gate = prepared.gate = prepared.outgoing.gate(outward.sock)
+        if prepared is not None:
+            prepared.inward = inward
         outward = outward or _connect_onward(run, spec)
-        window = prepared.window_clamp_bytes if prepared is not None else 0
-        with _Pump(run, inward, outward, spec, gate, window) as pump:
+        with _Pump(run, inward, outward, spec, gate, prepared) as pump:
             pump.run_to_end()
         clean = True
     except Stopped as stopped:
@@ -194,7 +195,7 @@ class _Pump:
         outward: TrackedConnection,
         spec: RelaySpec,
         gate: StartGate | None = None,
-        window_bytes: int = 0,
+        prepared: Prepared | None = None,
     ) -> None:
         kind = CopyLane if spec.mode is RelayMode.COPY else SpliceLane
         self._run = run
@@ -202,7 +203,8 @@ class _Pump:
         self._held = False
         self._inward = inward
         self._outward = outward
-        self._window = window_bytes or spec.accept_profile.window_clamp_bytes
+        self._prepared = prepared
+        self._window_bytes = spec.accept_profile.window_clamp_bytes
         self._ways: list[_Way] = []
         try:
             for source, sink in ((inward, outward), (outward, inward)):
@@ -263,8 +265,9 @@ class _Pump:
         gate = self._gate if way is self._forward else None
         room = None if gate is None else gate.room(time.monotonic_ns())
         self._held = room is not None and room <= 0
+        if gate is not None and gate.over:
+            self._gate = None
         if gate is None or room is None:
-            self._gate = None if way is self._forward else self._gate
             return way.lane.write()
         if self._held:
             return False
@@ -278,13 +281,24 @@ class _Pump:
             if way is self._forward and not self._inward.bytes_moved:
                 self._note_flow()
             progress = way.lane.read()
-            if self._window and way is self._forward:
-                sockets.hold_window(way.source.sock, self._window)
+            if way is self._forward:
+                self._follow(way.source.sock)
             return progress
         except BlockingIOError:
             return False
         except OSError as error:
             raise SideFailedError(way.source, error.errno or errno.EIO) from error
+
+    def _follow(self, sock: socket.socket) -> None:
+        """Hold the window that is predicted now, and note what has come of older predictions."""
+        prepared = self._prepared
+        window = prepared.window_clamp_bytes if prepared is not None else self._window_bytes
+        if window:
+            sockets.hold_window(sock, window)
+        if prepared is not None and prepared.waiting:
+            state = self._forward.lane.state
+            payload = state.moved_bytes + state.buffered_bytes - HEADER_BYTES
+            self._run.preparations.reached(prepared, payload, time.monotonic_ns())
 
     def _note_flow(self) -> None:
         """Learn the flow's id from its header, if it is one; the bytes stay where they are."""

@@ -19,10 +19,15 @@ from sentinel_node.core.payload import FILL_SLACK_BYTES, PayloadStream
 from sentinel_node.core.series import DEFAULT_INTERVAL_NS
 from sentinel_node.daemon import sockets
 from sentinel_node.daemon.connection import TrackedConnection
-from sentinel_node.daemon.control.announcing import Announcement, announce, remember, tell_end
+from sentinel_node.daemon.control.announcing import (
+    Announcement,
+    Start,
+    announce,
+    remember,
+    tell_end,
+)
 from sentinel_node.daemon.control.gate import StartGate
-from sentinel_node.daemon.control.interface import control_flow_id
-from sentinel_node.daemon.control.starting import Outgoing, Prepared, sending_profile, set_pacing
+from sentinel_node.daemon.control.starting import Prepared, sending_profile
 from sentinel_node.daemon.custody.flow_spec import CustodyFlowSpec
 from sentinel_node.daemon.custody.onward import Onward
 from sentinel_node.daemon.custody.orders import CustodyOrder
@@ -144,21 +149,20 @@ def _send_flow(run: NodeRun, order: FlowOrder, record: FlowRecord, spec: SendSpe
         _send_in_custody(run, order, order.custody, record, spec)
         return
     connection: TrackedConnection | None = None
-    outgoing: Outgoing | None = None
+    start: Start | None = None
     gate: StartGate | None = None
     record.start_ns = time.monotonic_ns()
     try:
         profile = spec.profile
         if order.announcement is not None:
             # Counted into the flow's time: what is made ready ahead is not for free.
-            outgoing = announce(run, order.announcement, order, record)
-            profile = sending_profile(spec.profile, outgoing.plan)
+            start = announce(run, order.announcement, order, record)
+            profile = sending_profile(spec.profile, start.outgoing.plan)
         sock = sockets.prepare(order.source_address, order.target_address, profile)
-        if outgoing is None:
+        if start is None:
             record.start_ns = time.monotonic_ns()
         else:
-            set_pacing(sock, outgoing.plan)
-            gate = outgoing.gate(sock)
+            gate = start.prepared.gate = start.outgoing.gate(sock)
         connection = run.track(sock, "out", record.start_ns)
         connection.flow_id = order.flow_id
         sockets.connect(
@@ -170,6 +174,8 @@ def _send_flow(run: NodeRun, order: FlowOrder, record: FlowRecord, spec: SendSpe
         )
         run.watch(connection)
         record.connection = connection.name
+        if start is not None:
+            start.connected(run, connection)
         _Flow(run, connection, record, order, spec.stall_timeout_ns, gate).send()
         record.complete = True
     except NodeError as error:
@@ -186,7 +192,7 @@ def _send_flow(run: NodeRun, order: FlowOrder, record: FlowRecord, spec: SendSpe
             gate.close()
         if order.announcement is not None:
             tell_end(run, order, record)  # a flow that failed has ended too
-            remember(record, outgoing, connection)
+            remember(record, start, connection)
         record.end()
         if record.error:
             run.event(f"flow {order.flow_id}: {record.error}")
@@ -236,8 +242,9 @@ def _prepare_start(run: NodeRun, order: FlowOrder, record: FlowRecord) -> Prepar
     """Announce the flow, if it is to be: how its connections begin. Raises NodeError."""
     if order.announcement is None:
         return None
-    outgoing = announce(run, order.announcement, order, record)
-    return Prepared(control_flow_id(run.name, order.flow_id), outgoing=outgoing)
+    start = announce(run, order.announcement, order, record)
+    start.prepared.outgoing = start.outgoing
+    return start.prepared
 
 
 def _tell_end_if_announced(run: NodeRun, order: FlowOrder, record: FlowRecord) -> None:

@@ -108,6 +108,11 @@ class TcpInfo:
         return values
 
 
+def left_stream_bytes(raw: bytes) -> int:
+    """Bytes of our stream (framing included) that left this host, each counted once."""
+    return (field(raw, "bytes_sent") or 0) - (field(raw, "bytes_retrans") or 0)
+
+
 def acked_stream_bytes(raw: bytes) -> int:
     """Bytes of our stream (framing included) that the peer's TCP acknowledged.
 

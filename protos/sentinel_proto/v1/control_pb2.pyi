@@ -133,6 +133,7 @@ class ControlMessage(_message.Message):
     RESUME_POINT_FIELD_NUMBER: _builtins.int
     PATH_METADATA_FIELD_NUMBER: _builtins.int
     SYNC_CHECK_FIELD_NUMBER: _builtins.int
+    RATE_ADVICE_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def hello(self) -> Global___Hello: ...
     @_builtins.property
@@ -163,6 +164,8 @@ class ControlMessage(_message.Message):
     def path_metadata(self) -> Global___PathMetadata: ...
     @_builtins.property
     def sync_check(self) -> Global___SyncCheck: ...
+    @_builtins.property
+    def rate_advice(self) -> Global___RateAdvice: ...
     def __init__(
         self,
         *,
@@ -181,12 +184,13 @@ class ControlMessage(_message.Message):
         resume_point: Global___ResumePoint | None = ...,
         path_metadata: Global___PathMetadata | None = ...,
         sync_check: Global___SyncCheck | None = ...,
+        rate_advice: Global___RateAdvice | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["correction", b"correction", "custody_ack", b"custody_ack", "custody_refusal", b"custody_refusal", "delivered_ack", b"delivered_ack", "digest", b"digest", "forecast", b"forecast", "heartbeat", b"heartbeat", "hello", b"hello", "kind", b"kind", "path_metadata", b"path_metadata", "pull", b"pull", "removal", b"removal", "resume_point", b"resume_point", "resume_query", b"resume_query", "snapshot", b"snapshot", "sync_check", b"sync_check"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["correction", b"correction", "custody_ack", b"custody_ack", "custody_refusal", b"custody_refusal", "delivered_ack", b"delivered_ack", "digest", b"digest", "forecast", b"forecast", "heartbeat", b"heartbeat", "hello", b"hello", "kind", b"kind", "path_metadata", b"path_metadata", "pull", b"pull", "rate_advice", b"rate_advice", "removal", b"removal", "resume_point", b"resume_point", "resume_query", b"resume_query", "snapshot", b"snapshot", "sync_check", b"sync_check"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["correction", b"correction", "custody_ack", b"custody_ack", "custody_refusal", b"custody_refusal", "delivered_ack", b"delivered_ack", "digest", b"digest", "forecast", b"forecast", "heartbeat", b"heartbeat", "hello", b"hello", "kind", b"kind", "path_metadata", b"path_metadata", "pull", b"pull", "removal", b"removal", "resume_point", b"resume_point", "resume_query", b"resume_query", "snapshot", b"snapshot", "sync_check", b"sync_check"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["correction", b"correction", "custody_ack", b"custody_ack", "custody_refusal", b"custody_refusal", "delivered_ack", b"delivered_ack", "digest", b"digest", "forecast", b"forecast", "heartbeat", b"heartbeat", "hello", b"hello", "kind", b"kind", "path_metadata", b"path_metadata", "pull", b"pull", "rate_advice", b"rate_advice", "removal", b"removal", "resume_point", b"resume_point", "resume_query", b"resume_query", "snapshot", b"snapshot", "sync_check", b"sync_check"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["hello", "forecast", "correction", "removal", "digest", "pull", "snapshot", "heartbeat", "custody_ack", "delivered_ack", "custody_refusal", "resume_query", "resume_point", "path_metadata", "sync_check"]  # noqa: Y015
+    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["hello", "forecast", "correction", "removal", "digest", "pull", "snapshot", "heartbeat", "custody_ack", "delivered_ack", "custody_refusal", "resume_query", "resume_point", "path_metadata", "sync_check", "rate_advice"]  # noqa: Y015
     _WhichOneofArgType_kind: _TypeAlias = _typing.Literal["kind", b"kind"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_kind) -> _WhichOneofReturnType_kind | None: ...
 
@@ -734,6 +738,36 @@ class PathMetadata(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___PathMetadata: _TypeAlias = PathMetadata  # noqa: Y015
+
+@_typing.final
+class RateAdvice(_message.Message):
+    """Back upstream: the path from the sender of this message on can take so much of a flow."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EPOCH_FIELD_NUMBER: _builtins.int
+    SEQUENCE_FIELD_NUMBER: _builtins.int
+    FLOW_ID_FIELD_NUMBER: _builtins.int
+    RATE_BPS_FIELD_NUMBER: _builtins.int
+    epoch: _builtins.int
+    sequence: _builtins.int
+    flow_id: _builtins.int
+    rate_Bps: _builtins.int
+    def __init__(
+        self,
+        *,
+        epoch: _builtins.int = ...,
+        sequence: _builtins.int = ...,
+        flow_id: _builtins.int = ...,
+        rate_Bps: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["epoch", b"epoch", "flow_id", b"flow_id", "rate_Bps", b"rate_Bps", "sequence", b"sequence"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RateAdvice: _TypeAlias = RateAdvice  # noqa: Y015
 
 @_typing.final
 class SyncCheck(_message.Message):

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 
 from sentinel_node.core.control.messages import FlowPhase, FlowState, Version
+from sentinel_node.core.framing import HEADER_BYTES
+from sentinel_node.core.start.buffer_plan import StartBasis
 from sentinel_node.core.sync.phase import PhaseMeter
 from sentinel_sim.backends.base import FlowMeasurement, RunMeasurement
 from sentinel_sim.experiment import series as cumulative
@@ -17,8 +19,8 @@ from sentinel_sim.plan.model import RunSpec
 SECOND_NS = 1_000_000_000
 STARTED_SHARE = 0.9
 SHORTEST_WINDOW_NS = 50_000_000
-GRID_NS = 10_000_000
-GRID_MAX = 5_000
+SENDING = ("start window", "send buffer", "onward connection")
+"""What is made ready with a start window, before the first byte."""
 
 
 def startup_s(
@@ -69,6 +71,20 @@ def lead_time(measured: RunMeasurement) -> LeadTime | None:
     )
 
 
+def starts(measured: RunMeasurement) -> tuple[str, ...]:
+    """On what the senders' start windows rested: `cold`, `remembered`, `managed`; each once.
+
+    Receive buffers have none of their own, and what is predicted later is no start.
+    """
+    found = {
+        StartBasis.of(one["basis"]).name.lower()
+        for node in _control(measured).values()
+        for one in node["adjustments"]
+        if one["what"] in SENDING
+    }
+    return tuple(sorted(found))
+
+
 def control_share(measured: RunMeasurement) -> float | None:
     """Bytes in the control bands of all wires per byte delivered."""
     delivered = sum(flow.bytes_delivered for flow in measured.flows)
@@ -89,7 +105,7 @@ def sync_figures(spec: RunSpec, measured: RunMeasurement) -> SyncFigures | None:
         receiver = spec.paths[flow.path].nodes[-1]
         for report in control.get(receiver, {}).get("sync", ()):
             if report.get("flow_id") == flow.flow_id:
-                meters.append(_meter(flow, report.get("views", ())))
+                meters.append(_meter(spec, flow, report.get("views", ())))
                 verdicts += report.get("verdicts", ())
                 flows_checked += any(v.get("final") for v in report.get("verdicts", ()))
     samples = sum(meter.samples for meter in meters)
@@ -114,19 +130,25 @@ def _percentiles(values: Sequence[float]) -> Percentiles | None:
     return Percentiles(p50=float(p50), p99=float(p99))
 
 
-def _meter(flow: FlowMeasurement, views: Sequence[dict[str, Any]]) -> PhaseMeter:
-    """Sample one replica on the grid, from the first byte written to the last."""
+def _meter(spec: RunSpec, flow: FlowMeasurement, views: Sequence[dict[str, Any]]) -> PhaseMeter:
+    """Compare one replica with what had left the sender, whenever its kernel was asked for that.
+
+    Those are the grid of the sampler's clock (50 ms), whatever the control plane did at the time.
+    """
+    nodes = spec.paths[flow.path].nodes
+    first_link = f"{nodes[0]}->{nodes[1]}"
     end_ns = flow.send_end_ns or flow.first_write_ns
-    step = max(GRID_NS, (end_ns - flow.first_write_ns) // GRID_MAX)
-    begin = flow.first_write_ns + step
-    meter = PhaseMeter(step, begin)
-    grid = np.arange(begin, end_ns, step, dtype=np.int64)
-    truth = cumulative.values_at(flow.sent, grid) if flow.sent.values else np.zeros(grid.size)
-    for state, at_ns, total in zip(_held(views, grid), grid, truth, strict=True):
-        if state is None:
-            meter.next_ns += step  # the forecast had not come yet: no view, no error of it
-            continue
-        meter.sample(state, int(total), now_ns=int(at_ns))
+    truth = [
+        (one["t_ns"], one["bytes_sent"] - one["bytes_retrans"] - HEADER_BYTES)
+        for one in flow.tcp_info
+        if one["connection"] == first_link and flow.first_write_ns <= one["t_ns"] <= end_ns
+    ]
+    meter = PhaseMeter(1, 0)
+    grid = np.array([at_ns for at_ns, _ in truth], dtype=np.int64)
+    for state, (at_ns, total) in zip(_held(views, grid), truth, strict=True):
+        if state is not None:  # else the forecast had not come yet: no view, no error of it
+            meter.next_ns = at_ns
+            meter.sample(state, max(0, total), now_ns=at_ns)
     return meter
 
 

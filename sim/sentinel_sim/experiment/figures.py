@@ -166,6 +166,8 @@ class RunMetrics:
     wires: tuple[WireFigures, ...]
     startup_s: float | None = None
     """First connect() to the first round trip delivered at 90 % of the steady rate."""
+    starts: tuple[str, ...] = ()
+    """What the start windows of arm `fsu` rested on: `cold`, `remembered`, `managed`."""
     lead_time_s: LeadTime | None = None
     control_bytes_per_data_byte: float | None = None
     """Bytes of the control band of all wires, both ways, TCP and all, per delivered byte."""

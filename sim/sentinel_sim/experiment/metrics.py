@@ -58,6 +58,7 @@ def compute(spec: RunSpec, measured: RunMeasurement) -> RunMetrics:
         theory=theory_of(spec),
         wires=tuple(wire_metrics.wire_figures(wire) for wire in measured.wires),
         startup_s=control_metrics.startup_s(spec, flows, steady_goodput_bps(spec, flows)),
+        starts=control_metrics.starts(measured),
         lead_time_s=control_metrics.lead_time(measured),
         control_bytes_per_data_byte=control_metrics.control_share(measured),
         sync=control_metrics.sync_figures(spec, measured),

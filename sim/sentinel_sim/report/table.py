@@ -15,6 +15,7 @@ from sentinel_sim.report.chart import arm_rank, median, varying_params, x_quanti
 from sentinel_sim.report.fault_table import fault_tables
 from sentinel_sim.report.fsu_cost import fsu_cost_notes
 from sentinel_sim.report.stalls import stalls_text, worst_stalled
+from sentinel_sim.report.starts import start_notes
 
 ABSENT = "–"
 MAX_REASONS = 12
@@ -136,6 +137,7 @@ def notes_of(result: Mapping[str, Any]) -> list[str]:
     if result["runs"]:
         notes.append(f"theory: {result['runs'][0]['theory']['framing']}")
         notes.append(f"steady: {result['steady_rule']}")
+    notes.extend(start_notes(result))
     notes.extend(fsu_cost_notes(result))
     notes.extend(f"note: {note}" for note in result.get("plan", {}).get("notes", ()))
     return notes

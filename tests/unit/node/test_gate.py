@@ -9,7 +9,7 @@ import pytest
 
 from sentinel_node.core.start.careful_resume import CarefulResume, Phase, ResumeLimits, SavedPath
 from sentinel_node.daemon.control import gate as module
-from sentinel_node.daemon.control.gate import SO_MAX_PACING_RATE, StartGate
+from sentinel_node.daemon.control.gate import SO_MAX_PACING_RATE, StartGate, UNLIMITED_Bps
 from sentinel_node.daemon.tcp_info import FULL_BYTES, LAYOUT
 
 MS = 1_000_000
@@ -84,8 +84,26 @@ def test_loss_after_the_jump_retreats_and_the_memory_proved_wrong(kernel: Kernel
     kernel.set(bytes_acked=1 + INITIAL + JUMP)
     assert gate.room(160 * MS) is None
     assert ends == [True]
+    assert gate.over
+    assert kernel.pacing_Bps[-1] == UNLIMITED_Bps, "a start's limit would hold the flow for good"
     gate.close()
     assert ends == [True]
+
+
+def test_a_vouched_window_is_paced_until_it_was_acknowledged_and_nothing_is_held_back(
+    kernel: Kernel,
+) -> None:
+    resume = CarefulResume(None, ResumeLimits(1448, 1448, 1448))
+    gate = StartGate(kernel, resume, 30_000_000, lambda _: None, JUMP)  # type: ignore[arg-type]
+    assert kernel.pacing_Bps == [30_000_000]
+    assert gate.room(0) is None
+    kernel.set(bytes_acked=1 + JUMP - 1)
+    assert gate.room(80 * MS) is None
+    assert not gate.over
+    kernel.set(bytes_acked=1 + JUMP)
+    assert gate.room(100 * MS) is None
+    assert gate.over
+    assert kernel.pacing_Bps == [30_000_000, UNLIMITED_Bps]
 
 
 def test_another_path_is_left_to_slow_start(kernel: Kernel) -> None:

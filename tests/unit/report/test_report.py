@@ -27,6 +27,7 @@ from sentinel_sim.report.progress import (
     duration_text,
     run_text,
 )
+from sentinel_sim.report.starts import start_notes
 from sentinel_sim.report.table import columns_of, estimate_text, notes_of, rows_of, table_of
 from sentinel_sim.report.terminal_plot import terminal_plot
 
@@ -150,6 +151,21 @@ def test_what_the_fsu_took_is_told_by_arm_where_it_was_measured() -> None:
     )
     assert len(told) == 3
     assert "nothing subtracted; a program that does nothing reads 31 ns here" in told[2]
+
+
+def test_means_over_cold_and_remembered_starts_are_said_to_be_such() -> None:
+    runs = [
+        {"arm": "fsu", "distance_km": km, "params": {}, "valid": True, "starts": starts}
+        for km, starts in (
+            (10.0, ["cold"]),
+            (10.0, ["remembered"]),
+            (10.0, ["remembered"]),
+            (1000.0, ["remembered"]),
+            (1000.0, ["remembered"]),
+        )
+    ]
+    (note,) = start_notes({"runs": runs})
+    assert note.startswith("start: fsu at 10 km: 1 cold, 2 remembered")
 
 
 def test_many_invalid_runs_are_counted_instead_of_flooding_the_screen() -> None:

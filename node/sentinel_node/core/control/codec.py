@@ -29,6 +29,7 @@ Message: TypeAlias = (
     | msg.Heartbeat
     | msg.PathMetadata
     | msg.SyncCheck
+    | msg.RateAdvice
     | custody.CustodyAck
     | custody.DeliveredAck
     | custody.CustodyRefusal
@@ -150,6 +151,10 @@ _ENCODE: dict[type, tuple[str, Callable[[Any], Any]]] = {
     ),
     msg.PathMetadata: ("path_metadata", _path_to),
     msg.SyncCheck: ("sync_check", _check_to),
+    msg.RateAdvice: (
+        "rate_advice",
+        lambda m: pb.RateAdvice(**_stamped(m, flow_id=m.flow_id, rate_Bps=m.rate_Bps)),
+    ),
     custody.CustodyAck: ("custody_ack", lambda m: pb.CustodyAck(**_fields(m))),
     custody.DeliveredAck: ("delivered_ack", lambda m: pb.DeliveredAck(**_fields(m))),
     custody.CustodyRefusal: ("custody_refusal", lambda m: pb.CustodyRefusal(**_fields(m))),
@@ -207,6 +212,7 @@ _DECODE: dict[str, Callable[[Any], Any]] = {
     "heartbeat": lambda m: msg.Heartbeat(_stamp(m), m.sent_ns, m.interval_ns),
     "path_metadata": _path_from,
     "sync_check": _check_from,
+    "rate_advice": lambda m: msg.RateAdvice(_stamp(m), m.flow_id, m.rate_Bps),
     "custody_ack": _same(custody.CustodyAck),
     "delivered_ack": _same(custody.DeliveredAck),
     "custody_refusal": _refusal_from,

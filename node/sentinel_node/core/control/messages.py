@@ -255,6 +255,19 @@ class PathMetadata:
 
 
 @dataclass(frozen=True, slots=True)
+class RateAdvice:
+    """What the path from the sender of this on can take of a flow; travels upstream."""
+
+    stamp: Version
+    flow_id: int
+    rate_Bps: int
+
+    def __post_init__(self) -> None:
+        check_range("flow_id", self.flow_id, 0, U64_MAX)
+        check_range("rate_Bps", self.rate_Bps, 1, RATE_MAX_BPS)
+
+
+@dataclass(frozen=True, slots=True)
 class SyncCheck:
     """Upstream's view of a flow, for the receiver to check its own against."""
 

@@ -1,10 +1,15 @@
 """What is made ready for a flow before its first byte: pure functions of its forecast.
 
     BDP            = rate x round-trip time of the link (split) or path
-    socket buffers = the kernel gives about half of SO_RCVBUF to the window (tcp_adv_win_scale 1),
-                     so 2 BDP x margin
-    window clamp   = BDP x margin: the largest window that is advertised
-    pacing rate    = the predicted rate x margin: never a burst at line rate
+    window clamp   = 2 BDP and what the rate brings in `HOST_SLACK_NS`: one BDP in flight, one in
+                     the queue, which a loss or a reader that is not scheduled uses up (RFC 6349,
+                     section 3.3). At 1.2 BDP a sender with enough to send was held by the
+                     window for 60 to 90 % of the time, and at short links by any late reader
+    unsent         = what the rate takes in `UNSENT_NS`: how long the writer may be off its CPU
+    send buffer    = twice window and unsent: poll(2) wakes a writer when a third is free
+    receive buffer = twice the window: the kernel gives about half to it (tcp_adv_win_scale 1)
+    pacing rate    = the predicted rate x margin: never a burst at line rate while the window is
+                     unproved. Not for longer, see `daemon.control.gate`
     start window   = by mode: see `StartMode`
     relay memory   = what is in custody for one downstream round trip, and an outage
 
@@ -20,6 +25,15 @@ from sentinel_node.core.start.careful_resume import NS_PER_S, ResumeLimits, Save
 
 MARGIN_PERCENT = 120
 """safety_margin of the FSU's optimal buffer (design, section 7)."""
+WINDOW_BDPS = 2
+HOST_SLACK_NS = 60_000_000
+"""A process may wait so long for its CPU on a busy host; at a short distance that is many BDP."""
+UNSENT_NS = 160_000_000
+"""A poll wakes the writer at half of it (net/ipv4/tcp.c, __sk_stream_memory_free), 80 ms early.
+On a host with two busy CPUs a flow of 1 Gbit/s went at 800 and 823 Mbit/s with 40 ms, at 918 and
+954 with 160 (one batch, two runs each; `split` keeps 20 to 40 MB). It does not help a writer that
+gets too little CPU to keep anything unsent: see the README on the arm `fsu`."""
+UNSENT_LEAST_BYTES = 128 * 1024
 INITIAL_WINDOW_PACKETS = 10
 """RFC 6928."""
 WINDOW_MAX_BYTES = (1 << 30) - 1
@@ -33,6 +47,22 @@ class StartMode(StrEnum):
     """RFC 9959: what an earlier flow found, carefully; without one, slow start."""
     MANAGED = "managed"
     """The operator vouches for the capacity of every link: start with the whole BDP."""
+
+
+class StartBasis(StrEnum):
+    """On what a start window rests; each is how the text of a plan's `basis` begins."""
+
+    MANAGED = "managed"
+    REMEMBERED = "RFC 9959"
+    COLD = "no earlier flow"
+
+    @classmethod
+    def of(cls, text: str) -> StartBasis:
+        """Of a plan's `basis`. Raises ValueError for any other text."""
+        for basis in cls:
+            if text.startswith(basis):
+                return basis
+        raise ValueError(f"not the basis of a start window: {text!r}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +99,7 @@ class BufferPlan:
     send_buffer_bytes: int
     receive_buffer_bytes: int
     window_clamp_bytes: int
+    unsent_bytes: int
     pacing_Bps: int
     initial_window_bytes: int
     jump_window_bytes: int
@@ -113,10 +144,11 @@ def plan_buffers(
         custody = min(custody, forecast.size_bytes)
     least = 2 * INITIAL_WINDOW_PACKETS * forecast.max_packet_bytes
     limits: list[str] = []
-    wanted = max(2 * with_margin(bdp), least)
-    send = _limited("send buffer", wanted, host.send_buffer_bytes, limits)
-    receive = _limited("receive buffer", wanted, host.receive_buffer_bytes, limits)
-    clamp = _limited("window", max(with_margin(bdp), least), WINDOW_MAX_BYTES, limits)
+    window = max(WINDOW_BDPS * bdp + bdp_bytes(forecast.rate_Bps, HOST_SLACK_NS), least)
+    clamp = _limited("window", window, WINDOW_MAX_BYTES, limits)
+    unsent = max(UNSENT_LEAST_BYTES, bdp_bytes(forecast.rate_Bps, UNSENT_NS))
+    send = _limited("send buffer", 2 * (clamp + unsent), host.send_buffer_bytes, limits)
+    receive = _limited("receive buffer", 2 * clamp, host.receive_buffer_bytes, limits)
     relay = _limited("relay memory", max(with_margin(custody), least), host.relay_bytes, limits)
     initial, jump, basis = _start(forecast, bdp, mode, saved)
     return BufferPlan(
@@ -124,6 +156,7 @@ def plan_buffers(
         send_buffer_bytes=send,
         receive_buffer_bytes=receive,
         window_clamp_bytes=min(clamp, receive),
+        unsent_bytes=unsent,
         pacing_Bps=with_margin(forecast.rate_Bps),
         initial_window_bytes=initial,
         jump_window_bytes=jump,
@@ -142,11 +175,16 @@ def _start(
     initial = bounds.initial_window_bytes
     if mode is StartMode.MANAGED:
         window = max(initial, min(bdp, WINDOW_MAX_BYTES))
-        return window, window, "managed: the operator vouches for the capacity of the path"
+        return (
+            window,
+            window,
+            f"{StartBasis.MANAGED}: the operator vouches for the capacity of the path",
+        )
     if saved is None:
-        return initial, initial, "no earlier flow is remembered: slow start from 10 packets"
+        return initial, initial, f"{StartBasis.COLD} is remembered: slow start from 10 packets"
     jump = max(initial, min(saved.cwnd_bytes // 2, bounds.max_jump_bytes))
-    return initial, jump, f"RFC 9959: an earlier flow had a window of {saved.cwnd_bytes} bytes"
+    found = f"an earlier flow had a window of {saved.cwnd_bytes} bytes"
+    return initial, jump, f"{StartBasis.REMEMBERED}: {found}"
 
 
 def _limited(name: str, wanted: int, allowed: int, limits: list[str]) -> int:

@@ -108,24 +108,27 @@ class Forecaster:
     def predicted(
         self,
         *,
-        rate_Bps: int,
         peak_rate_Bps: int,
-        rtt_ns: int,
+        error_bound_bytes: int,
         version: Version,
         now_ns: int,
     ) -> FlowState:
-        """A prediction for a flow that has not begun (or a new one): tell everybody."""
-        phase = max(self._sent.phase, FlowPhase.PREDICTED)
-        self._sent = replace(
-            self._sent,
-            version=self._newer(version),
-            phase=phase,
-            at_ns=now_ns,
-            total_bytes=self._total,
-            rate_Bps=rate_Bps,
-            peak_rate_Bps=peak_rate_Bps,
-            rtt_ns=rtt_ns,
-        )
+        """A new prediction, before the first byte or in mid-flow: tell everybody.
+
+        Of a flow that is under way the last sample is told with it: it holds for the moment it
+        was taken at.
+        """
+        if self._sent.phase is FlowPhase.ACTIVE:
+            sent = self._correct(version, self._sampled_ns)
+        else:
+            sent = replace(
+                self._sent,
+                version=self._newer(version),
+                phase=FlowPhase.PREDICTED,
+                at_ns=now_ns,
+                rate_Bps=peak_rate_Bps,
+            )
+        self._sent = replace(sent, peak_rate_Bps=peak_rate_Bps, error_bound_bytes=error_bound_bytes)
         return self._sent
 
     def sample(self, total_bytes: int, *, version: Version, now_ns: int) -> FlowState | None:

@@ -7,10 +7,10 @@ never guessed: what cannot be compared (no digest at that offset any more) is sa
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from sentinel_node.core.control.messages import FlowState, SyncCheck
-from sentinel_node.core.sync.forecaster import believed_total
+from sentinel_node.core.control.messages import FlowState, PathMetadata, SyncCheck
+from sentinel_node.core.sync.forecaster import believed_total, replica_bound
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,3 +93,19 @@ def _hash_ok(check: SyncCheck, digests: dict[int, bytes], problems: list[str]) -
     if own != check.checkpoint_digest:
         problems.append(f"running hash differs at offset {check.checkpoint_offset}")
     return own == check.checkpoint_digest
+
+
+def news_allowance(state: FlowState, path: PathMetadata, node: str) -> int:
+    """Bytes that may have come beyond the bound while the news was on its way to `node`."""
+    names = [hop.node for hop in path.hops]
+    before = path.hops[1 : names.index(node) + 1]
+    # Between two samples the truth may move too; the grid is a hundredth of the silence.
+    delay_ns = sum(hop.propagation_ns for hop in before) + state.max_silence_ns // 100
+    limit_Bps = min((hop.rate_bps // 8 for hop in path.hops[1:] if hop.rate_bps), default=0)
+    bound = replica_bound(
+        replace(state, error_bound_bytes=0),
+        now_ns=state.at_ns,
+        delay_ns=delay_ns,
+        rate_limit_Bps=max(limit_Bps, state.peak_rate_Bps),
+    )
+    return bound.error_bytes

@@ -14,8 +14,8 @@ from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
-from sentinel_node.core.control.codec import Message
 from sentinel_node.core.control.messages import (
+    RATE_MAX_BPS,
     BucketSnapshot,
     Correction,
     Digest,
@@ -23,25 +23,26 @@ from sentinel_node.core.control.messages import (
     FlowState,
     Forecast,
     PathMetadata,
-    Pull,
+    RateAdvice,
     Removal,
     SyncCheck,
     Version,
 )
 from sentinel_node.core.control.refusals import Reason, Refusal
+from sentinel_node.core.sync.advice import Adviser
 from sentinel_node.core.sync.flow_table import FlowTable
-from sentinel_node.core.sync.forecaster import Forecaster, replica_bound
-from sentinel_node.core.sync.link import LinkSender, Update
+from sentinel_node.core.sync.forecaster import Forecaster
+from sentinel_node.core.sync.link import Update
 from sentinel_node.core.sync.paths import PathBook
 from sentinel_node.core.sync.replica import LinkReplica
-from sentinel_node.daemon.control.interface import PeerChange, PeerEvent
+from sentinel_node.core.sync.shares import LinkShares, is_material
+from sentinel_node.core.sync.validation import news_allowance
 from sentinel_node.daemon.control.plane import GrpcControlPlane
 from sentinel_node.daemon.control.replicas import NO_PAYLOAD, Delivered, FlowLog
 from sentinel_node.daemon.control.slope import make_slope
+from sentinel_node.daemon.control.telling import Telling
 
 CHECK_INTERVAL_NS = 1_000_000_000
-DIGEST_INTERVAL_S = 1.0
-TAKE_AT_ONCE = 16
 LOGS_MAX = 8192
 THREAD_PATIENCE_S = 5.0
 
@@ -53,7 +54,11 @@ FlowHook = Callable[[FlowState, PathMetadata], None]
 
 @dataclass(frozen=True, slots=True)
 class Announced:
-    """What the origin says of its flow ahead of it. `state`: announced or predicted."""
+    """What the origin says of its flow ahead of it. `state`: announced or predicted.
+
+    Its rates are what the flow asks for, its bound belongs to them: both are cut to what the
+    links can give beside the flows that are live (`core.sync.shares`).
+    """
 
     state: FlowState
     path: PathMetadata
@@ -62,8 +67,10 @@ class Announced:
 
 @dataclass(slots=True)
 class _Own:
+    flow: Announced
     forecaster: Forecaster
     total: Callable[[], int]
+    on_predicted: Callable[[FlowState], None]
     downstream: str
     interval_ns: int
     next_ns: int
@@ -86,10 +93,11 @@ class FlowSync:
         self._flows_max = flows_max
         self._table = FlowTable(flows_max)
         self._book = PathBook(self._table)
-        self._senders = {peer: LinkSender(plane.epoch, flows_max) for peer in plane.peers}
         self._replicas = {peer: LinkReplica(flows_max) for peer in plane.peers}
-        self._urgent: dict[str, list[Message]] = {peer: [] for peer in plane.peers}
         self._own: dict[int, _Own] = {}
+        self._shares = LinkShares()
+        self._adviser = Adviser(plane.epoch)
+        self._telling = Telling(plane, self._book, self._adviser, flows_max)
         self._sequence = 0
         self._added = asyncio.Event()
         self._hooks: list[FlowHook] = []
@@ -99,11 +107,9 @@ class FlowSync:
         plane.handle(Removal, self._on_update)
         plane.handle(BucketSnapshot, self._on_update)
         plane.handle(Digest, self._on_digest)
-        plane.handle(Pull, self._on_pull)
         plane.handle(PathMetadata, self._on_path)
         plane.handle(SyncCheck, self._on_check)
-        plane.on_peer(self._on_peer)
-        plane.pull_from(self._next)
+        plane.handle(RateAdvice, self._on_advice)
 
     def on_flow(self, hook: FlowHook) -> Callable[[], None]:
         """Have `hook` told of flows that come this way; gives what ends it."""
@@ -115,30 +121,43 @@ class FlowSync:
         self._sequence += 1
         return Version(self._plane.epoch, self._sequence)
 
-    def announce(self, flow: Announced, total: Callable[[], int]) -> Refusal | None:
-        """Tell downstream of a flow of this node; from now on `total()` is sampled."""
+    def announce(
+        self,
+        flow: Announced,
+        total: Callable[[], int],
+        on_predicted: Callable[[FlowState], None] = lambda state: None,
+    ) -> FlowState | Refusal:
+        """Tell downstream of a flow of this node; from now on `total()` is sampled.
+
+        Gives what was told. `on_predicted` is called when another rate is predicted later.
+        """
         now_ns = time.monotonic_ns()
-        entry = self._table.apply(flow.state, source="", now_ns=now_ns)
-        if isinstance(entry, Refusal):
-            return entry
-        slope = make_slope(flow.interval_ns, flow.state.error_bound_bytes)
-        forecaster = Forecaster(flow.state, slope, interval_ns=flow.interval_ns)
+        if isinstance(refusal := self._table.apply(flow.state, source="", now_ns=now_ns), Refusal):
+            return refusal
+        self._shares.begin(flow.path)
+        rate_Bps = self._shares.rate_Bps(flow.state.flow_id, _asked_Bps(flow.state))
+        bound = _bound(flow.state, rate_Bps)
+        state = replace(
+            flow.state, rate_Bps=rate_Bps, peak_rate_Bps=rate_Bps, error_bound_bytes=bound
+        )
         self._book.apply(flow.path)
-        self._log(flow.state, now_ns).path = flow.path
-        downstream = flow.path.hops[1].node
-        self._own[flow.state.flow_id] = _Own(
-            forecaster,
+        self._log(state, now_ns).path = flow.path
+        self._own[state.flow_id] = _Own(
+            flow,
+            Forecaster(state, make_slope(flow.interval_ns, bound), interval_ns=flow.interval_ns),
             total,
-            downstream,
+            on_predicted,
+            flow.path.hops[1].node,
             flow.interval_ns,
             now_ns + flow.interval_ns,
             now_ns + CHECK_INTERVAL_NS,
         )
-        self._tell(downstream, flow.state, flow.path)
+        self._telling.state(flow.path.hops[1].node, state, flow.path)
         self._added.set()
+        self._review(now_ns)
         for hook in tuple(self._hooks):
-            hook(flow.state, flow.path)
-        return None
+            hook(state, flow.path)
+        return state
 
     def from_thread(self, call: Callable[[], ResultT]) -> ResultT:
         """Have `call()` run on the event loop's thread and wait for what it gives."""
@@ -164,7 +183,9 @@ class FlowSync:
         check = SyncCheck(
             flow_id, self._plane.epoch, now_ns, total_bytes, total_bytes, sha256, final=True
         )
-        self._send(own.downstream, check)
+        self._telling.check(own.downstream, check)
+        self._shares.end(flow_id)
+        self._review(now_ns)
 
     def delivered(self, flow_id: int, what: Delivered) -> None:
         """The data of a flow has ended at this receiver."""
@@ -182,7 +203,7 @@ class FlowSync:
         """Sample own flows on their grid and send digests, until cancelled."""
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._tick())
-            tasks.create_task(self._send_digests())
+            tasks.create_task(self._telling.send_digests())
 
     async def _tick(self) -> None:
         while True:
@@ -208,19 +229,39 @@ class FlowSync:
                 check = SyncCheck(
                     flow_id, self._plane.epoch, now_ns, total, 0, NO_PAYLOAD, final=False
                 )
-                self._send(own.downstream, check)
+                self._telling.check(own.downstream, check)
 
     def _publish(self, own: _Own, state: FlowState, now_ns: int) -> None:
         self._table.apply(state, source="", now_ns=now_ns)
         self._log(state, now_ns)
-        self._tell(own.downstream, state, None)
+        self._telling.state(own.downstream, state, None)
 
-    async def _send_digests(self) -> None:
-        while True:
-            await asyncio.sleep(DIGEST_INTERVAL_S)
-            for peer, sender in self._senders.items():
-                if len(sender) and not sender.pending:
-                    self._plane.send(peer, sender.digest())
+    def _review(self, now_ns: int) -> None:
+        """Live flows have changed: predict own ones anew, say upstream what others can have."""
+        for flow_id in self._shares:
+            own = self._own.get(flow_id)
+            if own is not None:
+                self._predict(own, now_ns)
+                continue
+            entry = self._table.get(flow_id)
+            if entry is not None:
+                rate_Bps = self._shares.rate_Bps(flow_id, RATE_MAX_BPS)
+                peer = self._adviser.offer(flow_id, rate_Bps, _asked_Bps(entry.state))
+                if peer is not None:
+                    self._telling.advice(peer)
+
+    def _predict(self, own: _Own, now_ns: int) -> None:
+        asked, known = own.flow.state, own.forecaster.state
+        rate_Bps = self._shares.rate_Bps(asked.flow_id, _asked_Bps(asked))
+        if is_material(known.peak_rate_Bps, rate_Bps):
+            state = own.forecaster.predicted(
+                peak_rate_Bps=rate_Bps,
+                error_bound_bytes=_bound(asked, rate_Bps),
+                version=self.version(),
+                now_ns=now_ns,
+            )
+            self._publish(own, state, now_ns)
+            own.on_predicted(state)
 
     def _log(self, state: FlowState, now_ns: int) -> FlowLog:
         log = self.logs.get(state.flow_id)
@@ -230,34 +271,6 @@ class FlowSync:
             log = self.logs[state.flow_id] = FlowLog(now_ns)
         log.seen(state, now_ns)
         return log
-
-    def _tell(self, peer: str, state: FlowState, path: PathMetadata | None) -> None:
-        """State first, then the path of it."""
-        sender = self._senders.get(peer)
-        if sender is None:
-            return
-        if len(sender) >= self._flows_max:
-            for flow_id, old in sender.states.items():
-                if old.phase is FlowPhase.FINISHED:
-                    sender.remove(flow_id)
-        if sender.put(state) is not None:
-            return  # full of live flows: counted there
-        if path is not None:
-            self._urgent[peer].append(path)
-        self._plane.wake(peer)
-
-    def _send(self, peer: str, message: SyncCheck) -> None:
-        """After the states that wait, so that it is compared with what it speaks of."""
-        if peer in self._urgent:
-            self._urgent[peer].append(message)
-            self._plane.wake(peer)
-
-    def _next(self, peer: str) -> Message | None:
-        """The plane asks: one message for `peer`, states before what builds on them."""
-        for message in self._senders[peer].take(1):
-            return message
-        waiting = self._urgent[peer]
-        return waiting.pop(0) if waiting else None
 
     def _next_hop(self, path: PathMetadata) -> str | None:
         names = [hop.node for hop in path.hops]
@@ -270,21 +283,30 @@ class FlowSync:
             return states
         now_ns = time.monotonic_ns()
         for state in states:
+            known = self._table.get(state.flow_id)
             if isinstance(self._table.apply(state, source=peer, now_ns=now_ns), Refusal):
                 continue  # counted there: another neighbour told the same, or newer
             self._log(state, now_ns)
             path = self._book.get(state.flow_id)
             if path is not None:
-                self._pass_on(state, path, fresh=False)
+                before_Bps = known.state.peak_rate_Bps if known is not None else 0
+                self._pass_on(state, path, predicted=before_Bps != state.peak_rate_Bps)
+            if state.phase is FlowPhase.FINISHED and state.flow_id in self._shares:
+                self._shares.end(state.flow_id)
+                self._adviser.end(state.flow_id)
+                self._review(now_ns)
         return None
 
-    def _pass_on(self, state: FlowState, path: PathMetadata, *, fresh: bool) -> None:
+    def _pass_on(
+        self, state: FlowState, path: PathMetadata, *, predicted: bool, fresh: bool = False
+    ) -> None:
         downstream = self._next_hop(path)
         if downstream is not None:
-            self._tell(downstream, state, path if fresh else None)
-        if fresh or state.phase in (FlowPhase.ANNOUNCED, FlowPhase.PREDICTED):
+            self._telling.state(downstream, state, path if fresh else None)
+        if predicted and state.phase is not FlowPhase.FINISHED:
+            limited = self._shares.rate_Bps(state.flow_id, _asked_Bps(state))
             for hook in tuple(self._hooks):
-                hook(state, path)
+                hook(replace(state, peak_rate_Bps=limited), path)
 
     def _on_path(self, peer: str, path: PathMetadata) -> Refusal | None:
         if self._plane.node not in [hop.node for hop in path.hops]:
@@ -295,7 +317,22 @@ class FlowSync:
         entry = self._table.get(path.flow_id)
         assert entry is not None  # the book takes no path of an unknown flow
         self.logs[path.flow_id].path = path
-        self._pass_on(entry.state, path, fresh=True)
+        if entry.state.phase is not FlowPhase.FINISHED:
+            self._shares.begin(path)
+            self._adviser.begin(path.flow_id, peer)
+        self._pass_on(entry.state, path, predicted=True, fresh=True)
+        self._review(time.monotonic_ns())
+        return None
+
+    def _on_advice(self, peer: str, advice: RateAdvice) -> Refusal | None:
+        path = self._book.get(advice.flow_id)
+        if path is None or advice.flow_id not in self._shares:
+            return Refusal(Reason.UNKNOWN_FLOW, f"advice on flow {advice.flow_id}, not live here")
+        if peer != self._next_hop(path):
+            return Refusal(Reason.WRONG_PEER, f"advice from {peer}, not the flow's next node")
+        if not self._shares.on_advice(advice.flow_id, advice.stamp, advice.rate_Bps):
+            return Refusal(Reason.OUTDATED, f"advice {advice.stamp} on flow {advice.flow_id}")
+        self._review(time.monotonic_ns())
         return None
 
     def _on_check(self, peer: str, check: SyncCheck) -> Refusal | None:
@@ -307,30 +344,13 @@ class FlowSync:
             return Refusal(Reason.WRONG_PEER, f"{entry.source} tells of the flow, not {peer}")
         downstream = self._next_hop(log.path)
         if downstream is not None:
-            self._send(downstream, check)
-        log.check(check, entry.state, self._allowance(entry.state, log.path))
+            self._telling.check(downstream, check)
+        # One that was overtaken by the flow's end speaks of an older state than is known here.
+        if check.final or entry.state.phase is not FlowPhase.FINISHED:
+            allowance = news_allowance(entry.state, log.path, self._plane.node)
+            log.check(check, entry.state, allowance)
         self._on_checked()
         return None
-
-    def _allowance(self, state: FlowState, path: PathMetadata) -> int:
-        """What may have happened beyond the bound while the news was on its way."""
-        hops = path.hops
-        names = [hop.node for hop in hops]
-        before = hops[1 : names.index(self._plane.node) + 1]
-        delay_ns = sum(hop.propagation_ns for hop in before) + self._interval_ns(state)
-        limit_Bps = min((hop.rate_bps // 8 for hop in hops[1:] if hop.rate_bps), default=0)
-        bound = replica_bound(
-            replace(state, error_bound_bytes=0),
-            now_ns=state.at_ns,
-            delay_ns=delay_ns,
-            rate_limit_Bps=max(limit_Bps, state.peak_rate_Bps),
-        )
-        return bound.error_bytes
-
-    @staticmethod
-    def _interval_ns(state: FlowState) -> int:
-        """Between two samples the truth may move too; the grid is a hundredth of the silence."""
-        return state.max_silence_ns // 100
 
     def _on_digest(self, peer: str, digest: Digest) -> Refusal | None:
         pull = self._replicas[peer].on_digest(digest)
@@ -340,22 +360,14 @@ class FlowSync:
             self._plane.send(peer, pull)
         return None
 
-    def _on_pull(self, peer: str, pull: Pull) -> Refusal | None:
-        refusal = self._senders[peer].on_pull(pull)
-        self._repeat_paths(peer)
-        self._plane.wake(peer)
-        return refusal
 
-    def _repeat_paths(self, peer: str) -> None:
-        """A neighbour that lost states has lost their paths too."""
-        known = [self._book.get(flow_id) for flow_id in self._senders[peer].states]
-        waiting = {id(message) for message in self._urgent[peer]}
-        self._urgent[peer] += [p for p in known if p is not None and id(p) not in waiting]
+def _asked_Bps(state: FlowState) -> int:
+    return state.peak_rate_Bps or state.rate_Bps
 
-    def _on_peer(self, event: PeerEvent) -> None:
-        if event.change is PeerChange.UP and len(self._senders[event.peer]):
-            # What waited or was on its way is lost: the digest shows what is missing.
-            self._plane.send(event.peer, self._senders[event.peer].digest())
+
+def _bound(asked: FlowState, rate_Bps: int) -> int:
+    """The error bound of a flow that gets `rate_Bps`: equal in time to the one asked for."""
+    return -(-asked.error_bound_bytes * rate_Bps // max(1, _asked_Bps(asked)))
 
 
 def hop_names(path: PathMetadata) -> Sequence[str]:

@@ -18,15 +18,16 @@ from sentinel_node.core.start.buffer_plan import StartMode
 from sentinel_node.daemon import sockets
 from sentinel_node.daemon.connection import TrackedConnection
 from sentinel_node.daemon.control.flow_sync import hop_names
+from sentinel_node.daemon.control.following import Following
 from sentinel_node.daemon.control.interface import token_flow_id
 from sentinel_node.daemon.control.routes import clear_start_window
 from sentinel_node.daemon.control.starting import (
     Outgoing,
     Prepared,
+    at_path_rate,
     link_plan,
     receiving_profile,
     sending_profile,
-    set_pacing,
     set_receive_start,
     set_send_start,
 )
@@ -83,6 +84,8 @@ def prepare_on_forecast(
         if prepared is not None:
             work = _Work(expected, here, listener, profile, onward, state, path, prepared)
             run.spawn(f"prepare-{state.flow_id:016x}", work.do)
+        elif (known := run.preparations.get(state.flow_id)) is not None:
+            Following(known, path, here, expected.mode).hear(run, state)
 
     unhook = sync.on_flow(hook)
     run.preparations.on_close(_forgiving(lambda: sync.from_thread(unhook)))
@@ -125,12 +128,20 @@ class _Work:
                 raise
         finally:
             self.prepared.done.set()
+        Following(self.prepared, self.path, self.here, self.expected.mode).follow(run)
 
     def _inward(self, run: NodeRun) -> None:
         plan = link_plan(self.state, self.path, self.here, self.expected.mode, None)
-        profile = receiving_profile(self.profile, plan)
-        sockets.apply_profile(self.listener, profile)
-        self.prepared.window_clamp_bytes = profile.window_clamp_bytes
+        # The listener takes other flows too, and this one may get the whole path later: the
+        # window scale is fixed by the handshake.
+        alone = link_plan(
+            at_path_rate(self.state, self.path), self.path, self.here, plan.mode, None
+        )
+        sockets.apply_profile(self.listener, receiving_profile(self.profile, alone))
+        self.prepared.window_fixed = bool(self.profile.window_clamp_bytes)
+        self.prepared.window_clamp_bytes = (
+            self.profile.window_clamp_bytes or plan.window_clamp_bytes
+        )
         upstream = self.expected.upstream_address
         if upstream and set_receive_start(upstream, plan):
             run.preparations.on_close(lambda: clear_start_window(upstream))
@@ -147,7 +158,6 @@ class _Work:
         run.preparations.adjusted(self.prepared, "send buffer", outgoing.plan)
         connection = run.track(sock, "out", time.monotonic_ns())
         try:
-            set_pacing(sock, outgoing.plan)
             sockets.connect(
                 sock, target, onward.target_port, stop=run.stop, timeout_ns=onward.timeout_ns
             )

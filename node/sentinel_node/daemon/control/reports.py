@@ -112,7 +112,7 @@ def adjustments(run: NodeRun) -> Iterable[pb.Adjustment]:
             flow_id=names.get(prepared.flow_id, 0),
             what=one.what,
             ready_ns=one.ready_ns,
-            first_byte_ns=prepared.first_byte_ns,
+            first_byte_ns=one.reached_ns if one.offset_bytes else prepared.first_byte_ns,
             send_buffer_bytes=one.plan.send_buffer_bytes,
             receive_buffer_bytes=one.plan.receive_buffer_bytes,
             window_clamp_bytes=one.plan.window_clamp_bytes,

@@ -10,11 +10,10 @@ from __future__ import annotations
 
 import contextlib
 import socket
-import struct
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from sentinel_node.core.control.messages import FlowState, PathMetadata
@@ -32,7 +31,7 @@ from sentinel_node.core.start.careful_resume import (
     SavedPath,
 )
 from sentinel_node.daemon.connection import TrackedConnection
-from sentinel_node.daemon.control.gate import SO_MAX_PACING_RATE, StartGate
+from sentinel_node.daemon.control.gate import StartGate
 from sentinel_node.daemon.control.routes import set_start_window
 from sentinel_node.daemon.sockets import TcpProfile, family_of
 from sentinel_node.daemon.tcp_info import field as field_of
@@ -41,7 +40,6 @@ MAX_PACKET_BYTES = 1448
 """Payload of a segment on a path of MTU 1500 with timestamps."""
 MEMORY_LIFETIME_NS = 3_600_000_000_000
 PATHS_MAX = 1024
-NOTSENT_LEAST_BYTES = 128 * 1024
 RELAY_LIMIT_BYTES = 1 << 30
 _TRIPLES = Path("/proc/sys/net/ipv4")
 
@@ -54,6 +52,10 @@ class Adjustment:
     what: str
     plan: BufferPlan
     ready_ns: int = 0
+    offset_bytes: int = 0
+    """Payload before what was sent under this prediction; 0: all of the flow was."""
+    reached_ns: int = 0
+    """When the first byte after `offset_bytes` was here."""
 
 
 @dataclass(slots=True)
@@ -66,8 +68,17 @@ class Prepared:
     connection: TrackedConnection | None = None
     """The onward connection, once it stands."""
     outgoing: Outgoing | None = None
+    inward: TrackedConnection | None = None
+    """The connection that the flow came over."""
+    gate: StartGate | None = None
     window_clamp_bytes: int = 0
     """The largest window that is advertised upstream; the kernel moves it, and is put right."""
+    window_fixed: bool = False
+    """It was asked for by the operator, and follows no prediction."""
+    waiting: list[Adjustment] = field(default_factory=list)
+    """Adjusted in mid-flow, before what was sent under the prediction came."""
+    latest: FlowState | None = None
+    """A newer prediction, to which nothing was adjusted yet."""
     done: threading.Event = field(default_factory=threading.Event)
     """The onward connection stands, or failed."""
 
@@ -94,13 +105,19 @@ def link_plan(
     """For the link that leads to hop `hop` of the path (1: the first link)."""
     after = path.hops[hop + 1] if hop + 1 < len(path.hops) else None
     forecast = FlowForecast(
-        rate_Bps=max(state.rate_Bps, state.peak_rate_Bps),
+        rate_Bps=state.peak_rate_Bps or state.rate_Bps,
         rtt_ns=2 * path.hops[hop].propagation_ns,
         downstream_rtt_ns=2 * after.propagation_ns if after else 0,
         max_packet_bytes=MAX_PACKET_BYTES,
         size_bytes=state.size_bytes,
     )
     return plan_buffers(forecast, host_limits(), mode=mode, saved=saved)
+
+
+def at_path_rate(state: FlowState, path: PathMetadata) -> FlowState:
+    """The same flow, if it had its path for itself."""
+    slowest_Bps = min((hop.rate_bps // 8 for hop in path.hops[1:] if hop.rate_bps), default=0)
+    return replace(state, peak_rate_Bps=max(state.peak_rate_Bps, slowest_Bps))
 
 
 def path_key(target: str, path: PathMetadata, hop: int) -> str:
@@ -125,19 +142,8 @@ def sending_profile(base: TcpProfile, plan: BufferPlan) -> TcpProfile:
     return TcpProfile(
         congestion_control=base.congestion_control,
         send_buffer_bytes=plan.send_buffer_bytes // 2,
-        notsent_lowat_bytes=base.notsent_lowat_bytes or notsent_bytes(plan),
+        notsent_lowat_bytes=base.notsent_lowat_bytes or plan.unsent_bytes,
     )
-
-
-def notsent_bytes(plan: BufferPlan) -> int:
-    """Unsent bytes in the socket: 10 ms of the rate. More would only wait there, and hide from
-    the writer, whose counts are what replicas are told, how fast the flow really goes."""
-    return max(NOTSENT_LEAST_BYTES, plan.pacing_Bps // 100)
-
-
-def set_pacing(sock: socket.socket, plan: BufferPlan) -> None:
-    """Never faster than planned (SO_MAX_PACING_RATE; TCP paces itself)."""
-    sock.setsockopt(socket.SOL_SOCKET, SO_MAX_PACING_RATE, struct.pack("=Q", plan.pacing_Bps))
 
 
 def packets(window_bytes: int) -> int:
@@ -182,7 +188,14 @@ class Outgoing:
         return cls(target, link_plan(state, path, hop, mode, saved), key, saved)
 
     def gate(self, sock: socket.socket) -> StartGate | None:
-        """What holds the writer back at the start; None: nothing is remembered to resume from."""
+        """What holds back and paces the writer at the start.
+
+        None for a slow start: acknowledgements clock that, and it needs no pacing.
+        """
+        if self.plan.mode is StartMode.MANAGED:
+            resume = CarefulResume(None, ResumeLimits(MAX_PACKET_BYTES, MAX_PACKET_BYTES, 1))
+            window = self.plan.jump_window_bytes
+            return StartGate(sock, resume, self.plan.pacing_Bps, lambda _: None, window)
         if self.saved is None:
             return None
         initial = self.plan.initial_window_bytes
@@ -227,11 +240,36 @@ class Preparations:
         with self._lock:
             return self._flows.get(flow_id)
 
-    def adjusted(self, prepared: Prepared, what: str, plan: BufferPlan) -> None:
-        """`what` is ready, now."""
-        one = Adjustment(prepared.flow_id, what, plan, time.monotonic_ns())
+    def adjusted(
+        self, prepared: Prepared, what: str, plan: BufferPlan, offset_bytes: int = 0
+    ) -> None:
+        """`what` is ready, now, for what comes after `offset_bytes` of payload."""
+        one = Adjustment(prepared.flow_id, what, plan, time.monotonic_ns(), offset_bytes)
         with self._lock:
             prepared.adjustments.append(one)
+            if offset_bytes:
+                prepared.waiting.append(one)
+
+    def reached(self, prepared: Prepared, payload_bytes: int, now_ns: int) -> None:
+        """So much of the flow is here."""
+        with self._lock:
+            for one in prepared.waiting:
+                if one.offset_bytes < payload_bytes:
+                    one.reached_ns = now_ns
+            prepared.waiting = [one for one in prepared.waiting if not one.reached_ns]
+
+    def predicted(self, prepared: Prepared, state: FlowState) -> None:
+        """A newer prediction is to be followed as soon as the flow is ready."""
+        with self._lock:
+            prepared.latest = state
+
+    def take_predicted(self, prepared: Prepared) -> FlowState | None:
+        """The prediction to follow now; None: there is none, or the flow is not ready for it."""
+        with self._lock:
+            if not prepared.done.is_set():
+                return None
+            state, prepared.latest = prepared.latest, None
+            return state
 
     def first_byte(self, flow_id: int, now_ns: int) -> None:
         """The flow's data is here."""

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from sentinel_node.daemon.connection import TrackedConnection
 from sentinel_node.daemon.control.gate import StartGate
-from sentinel_node.daemon.control.starting import Outgoing, Prepared, sending_profile, set_pacing
+from sentinel_node.daemon.control.starting import Outgoing, Prepared, sending_profile
 from sentinel_node.daemon.sockets import TcpProfile
 
 
@@ -44,7 +44,6 @@ class Opening:
         """This connection was made with `profile`."""
         outgoing = self._outgoing
         if outgoing is not None:
-            set_pacing(sock, outgoing.plan)
             self._gate = outgoing.gate(sock)
 
     def room(self, now_ns: int) -> int | None:

@@ -36,12 +36,15 @@ def hops(spec: RunSpec, path: PathPlan) -> list[pb.HopSpec]:
 
 
 def announcement(spec: RunSpec, flow: FlowPlan) -> pb.Announcement | None:
-    """The forecast of one flow: its share of the path's rate; None for the other arms."""
+    """The forecast of one flow; None for the other arms.
+
+    It asks for the whole path. How many flows share it is not told ahead: the nodes count those
+    that are live (`sentinel_node.core.sync.shares`).
+    """
     if spec.arm is not Arm.FSU:
         return None
     path = spec.paths[flow.path]
-    sharing = sum(other.path == flow.path for other in spec.flows)
-    rate_Bps = max(1, path.rate_bps // 8 // sharing)
+    rate_Bps = max(1, path.rate_bps // 8)
     stretch = -(-len(spec.flows) // FLOWS_PER_GRID)
     return pb.Announcement(
         hops=hops(spec, path),

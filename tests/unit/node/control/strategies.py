@@ -93,6 +93,7 @@ IN_SESSION = st.one_of(
     st.builds(msg.Heartbeat, VERSIONS, TIMES, st.integers(1, msg.TIME_MAX_NS)),
     st.builds(msg.PathMetadata, U64, VERSIONS, st.lists(HOPS, min_size=1, max_size=3).map(tuple)),
     checks(),
+    st.builds(msg.RateAdvice, VERSIONS, U64, st.integers(1, msg.RATE_MAX_BPS)),
     custody_acks(),
     delivered(),
     st.builds(

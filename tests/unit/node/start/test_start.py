@@ -186,8 +186,12 @@ def test_a_plan_fits_forecast_and_host(
     assert max(plan.send_buffer_bytes, plan.receive_buffer_bytes, plan.relay_bytes) <= host_bytes
     assert plan.window_clamp_bytes <= plan.receive_buffer_bytes
     if not plan.limits:
-        assert plan.receive_buffer_bytes >= 2 * bdp
-        assert plan.window_clamp_bytes >= bdp
+        # A BDP on its way and one in the queue, and 20 ms for a host that is busy.
+        assert plan.window_clamp_bytes >= 2 * bdp + rate // 50
+        assert plan.receive_buffer_bytes >= 2 * plan.window_clamp_bytes
+        # Two thirds full, poll(2) wakes no writer (tcp(7), sk_stream_is_writeable).
+        assert plan.send_buffer_bytes >= 1.5 * (plan.window_clamp_bytes + plan.unsent_bytes // 2)
+        assert plan.unsent_bytes >= rate // 25
     if mode is StartMode.CAREFUL:
         assert plan.initial_window_bytes == 14_480
         if saved_bytes is None:

@@ -93,6 +93,23 @@ def test_the_fsus_own_predictor_can_be_the_slope() -> None:
     assert slope.rate_Bps == 1500 * SECOND // INTERVAL
 
 
+def test_a_prediction_in_mid_flow_tells_the_last_sample_and_only_the_peak_changes() -> None:
+    owner = Forecaster(announced(1000, 5), Mean(INTERVAL, 0), interval_ns=INTERVAL)
+    first = owner.sample(100, version=Version(1, 1), now_ns=INTERVAL)
+    assert first is not None
+    owner.sample(200, version=Version(1, 2), now_ns=2 * INTERVAL)
+    told = owner.predicted(
+        peak_rate_Bps=500, error_bound_bytes=3, version=Version(1, 3), now_ns=2 * INTERVAL + 7
+    )
+    assert (told.phase, told.at_ns, told.total_bytes) == (FlowPhase.ACTIVE, 2 * INTERVAL, 200)
+    assert told.rate_Bps == 100 * SECOND // INTERVAL, "as it goes, not as it may go at most"
+    assert (told.peak_rate_Bps, told.error_bound_bytes) == (500, 3)
+    with pytest.raises(ValueError, match="not newer"):
+        owner.predicted(
+            peak_rate_Bps=1, error_bound_bytes=3, version=Version(1, 3), now_ns=3 * INTERVAL
+        )
+
+
 def test_what_cannot_be_is_refused() -> None:
     owner = Forecaster(announced(0, 5), Hold(), interval_ns=INTERVAL)
     owner.sample(10, version=Version(1, 1), now_ns=INTERVAL)
@@ -107,7 +124,7 @@ def test_what_cannot_be_is_refused() -> None:
 def test_a_prediction_goes_out_before_the_first_byte() -> None:
     owner = Forecaster(announced(1000, 5), Hold(), interval_ns=INTERVAL)
     told = owner.predicted(
-        rate_Bps=0, peak_rate_Bps=10**8, rtt_ns=10**8, version=Version(1, 1), now_ns=INTERVAL
+        peak_rate_Bps=10**8, error_bound_bytes=5, version=Version(1, 1), now_ns=INTERVAL
     )
     assert told.phase is FlowPhase.PREDICTED
     assert believed_total(told, SECOND) == 0
