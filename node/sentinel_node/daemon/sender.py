@@ -135,7 +135,8 @@ def _start_when_due(
         while (next_ns := schedule.next_start_ns) is not None:
             run.stop.wait_until(next_ns)
             for order, record in schedule.due(time.monotonic_ns()):
-                run.spawn(f"flow-{order.flow_id}", _send_flow, order, record, spec)
+                send = _send_flow if order.custody is None else _send_in_custody
+                run.spawn(f"flow-{order.flow_id}", send, order, record, spec)
                 waiting.remove(record)
     except Stopped as stopped:
         for record in waiting:
@@ -145,9 +146,6 @@ def _start_when_due(
 
 
 def _send_flow(run: NodeRun, order: FlowOrder, record: FlowRecord, spec: SendSpec) -> None:
-    if order.custody is not None:
-        _send_in_custody(run, order, order.custody, record, spec)
-        return
     connection: TrackedConnection | None = None
     start: Start | None = None
     gate: StartGate | None = None
@@ -199,9 +197,9 @@ def _send_flow(run: NodeRun, order: FlowOrder, record: FlowRecord, spec: SendSpe
         run.end_work()
 
 
-def _send_in_custody(
-    run: NodeRun, order: FlowOrder, custody: CustodyOrder, record: FlowRecord, spec: SendSpec
-) -> None:
+def _send_in_custody(run: NodeRun, order: FlowOrder, record: FlowRecord, spec: SendSpec) -> None:
+    custody = order.custody
+    assert custody is not None  # the caller asked
     try:
         record.start_ns = time.monotonic_ns()
         prepared = _prepare_start(run, order, record)
