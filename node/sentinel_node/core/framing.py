@@ -4,7 +4,12 @@
 
 The header names the flow; its token ties the connection to a run and depends on no payload
 seed. The payload has a declared size or is open ended. The trailer repeats the token and carries
-the payload's length and SHA-256. Header and trailer end with a check of their own (the first 8
+the flow's length and SHA-256.
+
+A flow in custody may take several connections, one after another. Their headers say which attempt
+they belong to and at which byte of the flow they go on; the trailer speaks of the whole flow, and
+its digest is the running hash (`core.custody.running_hash`), which needs no state but 32 bytes to
+be taken up again. Header and trailer end with a check of their own (the first 8
 bytes of a SHA-256 over what precedes them), so that damage to the framing is told apart from
 damage to the payload. All numbers are big endian.
 
@@ -21,16 +26,19 @@ from dataclasses import dataclass
 
 from sentinel_node.errors import FramingError, HeaderError, TrailerError, TruncatedError
 
-VERSION = 1
+VERSION = 2
 TOKEN_BYTES = 16
 CHECK_BYTES = 8
 HEADER_MAGIC = b"SNTLFLOW"
 TRAILER_MAGIC = b"SNTL-END"
 FLAG_SIZE_DECLARED = 1
 FLAG_UNHASHED = 2
-_KNOWN_FLAGS = FLAG_SIZE_DECLARED | FLAG_UNHASHED
+FLAG_CUSTODY = 4
+FLAG_FRESH = 8
+_KNOWN_FLAGS = FLAG_SIZE_DECLARED | FLAG_UNHASHED | FLAG_CUSTODY | FLAG_FRESH
+_OFFSET_MAX = (1 << 63) - 1
 
-_HEADER = struct.Struct(f">8sHHIQ{TOKEN_BYTES}sQ")
+_HEADER = struct.Struct(f">8sHHIQ{TOKEN_BYTES}sQQQ")
 _TRAILER = struct.Struct(f">8s{TOKEN_BYTES}sQ32s")
 HEADER_BYTES = _HEADER.size + CHECK_BYTES
 TRAILER_BYTES = _TRAILER.size + CHECK_BYTES
@@ -49,18 +57,46 @@ def _check(body: bytes) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class FlowHeader:
-    """First bytes of a flow. `size_bytes` is None for an open-ended payload."""
+    """First bytes of a connection. `size_bytes`, of the whole flow, is None if open ended.
+
+    Raises HeaderError for an offset that no flow has.
+    """
 
     flow_id: int
     token: bytes
     size_bytes: int | None
     hashed: bool = True
     """False: the trailer's digest means nothing (capacity benchmarks)."""
+    custody: bool = False
+    """The flow goes on after a lost connection; the trailer's digest is the running hash."""
+    transfer_epoch: int = 1
+    """Number of the attempt; both ends of the connection agree on it."""
+    start_offset: int = 0
+    """The flow's byte that follows this header."""
+    fresh: bool = False
+    """Nobody downstream has heard of the flow: it can begin without asking where it goes on."""
+
+    def __post_init__(self) -> None:
+        end = _OFFSET_MAX if self.size_bytes is None else self.size_bytes
+        if not 0 <= self.start_offset <= end <= _OFFSET_MAX or self.transfer_epoch < 1:
+            raise HeaderError(
+                f"flow header: attempt {self.transfer_epoch} from byte {self.start_offset} of "
+                f"{'an open-ended flow' if self.size_bytes is None else self.size_bytes}"
+            )
+        if self.fresh and self.start_offset:
+            raise HeaderError(f"flow header: a fresh flow begins at 0, not {self.start_offset}")
+        if not self.custody and (self.start_offset or self.transfer_epoch != 1 or self.fresh):
+            raise HeaderError(
+                f"flow header: a flow without custody has one attempt and begins at 0, not "
+                f"attempt {self.transfer_epoch} at {self.start_offset}"
+            )
 
     def encode(self) -> bytes:
         """HEADER_BYTES bytes."""
         flags = 0 if self.size_bytes is None else FLAG_SIZE_DECLARED
         flags |= 0 if self.hashed else FLAG_UNHASHED
+        flags |= FLAG_CUSTODY if self.custody else 0
+        flags |= FLAG_FRESH if self.fresh else 0
         body = _HEADER.pack(
             HEADER_MAGIC,
             VERSION,
@@ -69,6 +105,8 @@ class FlowHeader:
             self.flow_id,
             self.token,
             self.size_bytes or 0,
+            self.transfer_epoch,
+            self.start_offset,
         )
         return body + _check(body)
 
@@ -78,7 +116,7 @@ class FlowHeader:
         if len(data) != HEADER_BYTES:
             raise HeaderError(f"flow header: needs {HEADER_BYTES} bytes, got {len(data)}")
         body, check = data[: _HEADER.size], data[_HEADER.size :]
-        magic, version, length, flags, flow_id, token, size = _HEADER.unpack(body)
+        magic, version, length, flags, flow_id, token, size, epoch, start = _HEADER.unpack(body)
         if magic != HEADER_MAGIC:
             raise HeaderError(f"flow header: not a sentinel flow, it begins with {magic!r}")
         if check != _check(body):
@@ -89,12 +127,14 @@ class FlowHeader:
                 f"this node speaks version {VERSION} only"
             )
         size_bytes = size if flags & FLAG_SIZE_DECLARED else None
-        return cls(flow_id, token, size_bytes, not flags & FLAG_UNHASHED)
+        hashed, custody = not flags & FLAG_UNHASHED, bool(flags & FLAG_CUSTODY)
+        fresh = bool(flags & FLAG_FRESH)
+        return cls(flow_id, token, size_bytes, hashed, custody, epoch, start, fresh)
 
 
 @dataclass(frozen=True, slots=True)
 class FlowTrailer:
-    """Last bytes of a flow: what the sender says it sent."""
+    """Last bytes of a flow: what the sender says it sent, over all connections."""
 
     token: bytes
     payload_bytes: int
@@ -131,8 +171,13 @@ class StreamParser:
 
     @property
     def payload_bytes(self) -> int:
-        """Payload bytes given out so far."""
+        """Payload bytes given out so far, of this connection."""
         return self._payload_bytes
+
+    @property
+    def next_offset(self) -> int:
+        """The flow's byte that is given out next."""
+        return self._payload_bytes + (self.header.start_offset if self.header else 0)
 
     def feed(self, chunk: memoryview) -> tuple[Piece, ...]:
         """Take the next bytes; give the payload among them, in order.
@@ -163,16 +208,16 @@ class StreamParser:
             )
         if len(self._held) < TRAILER_BYTES:
             raise TruncatedError(
-                f"stream ended after {self._payload_bytes} payload bytes"
+                f"stream ended after {self.next_offset} payload bytes"
                 f"{_of(self.header.size_bytes)}, before its trailer was complete"
             )
         trailer = FlowTrailer.decode(self._held)
         if trailer.token != self.header.token:
             raise TrailerError("flow trailer: its token is not the header's")
-        if trailer.payload_bytes != self._payload_bytes:
+        if trailer.payload_bytes != self.next_offset:
             raise TrailerError(
                 f"flow trailer: announces {trailer.payload_bytes} payload bytes, "
-                f"{self._payload_bytes} arrived"
+                f"{self.next_offset} arrived"
             )
         return trailer
 
@@ -188,7 +233,7 @@ class StreamParser:
         return chunk[missing:]
 
     def _feed_declared(self, chunk: memoryview, size_bytes: int) -> tuple[Piece, ...]:
-        payload = chunk[: size_bytes - self._payload_bytes]
+        payload = chunk[: size_bytes - self.next_offset]
         rest = chunk[len(payload) :]
         if len(rest):
             self._held += bytes(rest[: TRAILER_BYTES + 1])
@@ -284,6 +329,11 @@ class StreamVerifier:
         if header is None:
             return
         self._token_checked = True
+        if header.custody:
+            raise HeaderError(
+                f"flow header: flow {header.flow_id} is in custody, and this node was not told to "
+                "take part in it; listen with custody"
+            )
         if header.token != flow_token(self._run, header.flow_id):
             raise HeaderError(
                 f"flow header: flow {header.flow_id} does not belong to run {self._run!r}; "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import pairwise
 
 from sentinel_node.core.framing import HEADER_BYTES
@@ -13,9 +14,11 @@ from sentinel_node.daemon.control.reports import (
     expected,
     sync_reports,
 )
+from sentinel_node.daemon.custody.hub import CustodyHub
+from sentinel_node.daemon.custody.orders import custody_order
 from sentinel_node.daemon.process_stats import resident_bytes
 from sentinel_node.daemon.receiver import ListenSpec
-from sentinel_node.daemon.records import FlowRecord
+from sentinel_node.daemon.records import CustodyRecord, FlowRecord
 from sentinel_node.daemon.relay import DEFAULT_BUFFER_BYTES, DEFAULT_MODE, RelayMode, RelaySpec
 from sentinel_node.daemon.run import NodeRun
 from sentinel_node.daemon.sender import DEFAULT_STALL_TIMEOUT_NS, FlowOrder, SendSpec
@@ -103,8 +106,8 @@ def relay_spec(request: pb.RelayRequest) -> RelaySpec:
     )
 
 
-def send_spec(request: pb.SendRequest) -> SendSpec:
-    """What a Send command asks for."""
+def send_spec(request: pb.SendRequest, hub: Callable[[str], CustodyHub]) -> SendSpec:
+    """What a Send command asks for; `hub` is called if a flow goes in custody."""
     orders = tuple(
         FlowOrder(
             flow_id=flow.flow_id,
@@ -117,6 +120,7 @@ def send_spec(request: pb.SendRequest) -> SendSpec:
             duration_ns=flow.duration_ns,
             hashed=not flow.unhashed,
             announcement=announcement(flow),
+            custody=custody_order(flow.custody, hub) if flow.HasField("custody") else None,
         )
         for flow in request.flows
     )
@@ -153,9 +157,11 @@ def connection_report(connection: TrackedConnection) -> pb.ConnectionReport:
 
 
 def confirmed_payload(
-    samples: tuple[RawSample, ...], payload_bytes: int
+    samples: tuple[RawSample, ...], payload_bytes: int, start_offset: int = 0
 ) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """Payload bytes that the sender's TCP peer acknowledged, by time.
+
+    `start_offset`: the flow's byte that the connection began with.
 
     From the acknowledged stream the header is subtracted; what lies beyond the payload is the
     trailer and the FIN. Points at which nothing changed are left out, but for the last.
@@ -163,7 +169,10 @@ def confirmed_payload(
     points = [
         (
             sample.t_ns,
-            min(max(acked_stream_bytes(sample.raw) - HEADER_BYTES, 0), payload_bytes),
+            min(
+                start_offset + max(acked_stream_bytes(sample.raw) - HEADER_BYTES, 0),
+                payload_bytes,
+            ),
         )
         for sample in samples
     ]
@@ -191,9 +200,28 @@ def flow_report(record: FlowRecord, connection: TrackedConnection | None) -> pb.
         hashed=record.hashed,
     )
     if connection is not None and connection.direction == "out":
-        times_ns, values = confirmed_payload(connection.samples, record.payload_bytes)
+        starts = dict(record.custody.connections) if record.custody is not None else {}
+        start = starts.get(connection.name, 0)
+        times_ns, values = confirmed_payload(connection.samples, record.payload_bytes, start)
         report.confirmed.CopyFrom(pb.Series(times_ns=times_ns, values=values))
+    if record.custody is not None:
+        report.custody.CopyFrom(custody_report(record.custody))
     return report
+
+
+def custody_report(books: CustodyRecord) -> pb.CustodyReport:
+    """What custody adds to a flow's report."""
+    confirmed, delivered = books.series()
+    return pb.CustodyReport(
+        confirmed=pb.Series(times_ns=confirmed[0], values=confirmed[1]),
+        delivered=pb.Series(times_ns=delivered[0], values=delivered[1]),
+        exposure_bytes_max=books.exposure_bytes_max,
+        retained_bytes_max=books.retained_bytes_max,
+        attempts=books.attempts,
+        replayed_bytes=books.replayed_bytes,
+        duplicate_bytes=books.duplicate_bytes,
+        refused=books.refused,
+    )
 
 
 def collect_reply(run: NodeRun, *, complete: bool) -> pb.CollectReply:
@@ -216,4 +244,14 @@ def collect_reply(run: NodeRun, *, complete: bool) -> pb.CollectReply:
         events_dropped=run.events_dropped,
         sync=sync_reports(run),
         adjustments=adjustments(run),
+        resumptions=[
+            pb.Resumption(
+                flow_id=one.flow_id,
+                at_ns=one.at_ns,
+                next_hop=one.next_hop,
+                offset=one.offset,
+                replayed_bytes=one.replayed_bytes,
+            )
+            for one in tuple(run.resumptions)
+        ],
     )

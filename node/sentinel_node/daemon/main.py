@@ -11,6 +11,7 @@ import asyncio
 import logging
 import os
 import resource
+import socket
 import sys
 from collections.abc import Callable, Sequence
 
@@ -41,6 +42,7 @@ EXIT_FAILED = 1
 EXIT_USAGE = 2
 EXIT_MISSING = 3
 
+STANDBY_READY = b"r"
 ROLES = ("sender", "intermediate", "receiver")
 
 SWITCH_INTERVAL_S = 0.0005
@@ -89,6 +91,14 @@ def make_parser() -> argparse.ArgumentParser:
         metavar="DEVICE",
         help="arm this watchdog device (such as /dev/watchdog) and feed it from the event loop: if "
         "this daemon hangs or is killed, the MACHINE is reset; never armed without this flag",
+    )
+    add(
+        "--standby",
+        type=int,
+        default=-1,
+        metavar="FD",
+        help="load everything, say so on this inherited socket, and start when a byte comes on it; "
+        "end when it is closed: a spare that takes the place of a daemon that died",
     )
     alone = parser.add_argument_group("by itself, on real hosts")
     add = alone.add_argument
@@ -208,8 +218,17 @@ def _allow_many_files() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
+def _is_wanted(standby_fd: int) -> bool:
+    """Wait until the controller needs this spare; False if it went away, or never will."""
+    with socket.socket(fileno=standby_fd) as line:
+        line.send(STANDBY_READY)
+        return bool(line.recv(1))
+
+
 def _run(options: argparse.Namespace) -> int:
     sys.setswitchinterval(SWITCH_INTERVAL_S)
+    if options.standby >= 0 and not _is_wanted(options.standby):
+        return EXIT_OK
     if options.control:
         asyncio.run(serve(daemon_config(options)))
         return EXIT_OK

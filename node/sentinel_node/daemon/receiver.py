@@ -9,7 +9,6 @@ from __future__ import annotations
 import socket
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from sentinel_node.core.framing import StreamVerifier
 from sentinel_node.core.series import DEFAULT_INTERVAL_NS
@@ -25,9 +24,6 @@ from sentinel_node.daemon.run import NodeRun, accept_in_background
 from sentinel_node.daemon.sockets import TcpProfile
 from sentinel_node.daemon.stop import SocketWaiter
 from sentinel_node.errors import FramingError, Stopped
-
-if TYPE_CHECKING:
-    from sentinel_node.daemon.control.flow_sync import FlowSync
 
 BUFFER_BYTES = 256 * 1024
 LIMITED_CHUNK_BYTES = 16 * 1024
@@ -85,8 +81,8 @@ def _receive_flow(run: NodeRun, sock: socket.socket, accepted_ns: int, spec: Lis
         record.sha256 = verifier.finish().sha256
         # A flow that is not intact is answered with a reset, so that its sender knows.
         run.untrack(connection, reset=failed)
-        if run.sync is not None and record.flow_id:
-            _tell_sync(run, run.sync, record)
+        if record.flow_id:
+            tell_sync(run, record)
         record.end()
         if record.error:
             run.event(f"flow {record.flow_id}: {record.error}")
@@ -101,8 +97,11 @@ def _taken(run: NodeRun, connection: TrackedConnection) -> Prepared | None:
     return prepared
 
 
-def _tell_sync(run: NodeRun, sync: FlowSync, record: FlowRecord) -> None:
+def tell_sync(run: NodeRun, record: FlowRecord) -> None:
     """The data has ended: now the receiver's view can be checked against upstream's."""
+    sync = run.sync
+    if sync is None:
+        return
     flow_id = control_flow_id(run.name, record.flow_id)
     run.preparations.first_byte(flow_id, record.first_byte_ns)
     delivered = Delivered(record.payload_bytes, record.sha256)
@@ -122,7 +121,7 @@ def _read_to_end(
     window = spec.profile.window_clamp_bytes
     prepared: Prepared | None = None
     seen = False
-    limiter = _Limiter(run, spec.read_rate_limit_bps) if spec.read_rate_limit_bps else None
+    limiter = Limiter(run, spec.read_rate_limit_bps) if spec.read_rate_limit_bps else None
     while True:
         run.stop.raise_if_set()
         room = view if limiter is None else view[: limiter.wait_for_room()]
@@ -170,7 +169,7 @@ def _judge(record: FlowRecord, verifier: StreamVerifier) -> None:
     record.error = verdict.error
 
 
-class _Limiter:
+class Limiter:
     """Makes a receiver slow: hands out room to read at a fixed rate."""
 
     def __init__(self, run: NodeRun, rate_bps: int) -> None:

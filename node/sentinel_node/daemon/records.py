@@ -3,10 +3,63 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import dataclass
 
 from sentinel_node.core.series import SeriesSampler
 
 UNEXPLAINED = "the flow's worker ended without a result; its traceback is in the node's log"
+
+
+@dataclass(frozen=True, slots=True)
+class Resumption:
+    """A flow in custody went on over another connection to the next node.
+
+    `replayed_bytes` had gone out from this node before, and went out once more.
+    """
+
+    flow_id: int
+    at_ns: int
+    """CLOCK_MONOTONIC."""
+    next_hop: str
+    offset: int
+    replayed_bytes: int
+
+
+class CustodyRecord:
+    """What custody adds to a flow's record. Written by any thread, under the lock of each value.
+
+    `confirmed`: what the outside may rely on; `delivered`: what the receiver's application has,
+    by its own word, at the time that word came here. Exposure is their difference.
+    """
+
+    def __init__(self, series_interval_ns: int) -> None:
+        self._lock = threading.Lock()
+        self._confirmed = SeriesSampler(series_interval_ns)
+        self._delivered = SeriesSampler(series_interval_ns)
+        self.exposure_bytes_max = 0
+        self.retained_bytes_max = 0
+        self.attempts = 0
+        self.replayed_bytes = 0
+        self.duplicate_bytes = 0
+        self.refused: dict[str, int] = {}
+        self.connections: list[tuple[str, int]] = []
+        """Name, and the flow's byte it began at."""
+
+    def confirm(self, now_ns: int, offset: int, exposure_bytes_max: int) -> None:
+        """[0, offset) is confirmed."""
+        with self._lock:
+            self._confirmed.add(now_ns, offset)
+            self.exposure_bytes_max = exposure_bytes_max
+
+    def deliver(self, now_ns: int, offset: int) -> None:
+        """[0, offset) is delivered."""
+        with self._lock:
+            self._delivered.add(now_ns, offset)
+
+    def series(self) -> tuple[tuple[tuple[int, ...], tuple[int, ...]], ...]:
+        """Confirmed and delivered, each (times in ns, cumulative bytes)."""
+        with self._lock:
+            return self._confirmed.points, self._delivered.points
 
 
 class FlowRecord:
@@ -26,6 +79,7 @@ class FlowRecord:
         self.error = ""
         self.ended = False
         self.connection: str = ""
+        self.custody: CustodyRecord | None = None
         self._series = SeriesSampler(series_interval_ns)
         self._lock = threading.Lock()
 

@@ -13,7 +13,7 @@ from sentinel_node.daemon.connection import TrackedConnection
 from sentinel_node.daemon.control.interface import ControlPlane
 from sentinel_node.daemon.control.starting import Preparations
 from sentinel_node.daemon.process_stats import Usage, resident_bytes
-from sentinel_node.daemon.records import FlowRecord
+from sentinel_node.daemon.records import FlowRecord, Resumption
 from sentinel_node.daemon.sampler import Sampler
 from sentinel_node.daemon.stop import SocketWaiter, StopSignal
 from sentinel_node.errors import Stopped
@@ -68,6 +68,7 @@ class NodeRun:
         self.flows: list[FlowRecord] = []
         self.connections: list[TrackedConnection] = []
         self.events: list[str] = []
+        self.resumptions: list[Resumption] = []
         self.events_dropped = 0
         self.rss_bytes_max = resident_bytes()
         self._usage = Usage.now()
@@ -78,6 +79,7 @@ class NodeRun:
         self._active = 0
         self._ended = 0
         self._closed = False
+        self._on_close: list[Callable[[], None]] = []
         sampler.add(self)
 
     @property
@@ -113,6 +115,15 @@ class NodeRun:
             else:
                 self.events_dropped += 1
 
+    def resumed(self, resumption: Resumption) -> None:
+        """A flow in custody went on from where its next node wanted it."""
+        with self._lock:
+            self.resumptions.append(resumption)
+        self.event(
+            f"flow {resumption.flow_id} to {resumption.next_hop}: goes on from "
+            f"{resumption.offset}, {resumption.replayed_bytes} bytes sent again"
+        )
+
     def track(self, sock: socket.socket, direction: str, opened_ns: int) -> TrackedConnection:
         """Own `sock` from here on; it is closed by `untrack`."""
         connection = TrackedConnection(sock, direction, opened_ns)
@@ -129,6 +140,10 @@ class NodeRun:
         """Take the last sample and close the connection; its measurements stay."""
         self._sampler.remove(connection)
         connection.close(time.monotonic_ns(), reset=reset)
+
+    def on_close(self, work: Callable[[], None]) -> None:
+        """Have `work` done when the run ends, after its last thread."""
+        self._on_close.append(work)
 
     def add_flow(self, record: FlowRecord) -> None:
         """Report this flow."""
@@ -192,6 +207,8 @@ class NodeRun:
         for prepared in self.preparations.all():
             if prepared.connection is not None:  # no flow came for it
                 self.untrack(prepared.connection, reset=True)
+        for work in self._on_close:
+            work()
         self._sampler.remove(self)
         self.stop.close()
         self._on_change()

@@ -11,6 +11,7 @@ import hashlib
 import socket
 import time
 from dataclasses import dataclass, field
+from functools import partial
 
 from sentinel_node.core.arrivals import ArrivalSchedule
 from sentinel_node.core.framing import HEADER_BYTES, FlowHeader, FlowTrailer, flow_token
@@ -26,7 +27,11 @@ from sentinel_node.daemon.control.announcing import (
     tell_end,
 )
 from sentinel_node.daemon.control.gate import StartGate
-from sentinel_node.daemon.control.starting import sending_profile
+from sentinel_node.daemon.control.starting import Prepared, sending_profile
+from sentinel_node.daemon.custody.flow_spec import CustodyFlowSpec
+from sentinel_node.daemon.custody.onward import Onward
+from sentinel_node.daemon.custody.orders import CustodyOrder
+from sentinel_node.daemon.custody.sender import SenderFlow
 from sentinel_node.daemon.records import FlowRecord
 from sentinel_node.daemon.run import NodeRun
 from sentinel_node.daemon.sockets import TcpProfile
@@ -55,13 +60,23 @@ class FlowOrder:
     duration_ns: int = 0
     announcement: Announcement | None = None
     """What is said of the flow over the control plane before connect(); None: nothing."""
+    custody: CustodyOrder | None = None
+    """The flow outlives its connections; its payload may be a file or a pipe."""
     hashed: bool = True
     """False: one block again and again, hashed at neither end (capacity benchmarks)."""
 
     def __post_init__(self) -> None:
         if not 1 <= self.flow_id <= _U64_MAX:
             raise RequestError(f"flow_id must be from 1 to 2^64 - 1, got {self.flow_id}")
-        if (self.size_bytes > 0) == (self.duration_ns > 0):
+        if self.custody is not None and not self.hashed:
+            raise RequestError(f"flow {self.flow_id}: a flow in custody is always hashed")
+        if self.custody is not None and self.custody.has_source:
+            if self.size_bytes or self.duration_ns:
+                raise RequestError(
+                    f"flow {self.flow_id}: its source says how long it is; give neither size_bytes "
+                    f"nor duration_ns, got {self.size_bytes} and {self.duration_ns}"
+                )
+        elif (self.size_bytes > 0) == (self.duration_ns > 0):
             raise RequestError(
                 f"flow {self.flow_id}: exactly one of size_bytes and duration_ns must be given, "
                 f"got {self.size_bytes} and {self.duration_ns}"
@@ -120,7 +135,8 @@ def _start_when_due(
         while (next_ns := schedule.next_start_ns) is not None:
             run.stop.wait_until(next_ns)
             for order, record in schedule.due(time.monotonic_ns()):
-                run.spawn(f"flow-{order.flow_id}", _send_flow, order, record, spec)
+                send = _send_flow if order.custody is None else _send_in_custody
+                run.spawn(f"flow-{order.flow_id}", send, order, record, spec)
                 waiting.remove(record)
     except Stopped as stopped:
         for record in waiting:
@@ -179,6 +195,59 @@ def _send_flow(run: NodeRun, order: FlowOrder, record: FlowRecord, spec: SendSpe
         if record.error:
             run.event(f"flow {order.flow_id}: {record.error}")
         run.end_work()
+
+
+def _send_in_custody(run: NodeRun, order: FlowOrder, record: FlowRecord, spec: SendSpec) -> None:
+    custody = order.custody
+    assert custody is not None  # the caller asked
+    try:
+        record.start_ns = time.monotonic_ns()
+        prepared = _prepare_start(run, order, record)
+        end_ns = time.monotonic_ns() + order.duration_ns if order.duration_ns else None
+        source = custody.open_source(order.seed, order.flow_id, order.size_bytes, end_ns)
+        onward = Onward(
+            custody.next_hop,
+            order.target_address,
+            order.target_port,
+            order.source_address,
+            spec.profile,
+        )
+        flow = CustodyFlowSpec(
+            order.flow_id,
+            source,
+            onward,
+            custody.receiver,
+            release=custody.release,
+            resume=custody.resume,
+            series_interval_ns=spec.series_interval_ns,
+            stall_timeout_ns=spec.stall_timeout_ns,
+            prepared=prepared,
+            on_all_sent=partial(_tell_end_if_announced, run, order, record),
+        )
+        record.declared_bytes = source.size_bytes or 0
+        SenderFlow(run, custody.hub, flow, record).run_to_end()
+    except NodeError as error:
+        record.error = str(error)
+    finally:
+        _tell_end_if_announced(run, order, record)  # a flow that failed has ended too
+        record.end()
+        if record.error:
+            run.event(f"flow {order.flow_id}: {record.error}")
+        run.end_work()
+
+
+def _prepare_start(run: NodeRun, order: FlowOrder, record: FlowRecord) -> Prepared | None:
+    """Announce the flow, if it is to be: how its connections begin. Raises NodeError."""
+    if order.announcement is None:
+        return None
+    start = announce(run, order.announcement, order, record)
+    start.prepared.outgoing = start.outgoing
+    return start.prepared
+
+
+def _tell_end_if_announced(run: NodeRun, order: FlowOrder, record: FlowRecord) -> None:
+    if order.announcement is not None:
+        tell_end(run, order, record)
 
 
 class _Flow:

@@ -17,6 +17,10 @@ from sentinel_node.daemon import convert
 from sentinel_node.daemon.control.convert import all_connected, control_reply, control_settings
 from sentinel_node.daemon.control.holder import ControlHolder
 from sentinel_node.daemon.control.reports import unchecked
+from sentinel_node.daemon.custody.hub import CustodyHub
+from sentinel_node.daemon.custody.orders import Hubs, custody_listen, custody_relay
+from sentinel_node.daemon.custody.receiver import start_custody_listening
+from sentinel_node.daemon.custody.relay import start_custody_relay
 from sentinel_node.daemon.fsu import FsuPoint, read_flow_metrics
 from sentinel_node.daemon.receiver import start_listening
 from sentinel_node.daemon.records import FlowRecord
@@ -101,6 +105,7 @@ class NodeControlService(pb_grpc.NodeControlServicer):
         self._runs = runs
         self._fsu_points = tuple(fsu_points)
         self._control = control
+        self._hubs = Hubs()
 
     @translated
     async def Hello(
@@ -123,6 +128,10 @@ class NodeControlService(pb_grpc.NodeControlServicer):
         self._need_role("Listen", "receiver")
         spec = convert.listen_spec(request)
         run = self._runs.open(convert.run_name(request.run))
+        if request.HasField("custody"):
+            asked = custody_listen(request.custody, spec)
+            hub = self._hub(asked.upstream)
+            return pb.ListenReply(port=start_custody_listening(run, hub, asked))
         return pb.ListenReply(port=start_listening(run, spec))
 
     @translated
@@ -133,6 +142,10 @@ class NodeControlService(pb_grpc.NodeControlServicer):
         self._need_role("Relay", "intermediate")
         spec = convert.relay_spec(request)
         run = self._runs.open(convert.run_name(request.run))
+        if request.HasField("custody"):
+            asked = custody_relay(request.custody, spec)
+            hub = self._hub(asked.upstream, asked.onward.peer)
+            return pb.RelayReply(port=start_custody_relay(run, hub, asked))
         return pb.RelayReply(port=start_relaying(run, spec))
 
     async def Send(
@@ -144,7 +157,7 @@ class NodeControlService(pb_grpc.NodeControlServicer):
         """
         try:
             self._need_role("Send", "sender")
-            spec = convert.send_spec(request)
+            spec = convert.send_spec(request, self._hub)
             run = self._runs.open(convert.run_name(request.run))
             records = start_sending(run, spec)
         except errors.NodeError as error:
@@ -241,6 +254,9 @@ class NodeControlService(pb_grpc.NodeControlServicer):
         """Finish and exit 0."""
         self.finish.set()
         return pb.ShutdownReply()
+
+    def _hub(self, *peers: str) -> CustodyHub:
+        return self._hubs.of(self._runs.control, *peers)
 
     def _need_role(self, command: str, role: str) -> None:
         if self._role != role:

@@ -150,6 +150,7 @@ class ListenRequest(_message.Message):
     READ_RATE_LIMIT_BPS_FIELD_NUMBER: _builtins.int
     PATH_FIELD_NUMBER: _builtins.int
     UPSTREAM_ADDRESS_FIELD_NUMBER: _builtins.int
+    CUSTODY_FIELD_NUMBER: _builtins.int
     run: _builtins.str
     address: _builtins.str
     """to bind"""
@@ -167,6 +168,10 @@ class ListenRequest(_message.Message):
     def path(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """set what the forecast says for flows announced along it"""
 
+    @_builtins.property
+    def custody(self) -> Global___CustodyListen:
+        """flows in custody; absent: each flow is one connection"""
+
     def __init__(
         self,
         *,
@@ -178,10 +183,11 @@ class ListenRequest(_message.Message):
         read_rate_limit_bps: _builtins.int = ...,
         path: _abc.Iterable[_builtins.str] | None = ...,
         upstream_address: _builtins.str = ...,
+        custody: Global___CustodyListen | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["tcp", b"tcp"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["custody", b"custody", "tcp", b"tcp"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "path", b"path", "port", b"port", "read_rate_limit_bps", b"read_rate_limit_bps", "run", b"run", "series_interval_ns", b"series_interval_ns", "tcp", b"tcp", "upstream_address", b"upstream_address"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "custody", b"custody", "path", b"path", "port", b"port", "read_rate_limit_bps", b"read_rate_limit_bps", "run", b"run", "series_interval_ns", b"series_interval_ns", "tcp", b"tcp", "upstream_address", b"upstream_address"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -223,6 +229,7 @@ class RelayRequest(_message.Message):
     PATH_FIELD_NUMBER: _builtins.int
     UPSTREAM_ADDRESS_FIELD_NUMBER: _builtins.int
     MANAGED_FIELD_NUMBER: _builtins.int
+    CUSTODY_FIELD_NUMBER: _builtins.int
     run: _builtins.str
     listen_address: _builtins.str
     listen_port: _builtins.int
@@ -247,6 +254,10 @@ class RelayRequest(_message.Message):
         set what the forecast says, before they come. Empty: when their first byte is here.
         """
 
+    @_builtins.property
+    def custody(self) -> Global___CustodyRelay:
+        """keep what is confirmed until delivered; absent: relay as `mode` says"""
+
     def __init__(
         self,
         *,
@@ -263,10 +274,11 @@ class RelayRequest(_message.Message):
         path: _abc.Iterable[_builtins.str] | None = ...,
         upstream_address: _builtins.str = ...,
         managed: _builtins.bool = ...,
+        custody: Global___CustodyRelay | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["accept_tcp", b"accept_tcp", "connect_tcp", b"connect_tcp"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["accept_tcp", b"accept_tcp", "connect_tcp", b"connect_tcp", "custody", b"custody"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["accept_tcp", b"accept_tcp", "buffer_bytes", b"buffer_bytes", "connect_tcp", b"connect_tcp", "listen_address", b"listen_address", "listen_port", b"listen_port", "managed", b"managed", "mode", b"mode", "path", b"path", "run", b"run", "source_address", b"source_address", "target_address", b"target_address", "target_port", b"target_port", "upstream_address", b"upstream_address"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accept_tcp", b"accept_tcp", "buffer_bytes", b"buffer_bytes", "connect_tcp", b"connect_tcp", "custody", b"custody", "listen_address", b"listen_address", "listen_port", b"listen_port", "managed", b"managed", "mode", b"mode", "path", b"path", "run", b"run", "source_address", b"source_address", "target_address", b"target_address", "target_port", b"target_port", "upstream_address", b"upstream_address"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -305,6 +317,7 @@ class FlowSpec(_message.Message):
     DURATION_NS_FIELD_NUMBER: _builtins.int
     UNHASHED_FIELD_NUMBER: _builtins.int
     ANNOUNCEMENT_FIELD_NUMBER: _builtins.int
+    CUSTODY_FIELD_NUMBER: _builtins.int
     flow_id: _builtins.int
     seed: _builtins.int
     """of the payload"""
@@ -324,6 +337,10 @@ class FlowSpec(_message.Message):
     def announcement(self) -> Global___Announcement:
         """told over the control plane before connect(); else: never"""
 
+    @_builtins.property
+    def custody(self) -> Global___CustodyFlow:
+        """absent: one connection, lost with it"""
+
     def __init__(
         self,
         *,
@@ -337,10 +354,11 @@ class FlowSpec(_message.Message):
         duration_ns: _builtins.int = ...,
         unhashed: _builtins.bool = ...,
         announcement: Global___Announcement | None = ...,
+        custody: Global___CustodyFlow | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["announcement", b"announcement"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["announcement", b"announcement", "custody", b"custody"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["announcement", b"announcement", "duration_ns", b"duration_ns", "flow_id", b"flow_id", "seed", b"seed", "size_bytes", b"size_bytes", "source_address", b"source_address", "start_offset_ns", b"start_offset_ns", "target_address", b"target_address", "target_port", b"target_port", "unhashed", b"unhashed"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["announcement", b"announcement", "custody", b"custody", "duration_ns", b"duration_ns", "flow_id", b"flow_id", "seed", b"seed", "size_bytes", b"size_bytes", "source_address", b"source_address", "start_offset_ns", b"start_offset_ns", "target_address", b"target_address", "target_port", b"target_port", "unhashed", b"unhashed"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -420,6 +438,189 @@ class Announcement(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Announcement: _TypeAlias = Announcement  # noqa: Y015
+
+@_typing.final
+class CustodyListen(_message.Message):
+    """Custody (core.custody): whoever confirms bytes keeps them until the receiver has them. Names are
+    those of neighbours on the control plane, which has to be joined before (Connect).
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    UPSTREAM_FIELD_NUMBER: _builtins.int
+    FOLDER_FIELD_NUMBER: _builtins.int
+    RETURN_TIMEOUT_NS_FIELD_NUMBER: _builtins.int
+    upstream: _builtins.str
+    folder: _builtins.str
+    """write payload down there, and say delivered after fsync;"""
+    return_timeout_ns: _builtins.int
+    """empty: it is lost with the daemon
+    how long a flow whose connection broke is waited for; 0: 120 s
+    """
+    def __init__(
+        self,
+        *,
+        upstream: _builtins.str = ...,
+        folder: _builtins.str = ...,
+        return_timeout_ns: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["folder", b"folder", "return_timeout_ns", b"return_timeout_ns", "upstream", b"upstream"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CustodyListen: _TypeAlias = CustodyListen  # noqa: Y015
+
+@_typing.final
+class CustodyRelay(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    UPSTREAM_FIELD_NUMBER: _builtins.int
+    DOWNSTREAM_FIELD_NUMBER: _builtins.int
+    CAPACITY_BYTES_FIELD_NUMBER: _builtins.int
+    FLOWS_MAX_FIELD_NUMBER: _builtins.int
+    FREE_ON_DURABLE_CUSTODY_FIELD_NUMBER: _builtins.int
+    JOURNAL_FOLDER_FIELD_NUMBER: _builtins.int
+    upstream: _builtins.str
+    downstream: _builtins.str
+    capacity_bytes: _builtins.int
+    """of memory for all flows; 0: 256 MiB"""
+    flows_max: _builtins.int
+    """0: 64"""
+    free_on_durable_custody: _builtins.bool
+    """when the next custodian has it on disk; else: when delivered"""
+    journal_folder: _builtins.str
+    """sync what is taken to disk, and take it up again at the start;"""
+    def __init__(
+        self,
+        *,
+        upstream: _builtins.str = ...,
+        downstream: _builtins.str = ...,
+        capacity_bytes: _builtins.int = ...,
+        flows_max: _builtins.int = ...,
+        free_on_durable_custody: _builtins.bool = ...,
+        journal_folder: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["capacity_bytes", b"capacity_bytes", "downstream", b"downstream", "flows_max", b"flows_max", "free_on_durable_custody", b"free_on_durable_custody", "journal_folder", b"journal_folder", "upstream", b"upstream"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CustodyRelay: _TypeAlias = CustodyRelay  # noqa: Y015
+
+@_typing.final
+class CustodyFlow(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NEXT_HOP_FIELD_NUMBER: _builtins.int
+    RECEIVER_FIELD_NUMBER: _builtins.int
+    FILE_PATH_FIELD_NUMBER: _builtins.int
+    PIPE_PATH_FIELD_NUMBER: _builtins.int
+    RESUME_FIELD_NUMBER: _builtins.int
+    FREE_ON_DURABLE_CUSTODY_FIELD_NUMBER: _builtins.int
+    next_hop: _builtins.str
+    receiver: _builtins.str
+    file_path: _builtins.str
+    """One of them instead of a payload made from `seed`:
+    can be read again: nothing is kept
+    """
+    pipe_path: _builtins.str
+    """FIFO: bytes are kept in memory until delivered"""
+    resume: _builtins.bool
+    """others know of the flow: a sender that was started anew"""
+    free_on_durable_custody: _builtins.bool
+    def __init__(
+        self,
+        *,
+        next_hop: _builtins.str = ...,
+        receiver: _builtins.str = ...,
+        file_path: _builtins.str = ...,
+        pipe_path: _builtins.str = ...,
+        resume: _builtins.bool = ...,
+        free_on_durable_custody: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["file_path", b"file_path", "free_on_durable_custody", b"free_on_durable_custody", "next_hop", b"next_hop", "pipe_path", b"pipe_path", "receiver", b"receiver", "resume", b"resume"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CustodyFlow: _TypeAlias = CustodyFlow  # noqa: Y015
+
+@_typing.final
+class CustodyReport(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class RefusedEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.int
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.int = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    CONFIRMED_FIELD_NUMBER: _builtins.int
+    DELIVERED_FIELD_NUMBER: _builtins.int
+    EXPOSURE_BYTES_MAX_FIELD_NUMBER: _builtins.int
+    RETAINED_BYTES_MAX_FIELD_NUMBER: _builtins.int
+    ATTEMPTS_FIELD_NUMBER: _builtins.int
+    REPLAYED_BYTES_FIELD_NUMBER: _builtins.int
+    DUPLICATE_BYTES_FIELD_NUMBER: _builtins.int
+    REFUSED_FIELD_NUMBER: _builtins.int
+    exposure_bytes_max: _builtins.int
+    retained_bytes_max: _builtins.int
+    """most that was taken from the source and not delivered"""
+    attempts: _builtins.int
+    """connections that were begun"""
+    replayed_bytes: _builtins.int
+    """sent again"""
+    duplicate_bytes: _builtins.int
+    """receiver: came again, and were passed over"""
+    @_builtins.property
+    def confirmed(self) -> Global___Series:
+        """Sender: what the next custodian confirmed in so many words (not its TCP), and what the
+        receiver's application has by its own word. Exposure at any time is the difference.
+        """
+
+    @_builtins.property
+    def delivered(self) -> Global___Series: ...
+    @_builtins.property
+    def refused(self) -> _containers.ScalarMap[_builtins.str, _builtins.int]:
+        """acknowledgements that were not believed, by reason"""
+
+    def __init__(
+        self,
+        *,
+        confirmed: Global___Series | None = ...,
+        delivered: Global___Series | None = ...,
+        exposure_bytes_max: _builtins.int = ...,
+        retained_bytes_max: _builtins.int = ...,
+        attempts: _builtins.int = ...,
+        replayed_bytes: _builtins.int = ...,
+        duplicate_bytes: _builtins.int = ...,
+        refused: _abc.Mapping[_builtins.str, _builtins.int] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["confirmed", b"confirmed", "delivered", b"delivered"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempts", b"attempts", "confirmed", b"confirmed", "delivered", b"delivered", "duplicate_bytes", b"duplicate_bytes", "exposure_bytes_max", b"exposure_bytes_max", "refused", b"refused", "replayed_bytes", b"replayed_bytes", "retained_bytes_max", b"retained_bytes_max"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CustodyReport: _TypeAlias = CustodyReport  # noqa: Y015
 
 @_typing.final
 class SendRequest(_message.Message):
@@ -681,6 +882,7 @@ class FlowReport(_message.Message):
     CONFIRMED_FIELD_NUMBER: _builtins.int
     HASHED_FIELD_NUMBER: _builtins.int
     DECLARED_BYTES_FIELD_NUMBER: _builtins.int
+    CUSTODY_FIELD_NUMBER: _builtins.int
     flow_id: _builtins.int
     start_ns: _builtins.int
     """connect() called / accepted"""
@@ -691,9 +893,11 @@ class FlowReport(_message.Message):
     payload_bytes: _builtins.int
     """written / read"""
     sha256: _builtins.bytes
-    """of the payload at this node; empty where not hashed"""
+    """of the payload at this node; empty where not hashed; in custody the"""
     complete: _builtins.bool
-    """trailer written / read and matching in length"""
+    """running hash (core.custody.running_hash)
+    trailer written / read and matching in length
+    """
     sha256_ok: _builtins.bool
     """receiver: own digest equals the one in the trailer"""
     error: _builtins.str
@@ -712,6 +916,8 @@ class FlowReport(_message.Message):
         SYN, FIN and framing.
         """
 
+    @_builtins.property
+    def custody(self) -> Global___CustodyReport: ...
     def __init__(
         self,
         *,
@@ -728,10 +934,11 @@ class FlowReport(_message.Message):
         confirmed: Global___Series | None = ...,
         hashed: _builtins.bool = ...,
         declared_bytes: _builtins.int = ...,
+        custody: Global___CustodyReport | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["confirmed", b"confirmed", "series", b"series"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["confirmed", b"confirmed", "custody", b"custody", "series", b"series"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["complete", b"complete", "confirmed", b"confirmed", "declared_bytes", b"declared_bytes", "error", b"error", "first_byte_ns", b"first_byte_ns", "flow_id", b"flow_id", "hashed", b"hashed", "last_byte_ns", b"last_byte_ns", "payload_bytes", b"payload_bytes", "series", b"series", "sha256", b"sha256", "sha256_ok", b"sha256_ok", "start_ns", b"start_ns"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["complete", b"complete", "confirmed", b"confirmed", "custody", b"custody", "declared_bytes", b"declared_bytes", "error", b"error", "first_byte_ns", b"first_byte_ns", "flow_id", b"flow_id", "hashed", b"hashed", "last_byte_ns", b"last_byte_ns", "payload_bytes", b"payload_bytes", "series", b"series", "sha256", b"sha256", "sha256_ok", b"sha256_ok", "start_ns", b"start_ns"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -949,6 +1156,7 @@ class CollectReply(_message.Message):
     EVENTS_DROPPED_FIELD_NUMBER: _builtins.int
     SYNC_FIELD_NUMBER: _builtins.int
     ADJUSTMENTS_FIELD_NUMBER: _builtins.int
+    RESUMPTIONS_FIELD_NUMBER: _builtins.int
     rss_bytes_max: _builtins.int
     rss_bytes_now: _builtins.int
     relay_buffered_bytes_max: _builtins.int
@@ -973,6 +1181,8 @@ class CollectReply(_message.Message):
     def sync(self) -> _containers.RepeatedCompositeFieldContainer[Global___SyncReport]: ...
     @_builtins.property
     def adjustments(self) -> _containers.RepeatedCompositeFieldContainer[Global___Adjustment]: ...
+    @_builtins.property
+    def resumptions(self) -> _containers.RepeatedCompositeFieldContainer[Global___Resumption]: ...
     def __init__(
         self,
         *,
@@ -990,14 +1200,50 @@ class CollectReply(_message.Message):
         events_dropped: _builtins.int = ...,
         sync: _abc.Iterable[Global___SyncReport] | None = ...,
         adjustments: _abc.Iterable[Global___Adjustment] | None = ...,
+        resumptions: _abc.Iterable[Global___Resumption] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["adjustments", b"adjustments", "complete", b"complete", "connections", b"connections", "context_switches_involuntary", b"context_switches_involuntary", "context_switches_voluntary", b"context_switches_voluntary", "cpu_seconds", b"cpu_seconds", "events", b"events", "events_dropped", b"events_dropped", "flows", b"flows", "flows_active", b"flows_active", "relay_buffered_bytes_max", b"relay_buffered_bytes_max", "rss_bytes_max", b"rss_bytes_max", "rss_bytes_now", b"rss_bytes_now", "sync", b"sync"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["adjustments", b"adjustments", "complete", b"complete", "connections", b"connections", "context_switches_involuntary", b"context_switches_involuntary", "context_switches_voluntary", b"context_switches_voluntary", "cpu_seconds", b"cpu_seconds", "events", b"events", "events_dropped", b"events_dropped", "flows", b"flows", "flows_active", b"flows_active", "relay_buffered_bytes_max", b"relay_buffered_bytes_max", "resumptions", b"resumptions", "rss_bytes_max", b"rss_bytes_max", "rss_bytes_now", b"rss_bytes_now", "sync", b"sync"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___CollectReply: _TypeAlias = CollectReply  # noqa: Y015
+
+@_typing.final
+class Resumption(_message.Message):
+    """A flow in custody went on over another connection from this node to the next."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FLOW_ID_FIELD_NUMBER: _builtins.int
+    AT_NS_FIELD_NUMBER: _builtins.int
+    NEXT_HOP_FIELD_NUMBER: _builtins.int
+    OFFSET_FIELD_NUMBER: _builtins.int
+    REPLAYED_BYTES_FIELD_NUMBER: _builtins.int
+    flow_id: _builtins.int
+    at_ns: _builtins.int
+    next_hop: _builtins.str
+    offset: _builtins.int
+    """where the next node wanted it"""
+    replayed_bytes: _builtins.int
+    """had gone out from this node before"""
+    def __init__(
+        self,
+        *,
+        flow_id: _builtins.int = ...,
+        at_ns: _builtins.int = ...,
+        next_hop: _builtins.str = ...,
+        offset: _builtins.int = ...,
+        replayed_bytes: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["at_ns", b"at_ns", "flow_id", b"flow_id", "next_hop", b"next_hop", "offset", b"offset", "replayed_bytes", b"replayed_bytes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Resumption: _TypeAlias = Resumption  # noqa: Y015
 
 @_typing.final
 class ReleaseRequest(_message.Message):

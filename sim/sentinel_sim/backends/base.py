@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from sentinel_sim.faults.events import FaultEvent, RepairEvent
+from sentinel_sim.faults.events import FaultEvent, RepairEvent, Resumption
 from sentinel_sim.plan.model import RunSpec
 from sentinel_sim.topology.model import Topology
 
@@ -23,6 +23,18 @@ class Series:
 
     times_ns: tuple[int, ...] = ()
     values: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class CustodyMeasurement:
+    """What custody adds to a flow, by its two ends."""
+
+    attempts: int
+    """Connections that the sender began."""
+    duplicate_bytes: int
+    """Came to the receiver again, and were passed over."""
+    retained_bytes_max: int
+    """Most that was taken from the source and not delivered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +62,8 @@ class FlowMeasurement:
     delivered: Series
     """Payload bytes read by the receiver."""
     confirmed: Series
-    """Bytes that the sender's TCP peer acknowledged (tcpi_bytes_acked); empty if not sampled."""
+    """Bytes that the sender's TCP peer acknowledged (tcpi_bytes_acked); empty if not sampled. In
+    custody: those that the next custodian answers for, by its own word."""
     retransmitted_bytes: dict[str, int]
     """By TCP connection (`sender->node`): tcpi_bytes_retrans at its end."""
     tcp_info: tuple[dict[str, Any], ...] = ()
@@ -59,6 +72,8 @@ class FlowMeasurement:
     payload_carried: bool = True
     """False: bytes were only counted (simulation), so there is nothing to hash; `sha256_ok` is None
     then also for a flow that completed."""
+    custody: CustodyMeasurement | None = None
+    """None: the flow was not in custody."""
 
     @property
     def intact(self) -> bool:
@@ -151,6 +166,8 @@ class RunMeasurement:
     """What was injected, in the order of the plan."""
     repairs: tuple[RepairEvent, ...] = ()
     """What the supervisor saw and did, in the order in which it ended."""
+    resumptions: tuple[Resumption, ...] = ()
+    """When flows in custody went on over another connection, by time."""
 
 
 ProgressHook = Callable[[str, float], None]

@@ -114,6 +114,33 @@ class SyncFigures:
 
 
 @dataclass(frozen=True, slots=True)
+class Exposure:
+    """Bytes confirmed to the senders and not yet delivered, from first connect() to last byte."""
+
+    max_bytes: int
+    mean_bytes: float
+    """Over time."""
+    times_s: tuple[float, ...]
+    """Ends of equal slots, after the first connect()."""
+    bytes: tuple[int, ...]
+    """The most in each slot."""
+
+
+@dataclass(frozen=True, slots=True)
+class CustodyFigures:
+    """What custody did, over all flows."""
+
+    attempts: int
+    """Connections that senders began."""
+    replayed_bytes: int
+    """Sent again by any node."""
+    duplicate_bytes: int
+    """Came to receivers again, and were passed over."""
+    retained_bytes_max: int
+    """Most of one flow that was taken from its source and not delivered."""
+
+
+@dataclass(frozen=True, slots=True)
 class RunMetrics:
     """Every figure of one run (design: section 9)."""
 
@@ -145,3 +172,7 @@ class RunMetrics:
     control_bytes_per_data_byte: float | None = None
     """Bytes of the control band of all wires, both ways, TCP and all, per delivered byte."""
     sync: SyncFigures | None = None
+    exposure: Exposure | None = None
+    """None without local confirmation, or if the sender that counted it died."""
+    custody: CustodyFigures | None = None
+    """None in runs without custody."""

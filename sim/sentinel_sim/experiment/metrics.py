@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from sentinel_sim.backends.base import FlowMeasurement, RunMeasurement, Series
-from sentinel_sim.experiment import control_metrics, wire_metrics
+from sentinel_sim.experiment import control_metrics, custody_metrics, wire_metrics
 from sentinel_sim.experiment import series as cumulative
 from sentinel_sim.experiment.figures import Percentiles, Requested, RunMetrics
 from sentinel_sim.experiment.framing import theory_of
@@ -36,6 +36,7 @@ def compute(spec: RunSpec, measured: RunMeasurement) -> RunMetrics:
     """All figures of one run."""
     flows = measured.flows
     confirmed = flows if spec.arm in LOCAL_CONFIRMATION else ()
+    exposure = custody_metrics.exposure_of(confirmed)
     duration = _duration_ns(flows)
     return RunMetrics(
         goodput_bps=_goodput_bps(flows, duration),
@@ -51,7 +52,7 @@ def compute(spec: RunSpec, measured: RunMeasurement) -> RunMetrics:
         bytes_delivered=sum(f.bytes_delivered for f in flows),
         sha256_ok=_all_hashes_ok(flows),
         retransmitted_bytes=sum(sum(f.retransmitted_bytes.values()) for f in flows),
-        exposure_bytes_max=exposure_bytes_max(confirmed),
+        exposure_bytes_max=None if exposure is None else exposure.max_bytes,
         requested=requested_of(spec),
         achieved=wire_metrics.achieved(spec, measured),
         theory=theory_of(spec),
@@ -61,6 +62,8 @@ def compute(spec: RunSpec, measured: RunMeasurement) -> RunMetrics:
         lead_time_s=control_metrics.lead_time(measured),
         control_bytes_per_data_byte=control_metrics.control_share(measured),
         sync=control_metrics.sync_figures(spec, measured),
+        exposure=exposure,
+        custody=custody_metrics.custody_figures(measured),
     )
 
 
@@ -95,21 +98,6 @@ def latencies_ns(earlier: Series, later: Series, points: int) -> cumulative.Floa
     counts = (np.arange(points, dtype=np.float64) + 0.5) * common / points
     gone = cumulative.reached_at(later, counts) - cumulative.reached_at(earlier, counts)
     return np.asarray(gone, dtype=np.float64)
-
-
-def exposure_bytes_max(flows: Sequence[FlowMeasurement]) -> int | None:
-    """Most bytes that were confirmed to the senders and not yet delivered, at one instant.
-
-    Between samples both counters are taken as linear, so the maximum lies at a sample.
-    """
-    known = [f for f in flows if f.confirmed.values]
-    if not known:
-        return None
-    instants = sorted({t for f in known for t in (*f.confirmed.times_ns, *f.delivered.times_ns)})
-    total = np.zeros(len(instants), dtype=np.float64)
-    for flow in known:
-        total += _sampled(flow.confirmed, instants) - _sampled(flow.delivered, instants)
-    return max(0, round(float(total.max())))
 
 
 def shortest_certain_latency_s(flow: FlowMeasurement) -> float | None:
@@ -205,21 +193,6 @@ def _all_hashes_ok(flows: Sequence[FlowMeasurement]) -> bool | None:
     if any(f.sha256_ok is False for f in flows):
         return False
     return True if flows and all(f.sha256_ok for f in flows) else None
-
-
-def _sampled(series: Series, instants: Sequence[int]) -> cumulative.Floats:
-    if not series.values:
-        return np.zeros(len(instants), dtype=np.float64)
-    origin = series.times_ns[0]
-    return np.asarray(
-        np.interp(
-            np.asarray(instants, dtype=np.int64) - origin,
-            np.asarray(series.times_ns, dtype=np.int64) - origin,
-            np.asarray(series.values, dtype=np.float64),
-            left=0.0,
-        ),
-        dtype=np.float64,
-    )
 
 
 def requested_of(spec: RunSpec) -> Requested:

@@ -30,7 +30,7 @@ NO_ACHIEVED: dict[str, Any] = {
     "loss": None,
     "lateness_s": None,
 }
-POOLED = ("goodput_bps", "steady_goodput_bps")
+POOLED = ("goodput_bps", "steady_goodput_bps", "exposure_bytes_max")
 
 
 def record_of(raw: RawRun, discarded: Sequence[RawRun] = ()) -> Record:
@@ -73,6 +73,7 @@ def _record_of(raw: RawRun) -> Record:
         "wires": figures["wires"],
         "faults": [dataclasses.asdict(event) for event in raw.measurement.faults],
         "repairs": [dataclasses.asdict(event) for event in raw.measurement.repairs],
+        "resumptions": [dataclasses.asdict(event) for event in raw.measurement.resumptions],
     }
     clean: Record = without_nan(record)
     return clean
@@ -112,6 +113,7 @@ def _failed(raw: RawRun) -> Record:
         "wires": [],
         "faults": [],
         "repairs": [],
+        "resumptions": [],
     }
 
 

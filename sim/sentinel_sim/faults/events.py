@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +53,39 @@ class RepairEvent:
     steps: tuple[tuple[str, bool], ...]
     """What was tried, and whether it worked."""
     bytes_replayed: int | None
-    """None: nobody counts them (no custody)."""
+    """By any node, from this failure on until the next. None: nobody counts them (no custody)."""
     path: tuple[str, ...] = ()
     """Nodes and links, alternating, of the path that is used instead."""
     detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Resumption:
+    """A flow in custody went on over another connection, from where the next node wanted it."""
+
+    node: str
+    next_hop: str
+    flow_id: int
+    at_ns: int
+    """After the start of the run's traffic."""
+    offset: int
+    replayed_bytes: int
+    """Had gone out from `node` before."""
+
+
+def with_replays(
+    repairs: Sequence[RepairEvent], resumptions: Sequence[Resumption]
+) -> tuple[RepairEvent, ...]:
+    """The repairs with what they cost: a resumption belongs to the latest failure before it."""
+    starts = sorted({repair.failed_ns for repair in repairs})
+    ends = {begin: next(iter(starts[place:]), None) for place, begin in enumerate(starts, 1)}
+
+    def cost(begin_ns: int) -> int:
+        end_ns = ends[begin_ns]
+        return sum(
+            one.replayed_bytes
+            for one in resumptions
+            if one.at_ns >= begin_ns and (end_ns is None or one.at_ns < end_ns)
+        )
+
+    return tuple(replace(repair, bytes_replayed=cost(repair.failed_ns)) for repair in repairs)

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from sentinel_sim.errors import TopologyError
 from sentinel_sim.plan.faults import faults_of
 from sentinel_sim.plan.flows import flows_of
-from sentinel_sim.plan.model import Arm, ParamValue, RunSpec, WorkloadKind
+from sentinel_sim.plan.model import Arm, Custody, ParamValue, RunSpec, WorkloadKind
 from sentinel_sim.plan.plan import Combination, Plan, Repeats, run_key
 from sentinel_sim.plan.resolve import Network, network_of
 from sentinel_sim.plan.seeds import derive, stream
@@ -301,6 +301,7 @@ def _run(draft: _Draft, arm: Arm, seed: int, repeat: int) -> RunSpec:
         managed=experiment.managed,
         faults=faults_of(experiment.faults, network, arm),
         repair=experiment.repair,
+        custody=experiment.custody if arm.splits else Custody.NONE,
     )
 
 

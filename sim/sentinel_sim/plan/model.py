@@ -88,6 +88,17 @@ class OuterEnd(StrEnum):
     XDP = "xdp"
 
 
+class Custody(StrEnum):
+    """Where nodes that confirm bytes keep them until the receiver has them (arms that split)."""
+
+    NONE = "none"
+    """Nowhere: what a relay has read and not written is lost with its connection."""
+    MEMORY = "memory"
+    """In memory: what a daemon held is lost with it, and is sent again by the sender."""
+    DURABLE = "durable"
+    """On disk, synced before it is confirmed; payload at the receiver, too."""
+
+
 class WorkloadKind(StrEnum):
     """What the sender sends."""
 
@@ -193,6 +204,13 @@ class RunSpec:
     """What is broken during the run, in the file's order."""
     repair: bool = True
     """A supervisor repairs what breaks (in runs with faults only)."""
+    custody: Custody = Custody.NONE
+    """Always `NONE` in an arm that does not split."""
+
+    @property
+    def has_control_plane(self) -> bool:
+        """The nodes have control streams with each other."""
+        return self.arm is Arm.FSU or self.custody is not Custody.NONE
 
     @property
     def expected_duration_ns(self) -> int:

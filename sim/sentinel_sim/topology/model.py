@@ -23,7 +23,7 @@ from pydantic import (
     model_validator,
 )
 
-from sentinel_sim.plan.model import Arm, OuterEnd, ParamValue, Role
+from sentinel_sim.plan.model import Arm, Custody, OuterEnd, ParamValue, Role
 from sentinel_sim.topology import structure
 from sentinel_sim.topology.arrival import Arrival, StopRule
 from sentinel_sim.topology.expression import parse_amount, parse_duration
@@ -238,6 +238,13 @@ class Experiment(_Part):
         default=False,
         description="Arm fsu starts with the links' rates as known capacity; off: from what an"
         " earlier flow on the link found (RFC 9959), or slowly.",
+    )
+    custody: Custody = Field(
+        default=Custody.NONE,
+        description="Arms split and fsu: who confirms bytes keeps them until the receiver has them,"
+        " and a flow goes on from the receiver's next expected offset when a connection or a daemon"
+        " dies. none: relays only pass on. memory: in bounded memory. durable: on disk, synced"
+        " before it is confirmed, at the receiver too.",
     )
     faults: Annotated[tuple[Fault, ...], Field(max_length=MAX_FAULTS)] = Field(
         default=(), description="What is broken during every run, and when."

@@ -45,6 +45,7 @@ EXPERIMENT_KEYS = (
     "xdp",
     "fsu_outer",
     "managed",
+    "custody",
     "repair",
 )
 _WORKLOADS: Mapping[str, type[Any]] = {

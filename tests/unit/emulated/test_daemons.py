@@ -2,16 +2,31 @@
 
 from __future__ import annotations
 
+import asyncio
+import socket
+import subprocess
+import sys
 from pathlib import Path
 
+import pytest
 from tests.unit.emulated.specs import line
 
+from sentinel_node.daemon.client import NodeClient
 from sentinel_node.daemon.fsu import FsuPoint
 from sentinel_node.daemon.main import daemon_config, main, make_parser
-from sentinel_sim.backends.emulated.daemons import FlowMaps, daemon_arguments
+from sentinel_sim.backends.emulated.daemons import FlowMaps, Spare, daemon_arguments
 from sentinel_sim.backends.emulated.layout import Layout
 
 LAYOUT = Layout.of("ab12", line())
+
+
+def spare_of(node: str, control: Path) -> Spare:
+    ours, theirs = socket.socketpair()
+    with theirs:
+        fd = theirs.fileno()
+        words = ("--role", "receiver", "--node", node, "--control", f"unix:{control}")
+        arguments = (sys.executable, "-m", main.__module__, *words, "--standby", str(fd))
+        return Spare(subprocess.Popen(arguments, pass_fds=[fd]), ours)
 
 
 def option(arguments: tuple[str, ...], name: str) -> str:
@@ -36,3 +51,28 @@ def test_the_maps_of_every_link_are_handed_over_as_the_daemon_reads_them() -> No
         FsuPoint("m--r", 11, 12, 13, 10),
     )
     assert arguments[1:3] == ("-m", main.__module__)
+
+
+async def test_a_spare_is_loaded_first_and_starts_only_when_it_is_needed(tmp_path: Path) -> None:
+    used, unused = [spare_of("m", tmp_path / str(i)) for i in range(2)]
+    for spare in (used, unused):
+        async with asyncio.timeout(30):
+            await spare.loaded()
+            await spare.loaded()  # once is enough for it to say so
+        assert spare.process.poll() is None
+    assert used.use()
+    unused.line.close()
+    assert unused.process.wait(30) == 0, "it was never needed"
+    async with await NodeClient.connect(f"unix:{tmp_path}/0", timeout_s=30) as client:
+        await client.shutdown()
+    assert used.process.wait(30) == 0
+    assert not (tmp_path / "1").exists()
+
+
+async def test_a_spare_that_died_is_not_used(tmp_path: Path) -> None:
+    spare = spare_of("x", tmp_path / "socket")
+    spare.process.kill()
+    spare.process.wait(30)
+    with pytest.raises(ConnectionError):
+        await spare.loaded()
+    assert not spare.use()

@@ -24,9 +24,9 @@ from tests.unit.experiment.support import (
 from sentinel_sim.backends.base import Series
 from sentinel_sim.experiment import framing
 from sentinel_sim.experiment import series as cumulative
+from sentinel_sim.experiment.custody_metrics import exposure_of
 from sentinel_sim.experiment.metrics import (
     compute,
-    exposure_bytes_max,
     latencies_ns,
     shortest_certain_latency_s,
     startup_ns_of,
@@ -154,7 +154,29 @@ def test_exposure_of_two_flows_is_taken_at_the_same_instant() -> None:
         confirmed=Series((ORIGIN + 20, ORIGIN + 30), (0, 100)),
         delivered=Series((ORIGIN + 30, ORIGIN + 40), (0, 100)),
     )
-    assert exposure_bytes_max([early, late]) == 100
+    exposure = exposure_of([early, late])
+    assert exposure is not None
+    assert exposure.max_bytes == max(exposure.bytes) == 100
+
+
+def test_exposure_is_told_over_time() -> None:
+    run = spec(Arm.SPLIT)
+    one = flow(
+        run,
+        start_ns=ORIGIN,
+        last_byte_ns=ORIGIN + 4 * SECOND,
+        confirmed=Series((ORIGIN, ORIGIN + SECOND), (0, 1000)),
+        delivered=Series((ORIGIN + SECOND, ORIGIN + 3 * SECOND, ORIGIN + 4 * SECOND), (0, 0, 1000)),
+    )
+    exposure = exposure_of([one])
+    assert exposure is not None
+    assert exposure.times_s == pytest.approx([4 * (slot + 1) / 200 for slot in range(200)])
+    assert exposure.bytes[24] == 500, "half a second"
+    assert exposure.bytes[99] == 1000, "two seconds"
+    assert exposure.bytes[174] == pytest.approx(520), "from 3.48 s on"
+    # Half a second's worth rising, two seconds full, half a second's worth falling, in four.
+    assert exposure.mean_bytes == pytest.approx(750)
+    assert exposure_of([flow(run, confirmed=Series())]) is None
 
 
 def test_a_confirmation_plateau_does_not_dilute_the_confirmed_rate() -> None:

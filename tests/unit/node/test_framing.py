@@ -133,13 +133,63 @@ def test_with_a_declared_size_nothing_is_held_back() -> None:
 
 @given(
     flow_id=st.integers(0, 2**64 - 1),
-    size=st.none() | st.integers(0, 2**64 - 1),
+    size=st.none() | st.integers(0, 2**63 - 1),
     hashed=st.booleans(),
+    attempt=st.none() | st.tuples(st.integers(1, 2**64 - 1), st.integers(0, 2**63 - 1)),
 )
-def test_header_round_trip(flow_id: int, size: int | None, hashed: bool) -> None:
-    header = FlowHeader(flow_id, flow_token(RUN, flow_id), size, hashed)
+def test_header_round_trip(
+    flow_id: int, size: int | None, hashed: bool, attempt: tuple[int, int] | None
+) -> None:
+    epoch, start = attempt or (1, 0)
+    start = start if size is None else min(start, size)
+    token = flow_token(RUN, flow_id)
+    fresh = attempt is not None and start == 0 and hashed
+    header = FlowHeader(flow_id, token, size, hashed, attempt is not None, epoch, start, fresh)
     assert len(header.encode()) == HEADER_BYTES
     assert FlowHeader.decode(header.encode()) == header
+
+
+@given(payload=payloads, declared=st.booleans(), cuts=cuts, data=st.data())
+def test_a_flow_cut_at_any_offsets_continues_over_new_connections(
+    payload: bytes, declared: bool, cuts: list[int], data: st.DataObject
+) -> None:
+    """Every connection but the last is lost at any byte; what was read twice is the same."""
+    token = flow_token(RUN, FLOW)
+    size = len(payload) if declared else None
+    trailer = FlowTrailer(token, len(payload), hashlib.sha256(payload).digest())
+    got = b""
+    epochs = data.draw(st.integers(1, 5))
+    for epoch in range(1, epochs + 1):
+        start = data.draw(st.integers(0, len(got)))
+        header = FlowHeader(FLOW, token, size, True, True, epoch, start)
+        stream = header.encode() + payload[start:] + trailer.encode()
+        kept = len(stream) if epoch == epochs else data.draw(st.integers(0, len(stream)))
+        parser = StreamParser()
+        pieces = [bytes(p) for c in chunks(stream[:kept], cuts) for p in parser.feed(c)]
+        arrived = b"".join(pieces)
+        assert payload[start:].startswith(arrived)
+        got = max(got, payload[:start] + arrived, key=len)
+        if parser.header is not None:
+            assert parser.next_offset == start + len(arrived)
+    assert parser.finish() == trailer
+    assert got == payload
+
+
+@pytest.mark.parametrize(("epoch", "start", "size"), [(0, 0, 9), (1, 10, 9), (1, -1, None)])
+def test_an_attempt_that_cannot_be_is_refused(epoch: int, start: int, size: int | None) -> None:
+    with pytest.raises(HeaderError, match=f"attempt {epoch} from byte {start}"):
+        FlowHeader(FLOW, flow_token(RUN, FLOW), size, True, True, epoch, start)
+
+
+def test_a_receiver_without_custody_says_that_the_flow_is_in_custody() -> None:
+    header = FlowHeader(FLOW, flow_token(RUN, FLOW), 9, custody=True)
+    with pytest.raises(HeaderError, match="listen with custody"):
+        StreamVerifier(RUN).feed(memoryview(header.encode()))
+
+
+def test_a_flow_without_custody_has_one_attempt_from_its_first_byte() -> None:
+    with pytest.raises(HeaderError, match="attempt 2 at 0"):
+        FlowHeader(FLOW, flow_token(RUN, FLOW), 9, transfer_epoch=2)
 
 
 def test_a_flow_of_another_run_is_refused() -> None:
@@ -169,9 +219,9 @@ def test_end_of_stream_says_where_it_was_cut() -> None:
 
 def test_a_later_version_is_named_in_the_refusal() -> None:
     header = bytearray(stream_of(b"", declared=True)[:HEADER_BYTES])
-    header[8:10] = (2).to_bytes(2, "big")
+    header[8:10] = (3).to_bytes(2, "big")
     header[-8:] = hashlib.sha256(header[:-8]).digest()[:8]
-    with pytest.raises(HeaderError, match="version 2"):
+    with pytest.raises(HeaderError, match="version 3"):
         FlowHeader.decode(bytes(header))
 
 

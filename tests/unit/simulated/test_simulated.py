@@ -21,7 +21,7 @@ from sentinel_sim.experiment.metrics import compute
 from sentinel_sim.experiment.rawlog import raw_run, read_raw, write_raw
 from sentinel_sim.experiment.runner import Job, run_experiment
 from sentinel_sim.plan.expand import expand
-from sentinel_sim.plan.model import Arm, RunSpec
+from sentinel_sim.plan.model import Arm, Custody, RunSpec
 from sentinel_sim.plan.plan import Plan
 from sentinel_sim.topology.reader import load, loads
 
@@ -96,6 +96,11 @@ def test_faults_are_refused_not_left_out() -> None:
     (run,) = plan.runs(0)
     with pytest.raises(InfeasibleError, match="faults are not simulated"):
         setup(run)
+
+
+def test_custody_is_refused_not_left_out() -> None:
+    with pytest.raises(InfeasibleError, match="custody is not simulated"):
+        setup(dataclasses.replace(spec(Arm.SPLIT), custody=Custody.MEMORY))
 
 
 def test_an_arm_that_is_not_modelled_is_refused() -> None:

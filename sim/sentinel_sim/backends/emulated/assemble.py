@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +17,7 @@ from sentinel_sim.backends.base import (
     Series,
     WireMeasurement,
 )
+from sentinel_sim.backends.emulated import custody
 from sentinel_sim.plan.model import FlowPlan, LinkPlan, RunSpec
 from sentinel_sim.wire.rate import RateCounters
 
@@ -76,16 +77,26 @@ def _samples(label: str, connection: pb.ConnectionReport) -> Iterable[dict[str, 
 
 
 def flow_measurement(
-    spec: RunSpec, flow: FlowPlan, reports: Mapping[str, pb.CollectReply], run_start_ns: int = 0
+    spec: RunSpec,
+    flow: FlowPlan,
+    reports: Mapping[str, pb.CollectReply],
+    run_start_ns: int = 0,
+    resumed: Collection[str] = (),
 ) -> FlowMeasurement:
     """One application flow as its sender and its receiver reported it.
 
     `run_start_ns`: what stands for the flow's start if its sender died and does not know it.
+    `resumed`: senders of which another life began their flows, and took with it when bytes were
+    written and confirmed: both are unknown then.
     """
     nodes = spec.paths[flow.path].nodes
     sent = _find(reports[nodes[0]], flow.flow_id)
     received = _find(reports[nodes[-1]], flow.flow_id)
-    start_ns = sent.start_ns or run_start_ns + flow.start_ns
+    forgot = nodes[0] in resumed
+    planned_ns = run_start_ns + flow.start_ns
+    start_ns = planned_ns if forgot else sent.start_ns or planned_ns
+    first_write_ns = start_ns if forgot else sent.first_byte_ns or start_ns
+    confirmed = sent.custody.confirmed if sent.HasField("custody") else sent.confirmed
     outgoing = list(_outgoing(spec, flow, reports))
     errors = [
         f"{end}: {r.error}" for end, r in ((nodes[0], sent), (nodes[-1], received)) if r.error
@@ -94,19 +105,32 @@ def flow_measurement(
         flow_id=flow.flow_id,
         path=flow.path,
         start_ns=start_ns,
-        first_write_ns=sent.first_byte_ns or start_ns,
+        first_write_ns=first_write_ns,
         first_byte_ns=_or_none(received.first_byte_ns),
         last_byte_ns=_or_none(received.last_byte_ns),
         send_end_ns=_or_none(sent.last_byte_ns),
         bytes_sent=sent.payload_bytes,
         bytes_delivered=received.payload_bytes,
         sha256_ok=received.sha256_ok if received.complete else None,
-        sent=series(sent.series),
+        sent=Series() if forgot else series(sent.series),
         delivered=series(received.series),
-        confirmed=series(sent.confirmed),
+        confirmed=Series() if forgot else series(confirmed),
         retransmitted_bytes={label: c.last.bytes_retrans for label, c in outgoing},
         tcp_info=tuple(sample for label, c in outgoing for sample in _samples(label, c)),
         error="; ".join(errors) or None,
+        custody=custody.measured(sent, received),
+    )
+
+
+def flow_measurements(
+    spec: RunSpec,
+    reports: Mapping[str, pb.CollectReply],
+    run_start_ns: int,
+    resumed: Collection[str],
+) -> tuple[FlowMeasurement, ...]:
+    """All flows of the run, in the order of the plan."""
+    return tuple(
+        flow_measurement(spec, flow, reports, run_start_ns, resumed) for flow in spec.flows
     )
 
 

@@ -18,13 +18,14 @@ from sentinel_node.errors import NodeError
 from sentinel_proto.v1 import node_control_pb2 as pb
 from sentinel_sim.backends.base import ProgressHook, RunMeasurement
 from sentinel_sim.backends.emulated.assemble import (
-    flow_measurement,
+    flow_measurements,
     fsu_report,
     node_facts,
     wire_measurement,
 )
 from sentinel_sim.backends.emulated.calibration import CALIBRATION_DELAY_NS, base_cost_ns
 from sentinel_sim.backends.emulated.control_links import ControlLinks
+from sentinel_sim.backends.emulated.custody import CustodyDisk, resumptions
 from sentinel_sim.backends.emulated.daemons import Daemons
 from sentinel_sim.backends.emulated.deployment import Deployment
 from sentinel_sim.backends.emulated.disruption import Disruption
@@ -40,7 +41,7 @@ from sentinel_sim.backends.emulated.wire_readings import WireReadings
 from sentinel_sim.backends.emulated.world import World
 from sentinel_sim.errors import EmulationError
 from sentinel_sim.host.ownership import Ownership
-from sentinel_sim.plan.model import Arm, RunSpec
+from sentinel_sim.plan.model import RunSpec
 from sentinel_sim.wire.processors import Processors
 from sentinel_sim.wire.wire import SIDES
 
@@ -96,6 +97,7 @@ class EmulatedBackend:
             self._layout, self._sources.wire, self._deployment.wires, self._parts.loss
         )
         self._wires = WireReadings(self._deployment, self._parts, self._stages)
+        self._disk = CustodyDisk(self._ownership)
         self._control: ControlLinks | None = None
         self._processors: Processors | None = None
         self._open = True
@@ -235,6 +237,7 @@ class EmulatedBackend:
         finally:
             prober.close()
         reports = load.reports.by_node
+        resumed = resumptions(reports, load.start_ns)
         wires = self._wires.read(spec, load.sampler, before)
         return RunMeasurement(
             started_utc=started_utc,
@@ -242,9 +245,7 @@ class EmulatedBackend:
             traffic_end_ns=load.end_ns,
             rtt_idle_ns=tuple(idle),
             rtt_loaded_ns=tuple(loaded),
-            flows=tuple(
-                flow_measurement(spec, flow, reports, load.start_ns) for flow in spec.flows
-            ),
+            flows=flow_measurements(spec, reports, load.start_ns, load.reports.resumed),
             wires=tuple(wire_measurement(state) for state in wires),
             fsu=await self._read_fsu(load.start_ns),
             cpu=load.cpu,
@@ -253,7 +254,8 @@ class EmulatedBackend:
             extra={"base_cost_correction_ns": correction_ns, **self._extra(load)},
             notes=tuple(f"{node}: {why}" for node, why in load.reports.lost.items()),
             faults=load.disruption.faults,
-            repairs=load.disruption.repairs,
+            repairs=load.disruption.repairs(resumed),
+            resumptions=resumed,
         )
 
     async def _correct_base_cost(self, prober: Prober, spec: RunSpec) -> int:
@@ -291,8 +293,8 @@ class EmulatedBackend:
     async def _load_with_control(
         self, spec: RunSpec, progress: ProgressHook, prober: Prober, loaded: list[int]
     ) -> _Load:
-        """Only the arm `fsu` has a control plane; the others are not disturbed by one."""
-        if spec.arm is not Arm.FSU or self._control is None:
+        """Only the arm `fsu` and custody need a control plane; others are not disturbed by one."""
+        if not spec.has_control_plane or self._control is None:
             return await self._load(spec, progress, prober, loaded)
         progress("connecting", 0.0)
         try:
@@ -318,7 +320,9 @@ class EmulatedBackend:
         control: ControlLinks | None = None,
     ) -> _Load:
         """Send the traffic, watch it, and wait until the wires are empty again."""
-        traffic = Traffic(spec, self._layout, self._daemons.clients, self._options.hashed)
+        traffic = Traffic(
+            spec, self._layout, self._daemons.clients, self._disk, self._options.hashed
+        )
         targets = await traffic.prepare()
         disruption = self._disruption(spec, traffic, control)
         await disruption.watch()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -58,6 +59,32 @@ def daemon_arguments(
     )
 
 
+@dataclass(slots=True)
+class Spare:
+    """A loaded daemon that waits to be used; it ends when its line is closed."""
+
+    process: subprocess.Popen[bytes]
+    line: socket.socket
+    is_loaded: bool = False
+
+    async def loaded(self) -> None:
+        """Return when it is. Raises OSError if it died."""
+        if self.is_loaded:
+            return
+        self.line.setblocking(False)
+        if not await asyncio.get_running_loop().sock_recv(self.line, 1):
+            raise ConnectionError("it ended while it was loaded")
+        self.is_loaded = True
+
+    def use(self) -> bool:
+        """Let it start; False if it is dead."""
+        with self.line:
+            try:
+                return self.process.poll() is None and self.line.send(b"g") == 1
+            except OSError:
+                return False
+
+
 @dataclass
 class Daemons:
     """One `sentinel-node` for each node of the topology."""
@@ -75,6 +102,7 @@ class Daemons:
     without_power: set[str] = field(default_factory=set)
     """Nodes in which nothing can be started now."""
     _pidfds: dict[str, int] = field(default_factory=dict)
+    _spares: dict[str, Spare] = field(default_factory=dict)
     _logs: list[IO[bytes]] = field(default_factory=list)
     _locks: dict[str, asyncio.Lock] = field(default_factory=dict)
     _replaced: list[NodeClient] = field(default_factory=list)
@@ -82,24 +110,73 @@ class Daemons:
     def _socket(self, node: str) -> Path:
         return self.directory_of(node) / "control.sock"
 
-    def _start(self, net: MininetNetwork, node: str, flow_maps: Sequence[FlowMaps]) -> None:
-        arguments = daemon_arguments(self.layout, node, self._socket(node), flow_maps)
+    def _launch(
+        self,
+        net: MininetNetwork,
+        node: str,
+        flow_maps: Sequence[FlowMaps],
+        standby_fd: int | None = None,
+    ) -> subprocess.Popen[bytes]:
         log = (self.log_directory / f"{node}.log").open("ab")
         self._logs.append(log)
+        descriptors = [fd for maps in flow_maps for fd in maps.descriptors]
+        arguments = daemon_arguments(self.layout, node, self._socket(node), flow_maps)
+        if standby_fd is not None:
+            descriptors.append(standby_fd)
+            arguments = (*arguments, "--standby", str(standby_fd))
         process = net.popen(
             self.layout.namespace(node),
             (*DAEMON_PRIVILEGES, *arguments),
             env=self.env,
             output=log,
-            pass_fds=[fd for maps in flow_maps for fd in maps.descriptors],
+            pass_fds=descriptors,
         )
         self.ownership.record_child(process.pid, f"daemon of {node}")
         os.sched_setaffinity(process.pid, self.cpus_of(node))
+        return process
+
+    def _start(self, net: MininetNetwork, node: str, flow_maps: Sequence[FlowMaps]) -> None:
+        """The node's daemon from now on: its spare, if it has one, else a new process."""
+        spare = self._spares.pop(node, None)
+        used = spare is not None and spare.use()
+        self._take(node, spare.process if spare and used else self._launch(net, node, flow_maps))
+
+    def _take(self, node: str, process: subprocess.Popen[bytes]) -> None:
         self.processes[node] = process
         if node in self._pidfds:
             os.close(self._pidfds[node])
         # Our child, and nobody has waited for it: the id is still its own.
         self._pidfds[node] = os.pidfd_open(process.pid)
+
+    async def stand_by(
+        self, net: MininetNetwork, flow_maps: Mapping[str, Sequence[FlowMaps]]
+    ) -> None:
+        """Have a spare daemon loaded in every one of these nodes. Raises EmulationError.
+
+        A daemon takes most of a second to load, more under traffic: a repair would wait for it.
+        """
+        for node, maps in flow_maps.items():
+            self._provide_spare(net, node, maps)
+        for node in flow_maps:
+            try:
+                async with asyncio.timeout(STARTUP_TIMEOUT_S):
+                    await self._spares[node].loaded()
+            except (TimeoutError, OSError) as error:
+                raise EmulationError(
+                    f"the spare daemon of {node} was not loaded within {STARTUP_TIMEOUT_S:g} s:"
+                    f" {self.last_words(node)}"
+                ) from error
+
+    def _provide_spare(self, net: MininetNetwork, node: str, flow_maps: Sequence[FlowMaps]) -> None:
+        spare = self._spares.get(node)
+        if spare is not None and spare.process.poll() is None:
+            return
+        ours, theirs = socket.socketpair()
+        with theirs:
+            process = self._launch(net, node, flow_maps, theirs.fileno())
+        if spare is not None:
+            spare.line.close()
+        self._spares[node] = Spare(process, ours)
 
     def signal(self, node: str, number: signal.Signals) -> bool:
         """Send a signal to a node's daemon; False if it is dead. It can hit nobody else."""
@@ -124,9 +201,9 @@ class Daemons:
             self.clients[node] = await self._connect(node)
 
     async def _connect(self, node: str) -> NodeClient:
-        socket = self._socket(node)
         try:
-            return await NodeClient.connect(f"unix:{socket}", timeout_s=STARTUP_TIMEOUT_S)
+            control = f"unix:{self._socket(node)}"
+            return await NodeClient.connect(control, timeout_s=STARTUP_TIMEOUT_S)
         except NodeUnavailableError as error:
             raise EmulationError(
                 f"the daemon of {node} did not answer within {STARTUP_TIMEOUT_S:g} s:"
@@ -154,8 +231,11 @@ class Daemons:
             await asyncio.to_thread(self.processes[node].wait)
             # Closing it would cancel the calls that still wait for the dead daemon.
             self._replaced.append(self.clients[node])
+            spared = node in self._spares
             await asyncio.to_thread(self._start, net, node, flow_maps)
             self.clients[node] = await self._connect(node)
+            if spared:
+                await asyncio.to_thread(self._provide_spare, net, node, flow_maps)
             return True
 
     def last_words(self, node: str) -> str:
@@ -165,14 +245,17 @@ class Daemons:
 
     async def stop(self) -> None:
         """Ask every daemon to end; those that do not are left to the ownership record."""
+        spares = list(self._spares.values())
+        self._spares.clear()
+        for spare in spares:
+            spare.line.close()
         await asyncio.gather(*(self._shut_down(node) for node in self.clients))
-        for node, process in self.processes.items():
+        for process in (*self.processes.values(), *(spare.process for spare in spares)):
             try:
                 await asyncio.to_thread(process.wait, SHUTDOWN_TIMEOUT_S)
             except subprocess.TimeoutExpired:
                 process.kill()
                 await asyncio.to_thread(process.wait)
-            del node
         for log in self._logs:
             log.close()
         while self._replaced:

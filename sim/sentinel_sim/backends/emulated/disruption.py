@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 
@@ -12,9 +13,9 @@ from sentinel_sim.backends.emulated.injector import Injector
 from sentinel_sim.backends.emulated.supervisor import Reopen, Supervisor, lay_routes
 from sentinel_sim.backends.emulated.world import World
 from sentinel_sim.errors import EmulationError
-from sentinel_sim.faults.events import FaultEvent, RepairEvent
+from sentinel_sim.faults.events import FaultEvent, RepairEvent, Resumption, with_replays
 from sentinel_sim.faults.operations import NodeAction, Operation, SetNode
-from sentinel_sim.plan.model import RunSpec
+from sentinel_sim.plan.model import Custody, RunSpec
 
 HEALTHY_WITHIN_S = 5.0
 
@@ -33,8 +34,9 @@ class Disruption:
     supervisor: Supervisor | None = None
 
     async def watch(self) -> None:
-        """Let the supervisor begin to watch; before the traffic starts."""
+        """Have spare daemons loaded, and let the supervisor begin to watch; before the traffic."""
         if self.spec.faults and self.spec.repair:
+            await self.world.stand_by(self.spec.roles)
             self.supervisor = await self._stack.enter_async_context(
                 Supervisor(self.spec, self.world, self.reopen)
             )
@@ -102,7 +104,7 @@ class Disruption:
         """What was injected."""
         return () if self.injector is None else self.injector.events
 
-    @property
-    def repairs(self) -> tuple[RepairEvent, ...]:
-        """What the supervisor saw and did."""
-        return () if self.supervisor is None else tuple(self.supervisor.events)
+    def repairs(self, resumptions: Sequence[Resumption]) -> tuple[RepairEvent, ...]:
+        """What the supervisor saw and did; in custody with the bytes that were sent again."""
+        events = () if self.supervisor is None else tuple(self.supervisor.events)
+        return events if self.spec.custody is Custody.NONE else with_replays(events, resumptions)

@@ -4,22 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from sentinel_node.daemon.client import NodeClient
 from sentinel_node.errors import NodeError
 from sentinel_proto.v1 import node_control_pb2 as pb
-from sentinel_sim.backends.emulated import forecasting
+from sentinel_sim.backends.emulated import custody, forecasting
+from sentinel_sim.backends.emulated.custody import CustodyDisk
 from sentinel_sim.backends.emulated.layout import Layout
 from sentinel_sim.errors import EmulationError
-from sentinel_sim.plan.model import FlowPlan, PathPlan, RunSpec
+from sentinel_sim.plan.model import Custody, FlowPlan, PathPlan, RunSpec
 
 STALL_TIMEOUT_NS = 60_000_000_000
 RELAY_BUFFER_BYTES = 1 << 20
 SERIES_INTERVAL_NS = 10_000_000
 COLLECT_PATIENCE_S = 60.0
 FAULT_PROGRESS_NS = 10_000_000
+RETURN_PATIENCE_S = 30.0
+"""For a sender's daemon that died, in a run in which somebody starts another."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +33,8 @@ class Reports:
     by_node: dict[str, pb.CollectReply]
     lost: dict[str, str] = field(default_factory=dict)
     """In runs with faults: nodes that could not say what they measured, and why."""
+    resumed: frozenset[str] = frozenset()
+    """Senders whose flows another life of their daemon began; what that measured is lost."""
 
 
 def _tcp(spec: RunSpec) -> pb.TcpOptions:
@@ -49,6 +55,7 @@ class Traffic:
     spec: RunSpec
     layout: Layout
     clients: Mapping[str, NodeClient]
+    disk: CustodyDisk
     hashed: bool = True
     """False: the payload is not hashed at either end; for measuring capacity only."""
     lost: dict[str, str] = field(default_factory=dict)
@@ -56,6 +63,8 @@ class Traffic:
     _opened: dict[str, list[tuple[pb.ListenRequest | pb.RelayRequest, int]]] = field(
         default_factory=dict
     )
+    _returned: dict[str, asyncio.Event] = field(default_factory=dict)
+    _resumed: set[str] = field(default_factory=set)
 
     async def prepare(self) -> dict[int, tuple[str, int]]:
         """Open listeners (and relays, if the arm splits); the sender's target by path."""
@@ -75,6 +84,9 @@ class Traffic:
                     series_interval_ns=SERIES_INTERVAL_NS,
                     path=forecasting.announced_path(self.spec, path),
                     upstream_address=self._upstream(receiver, path),
+                    custody=custody.listening(
+                        self.spec, path, self.disk.folder(self.spec, receiver)
+                    ),
                 )
             ),
         )
@@ -104,6 +116,7 @@ class Traffic:
                 path=forecasting.announced_path(self.spec, path),
                 upstream_address=self._upstream(node, path),
                 managed=self.spec.managed,
+                custody=custody.relaying(self.spec, path, node, self.disk.folder(self.spec, node)),
             ),
         )
 
@@ -126,26 +139,38 @@ class Traffic:
             else:
                 again.listen_port = port
             await self._ask(node, again)
+        self._returned.setdefault(node, asyncio.Event()).set()
 
     def _upstream(self, node: str, path: PathPlan) -> str:
         return self.layout.address(path.nodes[path.nodes.index(node) - 1], path.index)
 
-    def _flow(self, flow: FlowPlan, target: tuple[str, int]) -> pb.FlowSpec:
+    def _flow(
+        self, flow: FlowPlan, target: tuple[str, int], elapsed_ns: int | None = None
+    ) -> pb.FlowSpec:
+        """`elapsed_ns`: since the traffic's start, if another life of the sender began the flow."""
         path = self.spec.paths[flow.path]
+        gone_ns = elapsed_ns or 0
+        duration_ns = flow.duration_ns or 0
+        if duration_ns:
+            # Of what is over nothing is sent any more, but its end is still to be told.
+            duration_ns = max(1, duration_ns - max(0, gone_ns - flow.start_ns))
         return pb.FlowSpec(
             flow_id=flow.flow_id,
             seed=self.spec.seed & (2**63 - 1),
             source_address=self.layout.address(path.nodes[0], path.index),
             target_address=target[0],
             target_port=target[1],
-            start_offset_ns=flow.start_ns,
+            start_offset_ns=max(0, flow.start_ns - gone_ns),
             size_bytes=flow.size_bytes or 0,
-            duration_ns=flow.duration_ns or 0,
+            duration_ns=duration_ns,
             unhashed=not self.hashed,
             announcement=forecasting.announcement(self.spec, flow),
+            custody=custody.sending(self.spec, flow, resume=elapsed_ns is not None),
         )
 
-    def _requests(self, targets: Mapping[int, tuple[str, int]]) -> dict[str, pb.SendRequest]:
+    def _requests(
+        self, targets: Mapping[int, tuple[str, int]], elapsed_ns: int | None = None
+    ) -> dict[str, pb.SendRequest]:
         requests: dict[str, pb.SendRequest] = {}
         for flow in self.spec.flows:
             sender = self.spec.paths[flow.path].nodes[0]
@@ -159,7 +184,7 @@ class Traffic:
                     progress_interval_ns=self._progress_interval_ns,
                 ),
             )
-            request.flows.append(self._flow(flow, targets[flow.path]))
+            request.flows.append(self._flow(flow, targets[flow.path], elapsed_ns))
         return requests
 
     @property
@@ -176,12 +201,19 @@ class Traffic:
     ) -> None:
         """Send all flows; returns when every sender is done (its failures stand in reports)."""
 
+        begin_ns = time.monotonic_ns()
+
         async def one(sender: str, request: pb.SendRequest) -> None:
-            try:
-                async for progress in self.clients[sender].send(request):
-                    on_bytes(sender, progress.bytes_written)
-            except NodeError as error:
-                self._lose(sender, error)
+            while True:
+                try:
+                    async for progress in self.clients[sender].send(request):
+                        on_bytes(sender, progress.bytes_written)
+                    return
+                except NodeError as error:
+                    if not await self._comes_back(sender):
+                        self._lose(sender, error)
+                        return
+                request = self._requests(targets, time.monotonic_ns() - begin_ns)[sender]
 
         limit_s = self.spec.expected_duration_ns / 1e9 * 3 + STALL_TIMEOUT_NS / 1e9
         requests = self._requests(targets)
@@ -194,6 +226,21 @@ class Traffic:
             ) from error
         except NodeError as error:
             raise EmulationError(f"run {self.spec.key}: {error}") from error
+
+    async def _comes_back(self, sender: str) -> bool:
+        """Wait for another daemon of the sender, which can go on with flows in custody."""
+        spec = self.spec
+        if spec.custody is Custody.NONE or not (spec.faults and spec.repair):
+            return False
+        returned = self._returned.setdefault(sender, asyncio.Event())
+        try:
+            async with asyncio.timeout(RETURN_PATIENCE_S):
+                await returned.wait()
+        except TimeoutError:
+            return False
+        returned.clear()
+        self._resumed.add(sender)
+        return True
 
     def _lose(self, node: str, error: NodeError) -> None:
         """A node fell silent: an outcome where faults were asked for, an error anywhere else."""
@@ -233,4 +280,5 @@ class Traffic:
                 await release(node)
         except NodeError as error:
             raise EmulationError(f"run {self.spec.key}: {error}") from error
-        return Reports(dict(replies), self.lost)
+        self.disk.clear()
+        return Reports(dict(replies), self.lost, frozenset(self._resumed))

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from sentinel_sim.backends.emulated.daemons import Daemons
@@ -93,6 +94,15 @@ class World:
         else:
             await asyncio.to_thread(self.stages.set, link, side, condition, time.monotonic_ns)
         return ""
+
+    async def stand_by(self, nodes: Iterable[str]) -> None:
+        """Have a spare daemon loaded in each of these nodes. Raises EmulationError."""
+        maps = {node: self.parts.flow_maps(node) for node in nodes}
+        try:
+            await self.daemons.stand_by(self.deployment.net, maps)
+        finally:
+            for fd in (fd for found in maps.values() for one in found for fd in one.descriptors):
+                os.close(fd)
 
     async def new_daemon(self, node: str, died: subprocess.Popen[bytes]) -> bool:
         """See to another daemon than `died`; False if there is one. Raises EmulationError."""

@@ -15,7 +15,7 @@ from sentinel_sim.engine.spec import (
 )
 from sentinel_sim.errors import InfeasibleError
 from sentinel_sim.experiment.framing import HEADERS_BYTES
-from sentinel_sim.plan.model import Arm, FlowPlan, LinkPlan, PathPlan, RunSpec
+from sentinel_sim.plan.model import Arm, Custody, FlowPlan, LinkPlan, PathPlan, RunSpec
 
 TICK_NS = 10_000_000
 """Grid of the series, as in the emulation."""
@@ -52,6 +52,11 @@ def setup(spec: RunSpec) -> Setup:
         raise InfeasibleError(
             "arm fsu: the simulator does not model forecasts and control streams yet",
             cure="leave it out with --arms direct,tuned,split, or use --backend emulated",
+        )
+    if spec.custody is not Custody.NONE:
+        raise InfeasibleError(
+            f"run {spec.key}: custody is not simulated, and this run asks for {spec.custody}",
+            cure="leave `experiment.custody` out, or use --backend emulated",
         )
     links = {link.name: link for link in spec.links}
     if spec.faults:

@@ -1,0 +1,72 @@
+"""How the connections of an announced flow begin: adopted, paced, held to what may be in flight."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+
+from sentinel_node.daemon.connection import TrackedConnection
+from sentinel_node.daemon.control.gate import StartGate
+from sentinel_node.daemon.control.starting import Outgoing, Prepared, sending_profile
+from sentinel_node.daemon.sockets import TcpProfile
+
+
+class Opening:
+    """Of one flow at one node; without a forecast it changes nothing. Used by the flow's thread."""
+
+    def __init__(self, prepared: Callable[[], Prepared | None]) -> None:
+        self._prepared = prepared
+        self._gate: StartGate | None = None
+        self.look_at_ns: int | None = None
+        """When there may be room again; None: nothing is held back."""
+
+    @property
+    def _outgoing(self) -> Outgoing | None:
+        prepared = self._prepared()
+        return None if prepared is None else prepared.outgoing
+
+    def adopt(self) -> TrackedConnection | None:
+        """The connection that waits for the flow, if it still stands."""
+        prepared = self._prepared()
+        connection = None if prepared is None else prepared.connection
+        if prepared is None or connection is None or not connection.is_open:
+            return None
+        if prepared.outgoing is not None:
+            self._gate = prepared.outgoing.gate(connection.sock)
+        return connection
+
+    def profile(self, base: TcpProfile) -> TcpProfile:
+        """Of a connection that is made now."""
+        outgoing = self._outgoing
+        return base if outgoing is None else sending_profile(base, outgoing.plan)
+
+    def begin(self, sock: socket.socket) -> None:
+        """This connection was made with `profile`."""
+        outgoing = self._outgoing
+        if outgoing is not None:
+            self._gate = outgoing.gate(sock)
+
+    def room(self, now_ns: int) -> int | None:
+        """Bytes that may be sent now; None: as many as the kernel takes."""
+        if self._gate is None:
+            return None
+        room = self._gate.room(now_ns)
+        if room is None:
+            self._gate = None
+        elif room <= 0:
+            self.look_at_ns = now_ns + self._gate.look_ns
+        return room
+
+    def sent(self, count_bytes: int) -> None:
+        """The connection took so much."""
+        if self._gate is not None:
+            self._gate.sent(count_bytes)
+
+    def close(self, connection: TrackedConnection | None, *, well: bool) -> None:
+        """The connection has ended; `well`: what it found is kept for the next one."""
+        outgoing = self._outgoing
+        if well and outgoing is not None:
+            outgoing.observe_end(connection)
+        if self._gate is not None:
+            self._gate.close()
+        self._gate = self.look_at_ns = None
