@@ -35,7 +35,7 @@ async def send_to_a_slow_receiver(spec: RunSpec) -> dict[str, pb.CollectReply]:
     async with EmulatedBackend(spec, EmulationOptions(wire_backend())) as backend:
         await backend.prepare(spec)
         clients: Mapping[str, NodeClient] = backend.clients
-        slow = SlowReceiver(spec, backend.layout, clients)
+        slow = SlowReceiver(spec, backend.layout, clients, backend.custody_disk)
         targets = await slow.prepare()
         await slow.send(targets, lambda sender, count: None)
         return (await slow.collect()).by_node

@@ -97,7 +97,7 @@ class EmulatedBackend:
             self._layout, self._sources.wire, self._deployment.wires, self._parts.loss
         )
         self._wires = WireReadings(self._deployment, self._parts, self._stages)
-        self._disk = CustodyDisk(self._ownership)
+        self.custody_disk = CustodyDisk(self._ownership)
         self._control: ControlLinks | None = None
         self._processors: Processors | None = None
         self._open = True
@@ -321,7 +321,7 @@ class EmulatedBackend:
     ) -> _Load:
         """Send the traffic, watch it, and wait until the wires are empty again."""
         traffic = Traffic(
-            spec, self._layout, self._daemons.clients, self._disk, self._options.hashed
+            spec, self._layout, self._daemons.clients, self.custody_disk, self._options.hashed
         )
         targets = await traffic.prepare()
         disruption = self._disruption(spec, traffic, control)
