@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,7 @@ from sentinel_sim.plan.expand import expand
 from sentinel_sim.plan.plan import Plan
 from sentinel_sim.report.chart import chart_of
 from sentinel_sim.report.progress import ProgressDisplay
+from sentinel_sim.report.status_line import StatusLine
 from sentinel_sim.report.table import table_of
 from sentinel_sim.report.terminal_plot import terminal_plot
 from sentinel_sim.report.verdicts import table_of as verdict_table
@@ -214,7 +216,7 @@ def _execute(
     wiring = invocation.wiring
     with contextlib.ExitStack() as stack:
         observer: Observer = stack.enter_context(
-            ProgressDisplay(output.error_console(), real_time=real_time)
+            ProgressDisplay(partial(StatusLine, output.error_console()), real_time=real_time)
         )
         return execute(
             Job(
