@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -43,8 +44,7 @@ class Html:
 
 
 def _displayed(shown: Html) -> Handle:
-    from IPython.display import display  # only a kernel gets here
-
+    display: Any = importlib.import_module("IPython.display").display  # only a kernel gets here
     handle: Handle = display(shown, display_id=True)
     return handle
 

@@ -177,11 +177,11 @@ def _command(place: str, backend: str, flags: Mapping[str, object], *, quick: bo
 def _carried_out(
     topology: Source, read: Topology, plan: Plan, asked: _Asked, wiring: Wiring
 ) -> Result:
-    is_file = not isinstance(topology, Mapping)
-    text = Path(topology).read_bytes() if is_file else reader.dumps(read).encode()
+    given = None if isinstance(topology, Mapping) else Path(topology)
+    text = reader.dumps(read).encode() if given is None else given.read_bytes()
     environment = {
         **wiring.environment(),
-        "topology_file": str(topology) if is_file else TOPOLOGY_FILE,
+        "topology_file": TOPOLOGY_FILE if given is None else str(given),
         "topology_sha256": hashlib.sha256(text).hexdigest(),
         "command": asked.command,
     }
@@ -199,7 +199,7 @@ def _carried_out(
                 now=wiring.now,
             )
         )
-    if outcome.directory is not None and not is_file:
+    if outcome.directory is not None and given is None:
         write_atomically(outcome.directory / TOPOLOGY_FILE, text)
     return _result_of(outcome)
 

@@ -5,14 +5,14 @@ Time counts from the first connect() of the run, in seconds.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import pandas as pd
 
 from sentinel_sim.backends.base import FlowMeasurement, RunMeasurement
 from sentinel_sim.errors import ResultError
-from sentinel_sim.experiment.series import values_at
+from sentinel_sim.experiment.series import Ints, values_at
 
 SECOND_NS = 1_000_000_000
 BINS = 120
@@ -76,9 +76,7 @@ def _samples(measured: RunMeasurement, flow: FlowMeasurement, counter: str) -> p
     return _table(times_ns, flow, f"{counter}_bytes", values)
 
 
-def _grid(
-    measured: RunMeasurement, interval_s: float | None
-) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
+def _grid(measured: RunMeasurement, interval_s: float | None) -> Ints:
     """The ends of the intervals of the whole run, its start first, on the run's own clock."""
     start = _start_ns(measured)
     ends = [flow.delivered.times_ns[-1] for flow in measured.flows if flow.delivered.times_ns]
@@ -109,9 +107,7 @@ def _exposure(
     return _table(grid - _start_ns(measured), flow, "exposure_bytes", np.maximum(ahead, 0.0))
 
 
-def _table(
-    times_ns: Sequence[int], flow: FlowMeasurement, name: str, values: object
-) -> pd.DataFrame:
+def _table(times_ns: Ints, flow: FlowMeasurement, name: str, values: object) -> pd.DataFrame:
     return pd.DataFrame(
         {"time_s": np.asarray(times_ns) / SECOND_NS, "flow": flow.flow_id, name: values}
     )

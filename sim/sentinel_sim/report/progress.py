@@ -151,6 +151,7 @@ class ProgressDisplay:
         self._line = line(self._first_words)
         self._clock = clock
         self._began_s = clock()
+        self._done = 0
         self._left: TimeLeft = RealTimeLeft() if real_time else VirtualTimeLeft()
 
     def __enter__(self) -> ProgressDisplay:
@@ -181,6 +182,7 @@ class ProgressDisplay:
         now_s = self._clock()
         self._left.run_started(spec, outlook, now_s)
         total = outlook.done + outlook.remaining
+        self._done = outlook.done
         count = f"run {outlook.done + 1} of {total}"
         if self._line.is_live:
             self._line.show(
@@ -206,6 +208,7 @@ class ProgressDisplay:
     def run_ended(self, spec: RunSpec, record: Record) -> None:
         """Say what the run gave."""
         self._left.run_ended(self._clock())
+        self._line.show(done=self._done + 1)
         self._line.say(f"{run_text(spec)}: {outcome_text(record)}")
 
     def run_repeated(self, spec: RunSpec, record: Record) -> None:
