@@ -30,7 +30,6 @@ def executed(path: Path) -> nbformat.NotebookNode:
     )
     client.create_kernel_manager()
     client.km.kernel_spec.argv[0] = sys.executable
-    client.km.transport = "ipc"  # no ports
     client.execute()
     return notebook
 

@@ -31,8 +31,8 @@ def load(directory: str | PathLike[str]) -> Result:
     place = Path(directory)
     with cures_in_python():
         found = salvage.read(place)
-    for problem in found.problems:
-        warnings.warn(problem, stacklevel=2)
+    if found.problems:
+        warnings.warn("; ".join(found.problems), stacklevel=2)
     return Result(found, place if place.is_dir() else place.parent)
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
+import signal
 import subprocess
 import sys
 import threading
@@ -220,9 +222,13 @@ def test_without_root_nothing_falls_back_in_silence(world: World) -> None:
 
 
 def test_emulated_runs_with_the_wire_of_this_kernel(world: World) -> None:
-    assert fake(world, backend="emulated", repeat=1).backend == "emulated"
+    with pytest.warns(UserWarning, match=r"small\.yaml:7: links\.0\.queue"):
+        assert fake(world, backend="emulated", repeat=1).backend == "emulated"
     assert world.wires == ["delayline"]
-    with pytest.raises(ss.MissingCapabilityError, match="netem"):
+    with (
+        pytest.warns(UserWarning, match="queue"),
+        pytest.raises(ss.MissingCapabilityError, match="netem"),
+    ):
         fake(world, backend="emulated", wire="netem")
 
 
@@ -239,7 +245,7 @@ def test_the_stop_button_ends_the_run_and_keeps_what_was_measured(world: World) 
 
     class Endless(FakeBackend):
         async def run(self, run: RunSpec, progress: ProgressHook) -> RunMeasurement:
-            if len(self.runs) == 1:
+            if len(self.asked) == 1:
                 begun.set()
                 await asyncio.Event().wait()
             return await super().run(run, progress)
@@ -248,18 +254,19 @@ def test_the_stop_button_ends_the_run_and_keeps_what_was_measured(world: World) 
     main = threading.get_ident()
 
     def stop() -> None:
-        import signal
-
-        begun.wait()
-        signal.pthread_kill(main, signal.SIGINT)
+        if begun.wait(20):
+            signal.pthread_kill(main, signal.SIGINT)
 
     async def cell() -> None:
         fake(world)
 
     presser = threading.Thread(target=stop)
     presser.start()
-    with pytest.raises(KeyboardInterrupt, match="resume="):
-        asyncio.new_event_loop().run_until_complete(cell())
+    with (
+        contextlib.closing(asyncio.new_event_loop()) as loop,
+        pytest.raises(KeyboardInterrupt, match="resume="),
+    ):
+        loop.run_until_complete(cell())
     presser.join()
     kept = ss.load(world.directory)
     assert len(kept.runs) == 1
