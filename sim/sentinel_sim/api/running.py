@@ -215,8 +215,8 @@ def _backend(plan: Plan, asked: _Asked, wiring: Wiring) -> Callable[[], Backend]
         return lambda: simulated
     report = feasibility.check(plan, wiring.budget())
     report.raise_if_refused()
-    for finding in report.warnings:
-        warnings.warn(finding.render(), stacklevel=5)
+    if report.warnings:
+        warnings.warn("\n".join(one.render() for one in report.warnings), stacklevel=4)
     best = wiring.wire_backend()
     if asked.wire not in ("auto", "delayline", best):
         raise MissingCapabilityError(
