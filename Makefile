@@ -7,7 +7,7 @@ TOPOLOGY ?= topologies/chile-usa.yaml
 # Further words for the program of the target: make run ARGS="--quick".
 ARGS ?=
 
-.PHONY: help setup run test test-stock-kernel lint bench train clean protos
+.PHONY: help setup run test test-stock-kernel lint bench train notebooks clean protos
 
 help: ## What can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -39,6 +39,9 @@ bench: setup ## What the emulation carries on this host (a few minutes; needs ro
 
 train: setup ## Fit the predictor's network anew and write its weights (three minutes)
 	@OPENBLAS_NUM_THREADS=1 $(BIN)/python -m sentinel_bpf.training.train $(ARGS)
+
+notebooks: setup ## Run the notebooks; executed copies, with figures, in build/notebooks
+	@$(BIN)/python scripts/notebooks.py $(ARGS)
 
 protos: setup ## Generate the protobuf modules anew (they are committed)
 	@cd protos && PATH="$(CURDIR)/$(BIN):$$PATH" python -m grpc_tools.protoc -I . \

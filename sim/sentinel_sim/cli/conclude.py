@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from sentinel_sim.experiment.salvage import Salvaged
 from sentinel_sim.plan.plan import Plan
 from sentinel_sim.report.chart import chart_of
 from sentinel_sim.report.progress import ProgressDisplay
+from sentinel_sim.report.status_line import StatusLine
 from sentinel_sim.report.sweep_progress import SweepProgress
 from sentinel_sim.report.table import digest_of, notes_of, table_of
 from sentinel_sim.report.terminal_plot import terminal_plot
@@ -70,7 +72,8 @@ def execute_task(task: Task, flags: RunFlags, invocation: Invocation) -> Outcome
     with contextlib.ExitStack() as stack:
         observer: Observer
         if task.pool is None:
-            observer = stack.enter_context(ProgressDisplay(console, real_time=task.real_time))
+            line = partial(StatusLine, console)
+            observer = stack.enter_context(ProgressDisplay(line, real_time=task.real_time))
         else:
             observer = stack.enter_context(SweepProgress(console))
         return execute(

@@ -18,7 +18,7 @@ from sentinel_sim.backends.base import Backend, RunMeasurement
 from sentinel_sim.errors import EmulationError
 from sentinel_sim.experiment import results
 from sentinel_sim.experiment.files import new_directory
-from sentinel_sim.experiment.interrupts import Interrupts, catching
+from sentinel_sim.experiment.interrupts import Catching, Interrupts, catching
 from sentinel_sim.experiment.journal import SIMULATED, Journal
 from sentinel_sim.experiment.observer import Observer, Outlook, Silent
 from sentinel_sim.experiment.pool import Pool
@@ -78,11 +78,11 @@ class Outcome:
     """Name of the signal; None: it ran to its end."""
 
 
-async def run_experiment(job: Job) -> Outcome:
+async def run_experiment(job: Job, interruptible: Catching = catching) -> Outcome:
     """Run the plan. Raises SimError; what was measured until then is in the directory.
 
     SIGINT and SIGTERM end it early: the network is taken down, the result is written with
-    `complete: false`, and the outcome names the signal.
+    `complete: false`, and the outcome names the signal. `interruptible` brings the signals.
     """
     if job.resume is not None:
         refuse_unlike(job.resume, job.environment, HOST_KEYS)
@@ -91,7 +91,7 @@ async def run_experiment(job: Job) -> Outcome:
     def report(name: str, again: bool) -> None:
         job.observer.interrupted(name, again=again)
 
-    with catching(report) as interrupts:
+    with interruptible(report) as interrupts:
         try:
             await sitting.run(interrupts)
         except asyncio.CancelledError:

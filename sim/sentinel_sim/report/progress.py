@@ -13,13 +13,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Protocol
 
-from rich.console import Console
-
 from sentinel_sim.experiment.observer import Outlook
 from sentinel_sim.experiment.records import Record
 from sentinel_sim.plan.model import RunSpec
 from sentinel_sim.report.stalls import stalls_text
-from sentinel_sim.report.status_line import StatusLine
+from sentinel_sim.report.status_line import Line
 
 SECOND_NS = 1_000_000_000
 FIRST_OVERHEAD_S = 2.0
@@ -136,20 +134,24 @@ def outcome_text(record: Record) -> str:
 
 
 class ProgressDisplay:
-    """An `Observer` for people. Use as a context manager around the experiment."""
+    """An `Observer` for people. Use as a context manager around the experiment.
+
+    `line` makes the place where it is shown, from the first words: `partial(StatusLine, console)`.
+    """
 
     def __init__(
         self,
-        console: Console,
+        line: Callable[[str], Line],
         clock: Callable[[], float] = time.monotonic,
         *,
         real_time: bool = True,
     ) -> None:
         self._first_words = "building the network" if real_time else "simulating"
         self._last_words = "taking the network down" if real_time else "ending"
-        self._line = StatusLine(console, self._first_words)
+        self._line = line(self._first_words)
         self._clock = clock
         self._began_s = clock()
+        self._done = 0
         self._left: TimeLeft = RealTimeLeft() if real_time else VirtualTimeLeft()
 
     def __enter__(self) -> ProgressDisplay:
@@ -166,6 +168,10 @@ class ProgressDisplay:
     ) -> None:
         self._line.__exit__(kind, error, trace)
 
+    def note(self, text: str) -> None:
+        """Say something that stays."""
+        self._line.say(text)
+
     def opened(self, directory: Path, reused: int) -> None:
         """Say where results go."""
         taken = f"; {reused} finished runs are taken over" if reused else ""
@@ -176,6 +182,7 @@ class ProgressDisplay:
         now_s = self._clock()
         self._left.run_started(spec, outlook, now_s)
         total = outlook.done + outlook.remaining
+        self._done = outlook.done
         count = f"run {outlook.done + 1} of {total}"
         if self._line.is_live:
             self._line.show(
@@ -201,6 +208,7 @@ class ProgressDisplay:
     def run_ended(self, spec: RunSpec, record: Record) -> None:
         """Say what the run gave."""
         self._left.run_ended(self._clock())
+        self._line.show(done=self._done + 1)
         self._line.say(f"{run_text(spec)}: {outcome_text(record)}")
 
     def progressed(self, outlook: Outlook) -> None:

@@ -3,11 +3,45 @@
 from __future__ import annotations
 
 from types import TracebackType
-from typing import Self
+from typing import Protocol, Self
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 from rich.text import Text
+
+
+class Line(Protocol):
+    """Where a long command shows what it does; `StatusLine` for a terminal is one."""
+
+    @property
+    def is_live(self) -> bool:
+        """What `show` changes is seen; else only what `say` prints."""
+        ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None: ...
+
+    def show(
+        self,
+        description: str | None = None,
+        *,
+        done: int | None = None,
+        total: int | None = None,
+        count: str | None = None,
+        times: str | None = None,
+    ) -> None:
+        """Change what is shown; None leaves it as it is."""
+        ...
+
+    def say(self, text: str) -> None:
+        """Show a line that stays."""
+        ...
 
 
 class StatusLine:

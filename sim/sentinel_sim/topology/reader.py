@@ -6,8 +6,9 @@ Whatever the input, the outcome is a sound `Topology` or a `TopologyError`.
 from __future__ import annotations
 
 import io
+import json
 import stat
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -69,7 +70,23 @@ def loads(text: str, name: str = "<text>") -> Topology:
     """Read a topology from text; `name` stands for the file in messages. Raises TopologyError."""
     if len(text) > MAX_BYTES:
         raise TopologyError(f"{name}: is larger than {MAX_BYTES} bytes, which no topology is")
-    document = parse_document(text, name)
+    return _topology_of(parse_document(text, name), name)
+
+
+def from_mapping(mapping: Mapping[str, object], name: str = "<mapping>") -> Topology:
+    """A topology from what its file would hold, as plain data. Raises TopologyError."""
+    try:
+        # Through JSON: tuples become lists, and what no file could hold is refused.
+        data = json.loads(json.dumps(dict(mapping), allow_nan=False))
+    except (TypeError, ValueError, RecursionError) as error:
+        raise TopologyError(
+            f"{name}: is not plain data, got: {error}",
+            cure="use mappings, lists, text, numbers and booleans only, as a YAML file would",
+        ) from error
+    return _topology_of(Document(data, {}), name)
+
+
+def _topology_of(document: Document, name: str) -> Topology:
     if not isinstance(document.data, dict):
         got = "nothing" if document.data is None else shorten(document.data)
         text_of = f"must be a mapping with the keys name, nodes, links, experiment, got {got}"
@@ -87,10 +104,15 @@ def loads(text: str, name: str = "<text>") -> Topology:
 
 def _file_error(name: str, document: Document, found: Sequence[Problem]) -> TopologyFileError:
     placed = [
-        Problem(problem.path, problem.text, nearest_line(document.lines, problem.path) or 1)
+        Problem(problem.path, problem.text, _line_of(document, problem))
         for problem in _without_echoes(document, found)
     ]
     return TopologyFileError(name, placed)
+
+
+def _line_of(document: Document, problem: Problem) -> int | None:
+    """Plain data that came from no file has no lines."""
+    return nearest_line(document.lines, problem.path) or 1 if document.lines else None
 
 
 def _without_echoes(document: Document, found: Sequence[Problem]) -> list[Problem]:

@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 import io
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ from sentinel_sim.report.progress import (
     run_text,
 )
 from sentinel_sim.report.starts import start_notes
+from sentinel_sim.report.status_line import StatusLine
 from sentinel_sim.report.table import columns_of, estimate_text, notes_of, rows_of, table_of
 from sentinel_sim.report.terminal_plot import terminal_plot
 
@@ -308,7 +310,7 @@ def display(*, terminal: bool, clock: Clock) -> tuple[ProgressDisplay, io.String
     console = Console(
         file=text, force_terminal=terminal, width=120, highlight=False, color_system=None
     )
-    return ProgressDisplay(console, clock), text
+    return ProgressDisplay(partial(StatusLine, console), clock), text
 
 
 def test_plain_progress_is_lines_with_elapsed_and_left() -> None:
