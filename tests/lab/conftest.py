@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import functools
 import os
-import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -27,11 +26,6 @@ from sentinel_sim.host.clean import clean
 from sentinel_sim.host.doctor import run_doctor
 from sentinel_sim.host.release import RUN_ROOT
 from sentinel_sim.host.state import Change, HostSnapshot
-
-# A shell that starts a job in the background lets it ignore Ctrl-C, and so would every program that
-# a test starts and interrupts.
-if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 LAB = Path(__file__).parent
 MEASURING = ("wire", "emulated", "bench", "bpf/test_swap.py", "bpf/test_rtt_against_tcp.py")

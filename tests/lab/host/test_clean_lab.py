@@ -5,6 +5,8 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -84,11 +86,19 @@ def living_sleepers(run_id: str) -> list[int]:
     ]
 
 
+def until_three_sleep(run_id: str) -> None:
+    """`ip netns exec` becomes `sleep` a moment after it was started."""
+    deadline, waiting = time.monotonic() + 10.0, threading.Event()
+    while len(found := living_sleepers(run_id)) < 3 and time.monotonic() < deadline:
+        waiting.wait(0.02)
+    assert len(found) == 3
+
+
 def test_everything_of_a_killed_run_is_removed_and_the_host_is_as_before(
     controller: subprocess.Popen[str],
 ) -> None:
     run_id = run_id_of(controller)
-    assert len(living_sleepers(run_id)) == 3
+    until_three_sleep(run_id)
     controller.send_signal(signal.SIGKILL)
     controller.wait()
 
@@ -114,7 +124,7 @@ def test_a_living_run_is_not_touched(controller: subprocess.Popen[str]) -> None:
     report = clean(dry_run=False)
     assert run_id in report.running
     assert [item for item in report.found if item.run_id == run_id] == []
-    assert len(living_sleepers(run_id)) == 3
+    until_three_sleep(run_id)
 
 
 def test_a_foreign_namespace_and_process_survive_a_clean() -> None:
