@@ -10,7 +10,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.optimize import linprog
 
 from sentinel_sim.plan.model import RunSpec
 
@@ -80,6 +79,8 @@ def capacity_bps(spec: RunSpec, used: list[int]) -> int:
     """The most that the paths `used` carry together when links may be shared."""
     if len(used) == 1:
         return spec.paths[used[0]].rate_bps
+    from scipy.optimize import linprog  # late: it takes half a second to import
+
     links = [link for link in spec.links if any(link.name in spec.paths[i].links for i in used)]
     shares = np.array([[float(link.name in spec.paths[i].links) for i in used] for link in links])
     rates = np.array([float(link.rate_bps) for link in links])
