@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from sentinel_sim.evidence.counting import every_run
 from sentinel_sim.evidence.verdict import Outcome, Verdict
 from sentinel_sim.evidence.view import Group, Run, View, counted, keys_of
 
@@ -62,20 +63,13 @@ def _times(incidents: Sequence[Incident], mended: Sequence[Incident]) -> str:
 
 
 def _flows(group: Group, runs: Sequence[Run]) -> Verdict:
-    right = sum(_whole(run) for run in runs)
-    return Verdict(
+    return every_run(
         CLAIM,
-        Outcome.HOLDS if right == len(runs) else Outcome.FAILS,
-        part="runs with incidents whose flows arrived whole",
-        arm=group.arm,
-        condition=group.condition,
-        figure=right / len(runs),
-        bound="every run",
-        limit=1.0,
-        text=f"{right} of {len(runs)}",
-        n=len(runs),
-        evidence=keys_of(runs),
-        why=f"exact: every flow of {counted(len(runs), 'run')} is checked at its end",
+        "runs with incidents whose flows arrived whole",
+        group,
+        runs,
+        sum(_whole(run) for run in runs),
+        f"exact: every flow of {counted(len(runs), 'run')} is checked at its end",
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from sentinel_sim.evidence.counting import every_run
 from sentinel_sim.evidence.statistics import Reading, Tested, all_above, all_below
 from sentinel_sim.evidence.verdict import Outcome, Verdict
 from sentinel_sim.evidence.view import Group, Run, View, counted, interval_text, keys_of, number
@@ -168,18 +169,12 @@ def _validated(group: Group) -> list[Verdict]:
         return []
     right = sum(bool(run["sync"]["final_ok"]) for run in runs)
     return [
-        Verdict(
+        every_run(
             "receiver-validates",
-            Outcome.HOLDS if right == len(runs) else Outcome.FAILS,
-            part="runs in which the receiver's last check agreed",
-            arm=group.arm,
-            condition=group.condition,
-            figure=right / len(runs),
-            bound="every run",
-            limit=1.0,
-            text=f"{right} of {len(runs)}",
-            n=len(runs),
-            evidence=keys_of(runs),
-            why="exact: every flow of every run is checked",
+            "runs in which the receiver's last check agreed",
+            group,
+            runs,
+            right,
+            "exact: every flow of every run is checked",
         )
     ]

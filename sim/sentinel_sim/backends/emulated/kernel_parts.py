@@ -52,7 +52,7 @@ class KernelSources:
 
     @classmethod
     def compile(cls) -> KernelSources:
-        """Compile with bcc (about two seconds)."""
+        """Compile with bcc (about four seconds), once for each version of the sources."""
         try:
             return cls(compile_flow_math(), compile_flow_math_tc(), compile_wire())
         except BpfUnavailableError as error:
