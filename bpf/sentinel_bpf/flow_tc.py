@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
 from sentinel_bpf.compiled import ProgramType
-from sentinel_bpf.loader import FLOW_SOURCE, CompiledSource
+from sentinel_bpf.loader import FLOW_SOURCE, CompiledSource, Recipe
 
 FLOW_TC_SOURCE = Path(__file__).with_name("flow_math_tc.c")
 TC_PROGRAM = "flow_stabilization_tc"
@@ -28,13 +27,12 @@ def flow_tc_text() -> str:
     )
 
 
-def compile_flow_math_tc(cflags: Sequence[str] = ()) -> CompiledSource:
+def flow_math_tc_recipe(cflags: Sequence[str] = ()) -> Recipe:
     """The FSU as tc program `flow_stabilization_tc`, with the same maps as the XDP program."""
-    with tempfile.TemporaryDirectory() as directory:
-        path = Path(directory) / FLOW_TC_SOURCE.name
-        path.write_text(flow_tc_text(), encoding="ascii")
-        return CompiledSource.compile(
-            path,
-            [f"-I{FLOW_SOURCE.parent}", *cflags],
-            programs={TC_PROGRAM: ProgramType.TC},
-        )
+    programs = {TC_PROGRAM: ProgramType.TC}
+    return Recipe(FLOW_TC_SOURCE, programs, tuple(cflags), flow_tc_text())
+
+
+def compile_flow_math_tc(cflags: Sequence[str] = ()) -> CompiledSource:
+    """The FSU for tc, compiled; see `flow_math_tc_recipe`."""
+    return flow_math_tc_recipe(cflags).compile()

@@ -2,8 +2,8 @@
 
 bcc takes a second and more, once for each version of a source on a host (object_cache.py), and
 changes the working directory of the process meanwhile: compile before threads or an event loop
-start. An instance is the same instructions with the map references pointing to maps of its own; it
-costs what the verifier takes (0.1 s for the FSU).
+start, or in a process of its own (compiling.py). An instance is the same instructions with the map
+references pointing to maps of its own; it costs what the verifier takes (0.1 s for the FSU).
 
 The only module that imports bcc, and only when asked to compile.
 """
@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -144,12 +145,7 @@ class CompiledSource:
         `programs` names the functions that are programs, with their types. Raises
         BpfUnavailableError without bcc, headers or privilege, BpfError if it does not compile.
         """
-        key = object_cache.key_of(path, cflags, programs)
-        compiled = object_cache.read(key)
-        if compiled is None:
-            compiled = compile_with_bcc(path, cflags, programs)
-            object_cache.write(key, compiled)
-        return cls(path, compiled)
+        return Recipe(path, programs, tuple(cflags)).compile()
 
     def instantiate(
         self,
@@ -228,6 +224,45 @@ class CompiledSource:
         self.close()
 
 
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """All that makes a compilation."""
+
+    path: Path
+    """The source; what it includes lies beside it."""
+    programs: Mapping[str, ProgramType]
+    """The functions that are programs."""
+    cflags: tuple[str, ...] = ()
+    text: str | None = None
+    """Instead of the file's own; made of files that lie beside it, and of nothing else."""
+
+    def cached(self) -> CompiledSource | None:
+        """What was compiled before (see object_cache.py), if it was."""
+        compiled = object_cache.read(self._key())
+        return None if compiled is None else CompiledSource(self.path, compiled)
+
+    def compile(self) -> CompiledSource:
+        """Compile with bcc unless that was done before. Raises as `CompiledSource.compile`."""
+        found = self.cached()
+        if found is not None:
+            return found
+        if self.text is None:
+            compiled = compile_with_bcc(self.path, self._flags(), self.programs)
+        else:
+            with tempfile.TemporaryDirectory() as directory:
+                path = Path(directory) / self.path.name
+                path.write_text(self.text, encoding="ascii")
+                compiled = compile_with_bcc(path, self._flags(), self.programs)
+        object_cache.write(self._key(), compiled)
+        return CompiledSource(self.path, compiled)
+
+    def _flags(self) -> list[str]:
+        return [f"-I{self.path.parent}", *self.cflags]
+
+    def _key(self) -> str:
+        return object_cache.key_of(self.path, self.cflags, self.programs)
+
+
 def compile_with_bcc(
     path: Path, cflags: Sequence[str], programs: Mapping[str, ProgramType]
 ) -> CompiledObject:
@@ -236,7 +271,7 @@ def compile_with_bcc(
     require_headers()
     # bcc warns about str where it wants bytes, except in cflags.
     try:
-        module = bpf_class(src_file=os.fsencode(path), cflags=[f"-I{path.parent}", *cflags])
+        module = bpf_class(src_file=os.fsencode(path), cflags=list(cflags))
     except Exception as error:
         if type(error) is not Exception:  # bcc raises exactly this class
             raise
@@ -303,25 +338,30 @@ def _compile_error(path: Path, error: Exception) -> BpfError:
     return BpfError(f"{path}: bcc could not compile it: {error} (its messages are on stderr)")
 
 
-def compile_flow_math(cflags: Sequence[str] = ()) -> CompiledSource:
+def flow_math_recipe(cflags: Sequence[str] = ()) -> Recipe:
     """The FSU: program `flow_stabilization_unit`; see flow_map.py for its maps."""
-    return CompiledSource.compile(
-        FLOW_SOURCE, cflags, programs={"flow_stabilization_unit": ProgramType.XDP}
-    )
+    return Recipe(FLOW_SOURCE, {"flow_stabilization_unit": ProgramType.XDP}, tuple(cflags))
+
+
+def wire_recipe(cflags: Sequence[str] = ()) -> Recipe:
+    """The wire's programs: `wire_loss`, `wire_enter`, `wire_leave`, `wire_fault`; see wire.py."""
+    programs = {
+        "wire_loss": ProgramType.XDP,
+        "wire_enter": ProgramType.TC,
+        "wire_leave": ProgramType.TC,
+        "wire_fault": ProgramType.TC,
+    }
+    return Recipe(WIRE_SOURCE, programs, tuple(cflags))
+
+
+def compile_flow_math(cflags: Sequence[str] = ()) -> CompiledSource:
+    """The FSU for XDP, compiled; see `flow_math_recipe`."""
+    return flow_math_recipe(cflags).compile()
 
 
 def compile_wire(cflags: Sequence[str] = ()) -> CompiledSource:
-    """The wire's programs: `wire_loss`, `wire_enter`, `wire_leave`, `wire_fault`; see wire.py."""
-    return CompiledSource.compile(
-        WIRE_SOURCE,
-        cflags,
-        programs={
-            "wire_loss": ProgramType.XDP,
-            "wire_enter": ProgramType.TC,
-            "wire_leave": ProgramType.TC,
-            "wire_fault": ProgramType.TC,
-        },
-    )
+    """The wire's programs, compiled; see `wire_recipe`."""
+    return wire_recipe(cflags).compile()
 
 
 def compile_drive(cflags: Sequence[str] = ()) -> CompiledSource:
