@@ -51,7 +51,7 @@ _Static_assert(sizeof(struct wire_fault_state) == 24, "keep abi.py in step");
 struct wire_probe_config {
 	__u32 sample_mask; /* a packet is sampled if (hash & mask) == 0; 7 is one in eight */
 	__u32 epoch;	   /* part of every key, so that no stamp outlives a reset */
-	__u32 slots;	   /* of wire_transits, at most WIRE_TRANSITS_MAX */
+	__u32 slots;	   /* of wire_transits, for each CPU */
 	__u32 pad;
 };
 _Static_assert(sizeof(struct wire_probe_config) == 16, "keep abi.py in step");

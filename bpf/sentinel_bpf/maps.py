@@ -158,12 +158,14 @@ def items_one_by_one(fd: int) -> Iterator[tuple[bytes, bytes]]:
             yield key, value
 
 
-def array_values(fd: int, count: int) -> bytes:
-    """The first `count` values of an array map in a row (each of all CPUs for a per-CPU array)."""
+def array_values(fd: int, count: int, start: int = 0) -> bytes:
+    """`count` values of an array map in a row (each of all CPUs for a per-CPU array)."""
     form = shape(fd)
     parts: list[bytes] = []
     got = 0
-    for _, values, more in _batches(fd, form):
+    if count == 0:
+        return b""
+    for _, values, more in _batches(fd, form, start):
         parts.append(values[: more * form.transfer_bytes])
         got += more
         if got >= count:
@@ -171,10 +173,14 @@ def array_values(fd: int, count: int) -> bytes:
     return b"".join(parts)[: count * form.transfer_bytes]
 
 
-def _batches(fd: int, form: MapShape) -> Iterator[tuple[bytes, bytes, int]]:
-    """(keys, values, how many of them are filled), until the end of the map."""
-    token = ctypes.create_string_buffer(max(form.key_bytes, 8))
-    count, first, last = min(_BATCH, form.max_entries), True, False
+def _batches(fd: int, form: MapShape, start: int = 0) -> Iterator[tuple[bytes, bytes, int]]:
+    """(keys, values, how many of them are filled), until the end of the map.
+
+    `start`: in an array map, the index to begin at. The place mark is the key before.
+    """
+    before = index_key(start - 1) if start else b""
+    token = ctypes.create_string_buffer(before, max(form.key_bytes, 8))
+    count, first, last = min(_BATCH, form.max_entries), start == 0, False
     while not last:
         keys = ctypes.create_string_buffer(count * form.key_bytes)
         values = ctypes.create_string_buffer(count * form.transfer_bytes)

@@ -172,7 +172,10 @@ class WireProbes:
         self._mask = SAMPLE_ONE_IN_8
         self._programs: ProgramSet = compiled.instantiate(
             [self.ENTER, self.LEAVE],
-            max_entries={"wire_stamps": stamps_max, "wire_transits": transits_max},
+            max_entries={
+                "wire_stamps": stamps_max,
+                "wire_transits": transits_max * maps.possible_cpus(),
+            },
         )
         self.configure(SAMPLE_ONE_IN_8)
 
@@ -240,10 +243,12 @@ class WireProbes:
 
     def _transits(self, states: list[ctypes.Structure]) -> list[npt.NDArray[np.uint64]]:
         """The kept transit times of each CPU, in the order of their slots."""
+        fd = self._programs.map_fd("wire_transits")
         kept = [min(int(state.samples), self._slots) for state in states]
-        raw = maps.array_values(self._programs.map_fd("wire_transits"), max(kept))
-        rows = np.frombuffer(raw, np.uint64).reshape(-1, len(states))
-        return [rows[:count, cpu] for cpu, count in enumerate(kept)]
+        return [
+            np.frombuffer(maps.array_values(fd, count, cpu * self._slots), np.uint64)
+            for cpu, count in enumerate(kept)
+        ]
 
 
 def merge_samples(kept: list[npt.NDArray[np.uint64]], totals: list[int]) -> npt.NDArray[np.uint64]:

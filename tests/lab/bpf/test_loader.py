@@ -145,6 +145,25 @@ def test_a_key_of_the_wrong_size_is_refused_in_python(fsu: ProgramSet) -> None:
         maps.update(fsu.map_fd("flow_metrics_map"), bytes(8), bytes(ctypes.sizeof(abi.Flow)))
 
 
+@pytest.mark.parametrize(("start", "count"), [(0, 3), (1, 1), (5, 900), (999, 1), (990, 50), (3, 0)])
+def test_a_row_of_an_array_is_read_from_any_place(start: int, count: int, tmp_path: Path) -> None:
+    source = tmp_path / "array.c"
+    source.write_text(
+        "BPF_ARRAY(row, u64, 1000);\n"
+        "int reads(struct xdp_md *ctx) { u32 k = 0; row.lookup(&k); return XDP_PASS; }\n"
+    )
+    with (
+        CompiledSource.compile(source, programs={"reads": ProgramType.XDP}) as compiled,
+        compiled.instantiate() as programs,
+    ):
+        fd = programs.map_fd("row")
+        for index in range(1000):
+            maps.update(fd, maps.index_key(index), index.to_bytes(8, "little"))
+        raw = maps.array_values(fd, count, start)
+    found = [int.from_bytes(raw[at : at + 8], "little") for at in range(0, len(raw), 8)]
+    assert found == list(range(start, min(start + count, 1000)))
+
+
 def test_a_program_the_verifier_refuses_is_explained() -> None:
     only_exit = bytes.fromhex("9500000000000000")
     with pytest.raises(VerifierError, match="R0 !read_ok"):
