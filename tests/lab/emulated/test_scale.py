@@ -6,16 +6,15 @@ How long it takes is measured by benchmarks/startup.py (target: 15 s).
 from __future__ import annotations
 
 import asyncio
+import subprocess
 from pathlib import Path
-from typing import Any
 
 import pytest
 from tests.lab.emulated.runs import bulk
 
-from sentinel_bpf import loader
+from sentinel_bpf import compiling
 from sentinel_bpf.bpffs import PinDirectory
-from sentinel_bpf.compiled import CompiledObject
-from sentinel_bpf.loader import compile_with_bcc
+from sentinel_bpf.compiling import start_compiler
 from sentinel_bpf.object_cache import SWITCH_VARIABLE
 from sentinel_bpf.unit import end_report, read_records
 from sentinel_sim.backends.emulated.backend import EmulatedBackend
@@ -31,20 +30,20 @@ NODES = 20
 
 
 @pytest.fixture
-def compiled(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
-    """Every source that bcc is asked to compile, in order; nothing is found in the cache."""
-    found: list[Path] = []
+def compiled(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Every source that a compiler is started for, in order; nothing is found in the cache."""
+    found: list[str] = []
 
-    def counted(path: Path, *rest: Any) -> CompiledObject:  # noqa: ANN401
-        found.append(path)
-        return compile_with_bcc(path, *rest)
+    def counted(name: str) -> subprocess.Popen[str]:
+        found.append(name)
+        return start_compiler(name)
 
     monkeypatch.setenv(SWITCH_VARIABLE, "off")
-    monkeypatch.setattr(loader, "compile_with_bcc", counted)
+    monkeypatch.setattr(compiling, "start_compiler", counted)
     return found
 
 
-def test_twenty_nodes_share_one_compilation_and_leave_nothing(compiled: list[Path]) -> None:
+def test_twenty_nodes_share_one_compilation_and_leave_nothing(compiled: list[str]) -> None:
     spec = bulk(Arm.TUNED, hops=NODES - 1)
     backend = EmulatedBackend(spec, EmulationOptions(wire_backend()))
 
@@ -61,7 +60,7 @@ def test_twenty_nodes_share_one_compilation_and_leave_nothing(compiled: list[Pat
             return run_id, states, [Path(record.pins) for record in records]
 
     run_id, states, pins = asyncio.run(stand())
-    assert [path.name for path in compiled] == ["flow_math.c", "flow_math_tc.c", "wire.c"]
+    assert compiled == ["flow_math", "flow_math_tc", "wire"]
     # Two link ends at each of the nodes between, one at the outermost two; each from both sides.
     wanted = {f"n{i}": 1 if i in (0, NODES - 1) else 2 for i in range(NODES)}
     for side in ("inner", "outer"):

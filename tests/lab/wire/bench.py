@@ -74,7 +74,7 @@ class Bench:
     def __init__(self, spec: RunSpec, wire_backend: str) -> None:
         self.backend = wire_backend
         with contextlib.ExitStack() as undo:
-            self._sources = KernelSources.compile()
+            self._sources = KernelSources()
             undo.callback(self._sources.close)
             ownership = Ownership.create()
             self.layout = Layout.of(ownership.run_id, spec)

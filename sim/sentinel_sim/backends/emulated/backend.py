@@ -78,7 +78,7 @@ class EmulatedBackend:
         self._open = False
 
     async def __aenter__(self) -> EmulatedBackend:
-        self._sources = KernelSources.compile()
+        self._sources = KernelSources()
         self._ownership = Ownership.create()
         self._layout = Layout.of(self._ownership.run_id, self._first)
         self._deployment = Deployment(self._layout, self._ownership, self._options.wire_backend)
@@ -116,7 +116,7 @@ class EmulatedBackend:
 
     async def _build(self) -> None:
         deployment = self._deployment
-        deployment.build()
+        deployment.build_nodes()
         self._parts.load_fsus(len(self._first.flows))
         descriptors = {node: self._parts.flow_maps(node) for node in self._layout.nodes}
         try:
@@ -126,7 +126,9 @@ class EmulatedBackend:
                 fd for one in descriptors.values() for maps in one for fd in maps.descriptors
             ):
                 os.close(fd)
-        self._parts.load_wires()  # while the daemons start
+        # While the daemons start.
+        deployment.build_links()
+        self._parts.load_wires()
         await self._daemons.connect()
         self._control = ControlLinks(self._layout, self._daemons.clients, deployment.node_directory)
         await self._calibrate()

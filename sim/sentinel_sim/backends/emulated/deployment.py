@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,9 +13,8 @@ from sentinel_sim.backends.emulated.confinement import private_mounts
 from sentinel_sim.backends.emulated.layout import Layout
 from sentinel_sim.backends.emulated.net import LinkEnd, MininetNetwork
 from sentinel_sim.backends.emulated.offloads import (
+    poll_from_threads,
     read_offloads,
-    set_gro,
-    set_threaded_napi,
 )
 from sentinel_sim.backends.emulated.profiles import node_sysctls
 from sentinel_sim.errors import EmulationError, MissingCapabilityError
@@ -72,6 +72,11 @@ class Deployment:
 
     def build(self) -> None:
         """Nodes, wires and links; afterwards every node reaches every other without delay."""
+        self.build_nodes()
+        self.build_links()
+
+    def build_nodes(self) -> None:
+        """The nodes' namespaces, with nothing in them but what a process needs to start there."""
         # Mininet waits for ever for the prompt of a shell that could not be started.
         require_user_namespaces()
         self.ownership.record_directory(self.ownership.directory / "nodes")
@@ -81,6 +86,9 @@ class Deployment:
             home = self.node_directory(node)
             home.mkdir(mode=0o700, parents=True)
             self.shell.run(private_mounts(pid, visible=home))
+
+    def build_links(self) -> None:
+        """Wires and links between the nodes, and the nodes' addresses and routes."""
         for link in self.layout.links:
             self._build_link(link)
         for node in self.layout.nodes:
@@ -101,21 +109,18 @@ class Deployment:
         if pid is not None:
             self.ownership.record_child(pid, f"delay line of {link.name}")
             self.pids[f"delayline {link.name}"] = pid
-        for side in SIDES:
-            self._set_polling(names.namespace, names.outer(side))
-            self._set_polling(names.namespace, names.mid(side))
-            if self.wire_backend == "delayline":
-                self._set_waiting_room(names.namespace, names.outer(side))
+        outer, mid = [names.outer(side) for side in SIDES], [names.mid(side) for side in SIDES]
+        poll_from_threads(self.shell, names.namespace, [*outer, *mid])
+        if self.wire_backend == "delayline":
+            self._set_waiting_room(names.namespace, outer)
 
-    def _set_polling(self, namespace: str, interface: str) -> None:
-        """Poll the interface from a thread of its own, merging what arrived (GRO)."""
-        set_gro(self.shell, namespace, interface, True)
-        set_threaded_napi(self.shell, namespace, interface)
-
-    def _set_waiting_room(self, namespace: str, interface: str) -> None:
+    def _set_waiting_room(self, namespace: str, interfaces: Sequence[str]) -> None:
         """A queue in front of a veth: since Linux 6.16 a full ring pushes back, if there is one."""
-        line = f"qdisc replace dev {interface} root pfifo limit {WAITING_ROOM_PACKETS}"
-        batch(self.shell, "tc", namespace, [line])
+        lines = [
+            f"qdisc replace dev {interface} root pfifo limit {WAITING_ROOM_PACKETS}"
+            for interface in interfaces
+        ]
+        batch(self.shell, "tc", namespace, lines)
 
     def _set_mtu(self, names: WireNames, mtu: int) -> None:
         lines = [f"link set dev {names.outer(side)} mtu {mtu}" for side in SIDES]
@@ -132,10 +137,10 @@ class Deployment:
         namespace = self.layout.namespace(node)
         batch(self.shell, "ip", namespace, self.layout.node_ip_lines(node))
         settings = ["net.ipv6.conf.all.disable_ipv6=1"]
-        for interface in self.layout.interfaces(node):
-            settings.append(f"net.ipv4.conf.{interface}.rp_filter=0")
-            self._set_polling(namespace, interface)
-            self._set_waiting_room(namespace, interface)
+        interfaces = self.layout.interfaces(node)
+        settings += [f"net.ipv4.conf.{interface}.rp_filter=0" for interface in interfaces]
+        poll_from_threads(self.shell, namespace, interfaces)
+        self._set_waiting_room(namespace, interfaces)
         self.shell.run(in_namespace(namespace, "sysctl", "-q", *settings))
 
     def configure(self, spec: RunSpec) -> None:

@@ -52,7 +52,7 @@ class FaultStages:
     def __init__(
         self,
         layout: Layout,
-        compiled: CompiledSource,
+        compiled: Callable[[], CompiledSource],
         wires: dict[str, Wire],
         losses: dict[Direction, LossStage],
     ) -> None:
@@ -74,7 +74,7 @@ class FaultStages:
                 self._tracks[link.name, side] = _Track(nominal(link))
 
     def _attach(self, link: str, side: str) -> None:
-        stage = FaultStage(self._compiled)
+        stage = FaultStage(self._compiled())
         self._stack.callback(stage.close)
         stage.reset()
         names = self._layout.wire_names(link)

@@ -88,7 +88,10 @@ def make_pin_root(ownership: Ownership, host_bpffs: Path = bpffs.HOST_BPFFS) -> 
 class FsuPoints:
     """All FSUs of one deployment. `close` detaches and unloads them."""
 
-    def __init__(self, layout: Layout, ownership: Ownership, flow_tc: CompiledSource) -> None:
+    def __init__(
+        self, layout: Layout, ownership: Ownership, flow_tc: Callable[[], CompiledSource]
+    ) -> None:
+        """`flow_tc` gives the FSU for tc; it is asked when one is attached."""
         self._points = tuple(points_of(layout))
         self._ownership = ownership
         self._flow_tc = flow_tc
@@ -163,7 +166,7 @@ class FsuPoints:
         """The tc program on the maps of the point's XDP program."""
         programs = self._programs[point.unit]
         maps = {name: programs.map_fd(name) for name in programs.map_names()}
-        return self._flow_tc.instantiate(share=maps)
+        return self._flow_tc().instantiate(share=maps)
 
     def _record(self, point: FsuPoint, ends: tuple[UnitEnd, ...], now: str) -> UnitRecord:
         return UnitRecord(

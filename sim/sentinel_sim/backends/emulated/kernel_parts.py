@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sentinel_bpf.attach import attach_tc, attach_xdp
+from sentinel_bpf.compiling import Compilation
 from sentinel_bpf.errors import BpfError, BpfUnavailableError
-from sentinel_bpf.flow_tc import compile_flow_math_tc
-from sentinel_bpf.loader import CompiledSource, compile_flow_math, compile_wire
+from sentinel_bpf.loader import CompiledSource
 from sentinel_bpf.wire import LossReading, LossStage, ProbeReading, WireProbes
 from sentinel_sim.backends.emulated.daemons import FlowMaps
 from sentinel_sim.backends.emulated.fault_stages import loss_seed, lossy_by_fault
@@ -42,29 +42,43 @@ def sample_mask(rate_bps: int) -> int:
     return 7
 
 
-@dataclass(frozen=True)
 class KernelSources:
-    """All sources, compiled once for all nodes and wires; make it before any thread runs."""
+    """All sources, compiled once for all nodes and wires, beside what is done meanwhile.
 
-    flow_math: CompiledSource
-    flow_tc: CompiledSource
-    wire: CompiledSource
+    Each method waits for its source the first time. Raises MissingCapabilityError without bcc,
+    headers or privilege, EmulationError if it does not compile.
+    """
 
-    @classmethod
-    def compile(cls) -> KernelSources:
-        """Compile with bcc (about four seconds), once for each version of the sources."""
-        try:
-            return cls(compile_flow_math(), compile_flow_math_tc(), compile_wire())
-        except BpfUnavailableError as error:
-            raise MissingCapabilityError(str(error), cure=error.cure or "make setup") from error
-        except BpfError as error:
-            raise EmulationError(str(error)) from error
+    def __init__(self) -> None:
+        self._flow_math, self._flow_tc, self._wire = (
+            Compilation(name) for name in ("flow_math", "flow_math_tc", "wire")
+        )
+
+    def flow_math(self) -> CompiledSource:
+        """The FSU for XDP."""
+        return _compiled(self._flow_math)
+
+    def flow_tc(self) -> CompiledSource:
+        """The FSU for tc."""
+        return _compiled(self._flow_tc)
+
+    def wire(self) -> CompiledSource:
+        """The wire's programs."""
+        return _compiled(self._wire)
 
     def close(self) -> None:
-        """Free what the compilation keeps."""
-        self.flow_math.close()
-        self.flow_tc.close()
-        self.wire.close()
+        """Free what the compilations keep, and give up those that are under way."""
+        for compilation in (self._flow_math, self._flow_tc, self._wire):
+            compilation.close()
+
+
+def _compiled(compilation: Compilation) -> CompiledSource:
+    try:
+        return compilation.source()
+    except BpfUnavailableError as error:
+        raise MissingCapabilityError(str(error), cure=error.cure or "make setup") from error
+    except BpfError as error:
+        raise EmulationError(str(error)) from error
 
 
 @dataclass
@@ -88,7 +102,7 @@ class KernelParts:
     def load_fsus(self, flows: int) -> None:
         """Load an FSU for each link end; `flows`: how many connections are expected at once."""
         self._stack.callback(self._fsu.close)
-        self._fsu.load(self.sources.flow_math, max(FLOWS_MAX_DEFAULT, FLOWS_HEADROOM * flows))
+        self._fsu.load(self.sources.flow_math(), max(FLOWS_MAX_DEFAULT, FLOWS_HEADROOM * flows))
         if self.timed:
             self._cost = FsuCost(self._fsu.statistics)
             self._stack.callback(self._cost.close)
@@ -100,9 +114,9 @@ class KernelParts:
                 self._load_wire(link.name, side)
 
     def _load_wire(self, link: str, source: str) -> None:
-        probes = WireProbes(self.sources.wire)
+        probes = WireProbes(self.sources.wire())
         self._stack.callback(probes.close)
-        loss = LossStage(self.sources.wire)
+        loss = LossStage(self.sources.wire())
         self._stack.callback(loss.close)
         self.probes[link, source] = probes
         self.loss[link, source] = loss

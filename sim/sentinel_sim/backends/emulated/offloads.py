@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from sentinel_sim.wire.shell import Shell, in_namespace
 
 RECORDED = (
@@ -18,15 +20,20 @@ def set_gro(shell: Shell, namespace: str, interface: str, on: bool) -> None:
     shell.run(in_namespace(namespace, "ethtool", "-K", interface, "gro", word))
 
 
-def set_threaded_napi(shell: Shell, namespace: str, interface: str) -> None:
-    """Let a kernel thread poll the interface, instead of whoever caused the packet to arrive.
+def poll_from_threads(shell: Shell, namespace: str, interfaces: Sequence[str]) -> None:
+    """Let a kernel thread poll each interface, merging what arrived (GRO).
 
-    Soft interrupts run for up to net.core.netdev_budget_usecs (8 ms at 250 Hz) without giving
-    way; on a kernel without preemption that is how late a delay line would be. A thread gives way
-    after each poll of 64 packets.
+    Otherwise whoever caused a packet to arrive polls. Soft interrupts run for up to
+    net.core.netdev_budget_usecs (8 ms at 250 Hz) without giving way; on a kernel without preemption
+    that is how late a delay line would be. A thread gives way after each poll of 64 packets.
+
+    All in one process: starting them is most of what building a large network takes.
     """
-    path = f"/sys/class/net/{interface}/threaded"
-    shell.run(in_namespace(namespace, "tee", path), "1\n")
+    lines = ["set -e"]
+    for interface in interfaces:
+        lines.append(f"ethtool -K {interface} gro on")
+        lines.append(f"echo 1 > /sys/class/net/{interface}/threaded")
+    shell.run(in_namespace(namespace, "sh", "-s"), "\n".join(lines) + "\n")
 
 
 def parse_features(text: str) -> dict[str, str]:
