@@ -145,7 +145,9 @@ def test_a_key_of_the_wrong_size_is_refused_in_python(fsu: ProgramSet) -> None:
         maps.update(fsu.map_fd("flow_metrics_map"), bytes(8), bytes(ctypes.sizeof(abi.Flow)))
 
 
-@pytest.mark.parametrize(("start", "count"), [(0, 3), (1, 1), (5, 900), (999, 1), (990, 50), (3, 0)])
+@pytest.mark.parametrize(
+    ("start", "count"), [(0, 3), (1, 1), (5, 900), (999, 1), (990, 50), (3, 0)]
+)
 def test_a_row_of_an_array_is_read_from_any_place(start: int, count: int, tmp_path: Path) -> None:
     source = tmp_path / "array.c"
     source.write_text(
