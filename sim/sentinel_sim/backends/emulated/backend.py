@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import statistics
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -23,7 +22,11 @@ from sentinel_sim.backends.emulated.assemble import (
     node_facts,
     wire_measurement,
 )
-from sentinel_sim.backends.emulated.calibration import CALIBRATION_DELAY_NS, base_cost_ns
+from sentinel_sim.backends.emulated.calibration import (
+    CALIBRATION_DELAY_NS,
+    base_cost_ns,
+    correction_of,
+)
 from sentinel_sim.backends.emulated.control_links import ControlLinks
 from sentinel_sim.backends.emulated.custody import CustodyDisk, resumptions
 from sentinel_sim.backends.emulated.daemons import Daemons
@@ -48,8 +51,6 @@ from sentinel_sim.wire.wire import SIDES
 IDLE_PROBES = 20
 IDLE_INTERVAL_S = 0.004
 LOADED_INTERVAL_S = 0.1
-CORRECTION_LIMIT_NS = 200_000
-"""Of one wire, one way. More than this is no drift of the base cost, but something to be seen."""
 
 
 @dataclass(frozen=True)
@@ -261,20 +262,10 @@ class EmulatedBackend:
         )
 
     async def _correct_base_cost(self, prober: Prober, spec: RunSpec) -> int:
-        """Calibrate once more, at this run's own delays, over path 0; what was added per wire.
-
-        Nodes forward, and long sleeps end later than short ones: the wires' cost depends a
-        little on the run. The idle RTT that is recorded and judged is measured afterwards.
-        """
+        """Calibrate once more, at this run's own delays, over path 0; what was added per wire."""
         path = spec.paths[0]
-        rtt_ns = await self._probe_idle(prober, spec)
-        if len(rtt_ns) <= IDLE_PROBES // 2:
-            return 0
-        excess_ns = statistics.median(rtt_ns) - path.rtt_base_ns
-        correction_ns = int(excess_ns / (2 * len(path.links)))
-        if abs(correction_ns) > CORRECTION_LIMIT_NS:
-            return 0
-        for link in spec.links:
+        correction_ns = correction_of(await self._probe_idle(prober, spec), path, IDLE_PROBES)
+        for link in spec.links if correction_ns else ():
             if link.name in path.links:
                 wire = self._deployment.wires[link.name]
                 for source in SIDES:
