@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from tests.lab.emulated.runs import bulk
+from tests.unit.emulated.specs import line
 
 from sentinel_sim.backends.emulated.calibration import CORRECTION_LIMIT_NS, correction_of
-from sentinel_sim.plan.model import Arm
 
-PATH = bulk(Arm.TUNED, hops=2).paths[0]
+PATH = line().paths[0]
 BASE_NS = PATH.rtt_base_ns
 
 
