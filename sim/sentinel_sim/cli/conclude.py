@@ -28,9 +28,10 @@ from sentinel_sim.experiment.salvage import Salvaged
 from sentinel_sim.plan.plan import Plan
 from sentinel_sim.report.chart import chart_of
 from sentinel_sim.report.progress import ProgressDisplay
+from sentinel_sim.report.result_tables import tables_of
 from sentinel_sim.report.status_line import StatusLine
 from sentinel_sim.report.sweep_progress import SweepProgress
-from sentinel_sim.report.table import digest_of, notes_of, table_of
+from sentinel_sim.report.table import digest_of, notes_of
 from sentinel_sim.report.terminal_plot import terminal_plot
 from sentinel_sim.report.verdicts import table_of as verdict_table
 
@@ -199,7 +200,7 @@ def show(result: Mapping[str, Any], *, width: int, metric: str = "goodput_bps") 
         console.print(Text("verdicts: too many points to list; see report.html"))
         return
     if result["runs"]:
-        console.print(table_of(result))
+        console.print(tables_of(result))
     chart = chart_of(result, metric)
     if chart.empty:
         console.print(Text("nothing to plot: no valid run has a mean"))

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from sentinel_sim.cli.run_flags import BackendChoice, WireChoice
+from sentinel_sim.plan.model import Arm
 
 File = Annotated[Path, typer.Argument(envvar="SENTINEL_FILE", help="A topology file.")]
 Backend = Annotated[
@@ -62,7 +63,7 @@ Scheduler = Annotated[
 ]
 Arms = Annotated[
     str | None,
-    typer.Option(envvar="SENTINEL_ARMS", metavar="ARM,ARM,...", help="Of: direct, tuned, split."),
+    typer.Option(envvar="SENTINEL_ARMS", metavar="ARM,ARM,...", help=f"Of: {', '.join(Arm)}."),
 ]
 Repeat = Annotated[
     int | None,

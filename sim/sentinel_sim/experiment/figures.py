@@ -6,6 +6,7 @@ per second of payload unless said otherwise.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from sentinel_sim.experiment.framing import Theory
@@ -166,6 +167,9 @@ class RunMetrics:
     wires: tuple[WireFigures, ...]
     startup_s: float | None = None
     """First connect() to the first round trip delivered at 90 % of the steady rate."""
+    delivered_after_s: Mapping[str, float | None] | None = None
+    """First connect() until the receiver's application had so much; by size, None for what never
+    came. None for several flows: `flow_completion_s` says when they ended."""
     starts: tuple[str, ...] = ()
     """What the start windows of arm `fsu` rested on: `cold`, `remembered`, `managed`."""
     lead_time_s: LeadTime | None = None

@@ -6,6 +6,7 @@ zero and never NaN. Times are seconds, rates bits per second of payload unless s
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 
@@ -29,6 +30,8 @@ STEADY_RULE = (
     f" {STARTUP_MARGIN_RTTS:g} + log2(BDP / {INITIAL_WINDOW_BYTES} B) base RTTs"
 )
 LATENCY_POINTS = 2000
+DELIVERED_SIZES = {"100 kB": 100_000, "1 MB": 10**6, "10 MB": 10**7, "100 MB": 10**8}
+"""Transfers of all sizes in one: how long the first so many bytes of a flow took."""
 LOCAL_CONFIRMATION = frozenset(arm for arm in Arm if arm.splits)
 
 
@@ -58,6 +61,7 @@ def compute(spec: RunSpec, measured: RunMeasurement) -> RunMetrics:
         theory=theory_of(spec),
         wires=tuple(wire_metrics.wire_figures(wire) for wire in measured.wires),
         startup_s=control_metrics.startup_s(spec, flows, steady_goodput_bps(spec, flows)),
+        delivered_after_s=delivered_after_s(flows),
         starts=control_metrics.starts(measured),
         lead_time_s=control_metrics.lead_time(measured),
         control_bytes_per_data_byte=control_metrics.control_share(measured),
@@ -82,6 +86,21 @@ def steady_goodput_bps(spec: RunSpec, flows: Sequence[FlowMeasurement]) -> float
         for f in flows
     )
     return read * 8 * SECOND_NS / (end - middle)
+
+
+def delivered_after_s(flows: Sequence[FlowMeasurement]) -> dict[str, float | None] | None:
+    """How long a flow took to deliver each of `DELIVERED_SIZES`; linear between two samples.
+
+    A transfer of that size takes as long: what follows it on the connection changes nothing of what
+    the receiver has. None for several flows, which share what they have.
+    """
+    if len(flows) != 1:
+        return None
+    flow = flows[0]
+    came = [size for size in DELIVERED_SIZES.values() if size <= cumulative.last(flow.delivered)]
+    reached = cumulative.reached_at(flow.delivered, came).tolist() if came else []
+    after = [(t_ns - flow.start_ns) / SECOND_NS for t_ns in reached]
+    return dict(itertools.zip_longest(DELIVERED_SIZES, after))
 
 
 def startup_ns_of(path: PathPlan) -> float:

@@ -1,4 +1,4 @@
-"""The final table: one row per arm and point of the sweep, invalid runs counted and explained."""
+"""The main table: one row per arm and point of the sweep, invalid runs counted and explained."""
 
 from __future__ import annotations
 
@@ -7,12 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from rich.console import Group, RenderableType
-from rich.table import Table
-from rich.text import Text
-
 from sentinel_sim.report.chart import arm_rank, median, varying_params, x_quantity
-from sentinel_sim.report.fault_table import fault_tables
 from sentinel_sim.report.fsu_cost import fsu_cost_notes
 from sentinel_sim.report.stalls import stalls_text, worst_stalled
 from sentinel_sim.report.starts import start_notes
@@ -46,49 +41,71 @@ FIXED_COLUMNS = (
     Column("RTT ms\nidle"),
     Column("RTT ms\nloaded"),
     Column("retrans-\nmitted"),
-    Column("1st byte\nms"),
-    Column("90 % of\nsteady ms"),
-    Column("lead p50\nms"),
-    Column("control\nper byte"),
     Column("late p99\nms"),
     Column("valid"),
 )
 
 
-def columns_of(result: Mapping[str, Any]) -> tuple[Column, ...]:
-    """The headings for this result: arm, swept quantity, other parameters, then the figures."""
+@dataclass(frozen=True, slots=True)
+class PointRuns:
+    """All runs of one arm at one point of the sweep."""
+
+    identity: tuple[str, ...]
+    """Cells that say which: arm, swept quantity, other parameters."""
+    summary: Mapping[str, Any]
+    runs: Sequence[Mapping[str, Any]]
+
+    @property
+    def valid(self) -> list[Mapping[str, Any]]:
+        """The runs that count."""
+        return [run for run in self.runs if run["valid"]]
+
+
+def identity_columns(result: Mapping[str, Any]) -> tuple[Column, ...]:
+    """Headings of `PointRuns.identity` for this result."""
     runs = result["runs"]
     quantity = x_quantity(runs)
     return (
         Column("arm", right=False),
         Column(quantity.label.replace(", ", "\n")),
         *(Column(name) for name in varying_params(runs, quantity)),
-        *FIXED_COLUMNS,
     )
 
 
-def rows_of(result: Mapping[str, Any]) -> list[Row]:
-    """The table's rows, by arm in the order of the design, then by the swept quantity."""
+def points_of(result: Mapping[str, Any]) -> list[PointRuns]:
+    """By arm in the order of the design, then by the swept quantity."""
     runs = result["runs"]
     quantity = x_quantity(runs)
     names = varying_params(runs, quantity)
-    keyed = []
     groups: dict[tuple[str, float | None, str], list[Mapping[str, Any]]] = {}
     for run in runs:
         groups.setdefault(_group(run), []).append(run)
+    keyed = []
     for summary in result["summary"]:
         members = groups[_group(summary)]
         x = quantity.value(members[0])
         others = [str(members[0]["params"].get(name, ABSENT)) for name in names]
-        cells = (summary["arm"], _number(x), *others, *_figures(summary, members))
-        complete = all(run["valid"] for run in members)
         order = (arm_rank(summary["arm"]), others, x if x is not None else -1.0)
-        keyed.append((order, Row(cells, complete)))
-    return [row for _, row in sorted(keyed, key=lambda item: item[0])]
+        identity = (summary["arm"], _number(x), *others)
+        keyed.append((order, PointRuns(identity, summary, members)))
+    return [point for _, point in sorted(keyed, key=lambda item: item[0])]
 
 
-def _figures(summary: Mapping[str, Any], members: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
-    valid = [run for run in members if run["valid"]]
+def columns_of(result: Mapping[str, Any]) -> tuple[Column, ...]:
+    """The headings for this result: what tells the rows apart, then the figures."""
+    return (*identity_columns(result), *FIXED_COLUMNS)
+
+
+def rows_of(result: Mapping[str, Any]) -> list[Row]:
+    """The table's rows, in the order of `points_of`."""
+    return [
+        Row((*one.identity, *_figures(one)), len(one.valid) == len(one.runs))
+        for one in points_of(result)
+    ]
+
+
+def _figures(point: PointRuns) -> tuple[str, ...]:
+    summary, members, valid = point.summary, point.runs, point.valid
     steady = summary["steady_goodput_bps"]["mean"]
     theory = summary["theory_goodput_bps"]
     late = [run["achieved"]["lateness_s"] for run in members]
@@ -99,27 +116,12 @@ def _figures(summary: Mapping[str, Any], members: Sequence[Mapping[str, Any]]) -
         estimate_text(summary["goodput_bps"]),
         _mbit(steady),
         ABSENT if steady is None else f"{steady / theory:.1%}",
-        _ms(median(run["achieved"]["rtt_s"]["idle"] for run in members)),
-        _ms(median(run["achieved"]["rtt_s"]["loaded_p50"] for run in members)),
+        ms_text(median(run["achieved"]["rtt_s"]["idle"] for run in members)),
+        ms_text(median(run["achieved"]["rtt_s"]["loaded_p50"] for run in members)),
         f"{repeated / delivered:.3%}" if delivered else ABSENT,
-        _ms(median(run["time_to_first_byte_s"] for run in valid)),
-        _ms(median(run.get("startup_s") for run in valid)),
-        _ms(median((run.get("lead_time_s") or {}).get("p50") for run in valid)),
-        _share(median(run.get("control_bytes_per_data_byte") for run in valid)),
-        _ms(max((one["p99"] for one in late if one is not None), default=None)),
+        ms_text(max((one["p99"] for one in late if one is not None), default=None)),
         f"{len(valid)}/{len(members)}",
     )
-
-
-def table_of(result: Mapping[str, Any]) -> RenderableType:
-    """The table with what a reader must know beside it: reasons, rule, theory."""
-    table = Table(title_justify="left", pad_edge=False)
-    for column in columns_of(result):
-        table.add_column(column.heading, justify="right" if column.right else "left", no_wrap=True)
-    for row in rows_of(result):
-        table.add_row(*row.cells, style=None if row.complete else "yellow")
-    notes = [Text(line) for line in notes_of(result)]
-    return Group(table, *fault_tables(result), *notes)
 
 
 def digest_of(result: Mapping[str, Any]) -> list[str]:
@@ -200,14 +202,11 @@ def _mbit(bps: float | None) -> str:
     return f"{value:,.1f}" if value >= 10 else f"{value:.3f}"
 
 
-def _ms(seconds: float | None) -> str:
+def ms_text(seconds: float | None) -> str:
+    """Milliseconds, of seconds."""
     if seconds is None:
         return ABSENT
     return f"{seconds * 1e3:,.2f}"
-
-
-def _share(value: float | None) -> str:
-    return ABSENT if value is None else f"{value:.4%}"
 
 
 def _number(value: float | None) -> str:

@@ -28,9 +28,10 @@ from sentinel_sim.report.progress import (
     duration_text,
     run_text,
 )
+from sentinel_sim.report.result_tables import tables_of
 from sentinel_sim.report.starts import start_notes
 from sentinel_sim.report.status_line import StatusLine
-from sentinel_sim.report.table import columns_of, estimate_text, notes_of, rows_of, table_of
+from sentinel_sim.report.table import columns_of, estimate_text, notes_of, rows_of
 from sentinel_sim.report.terminal_plot import terminal_plot
 
 ENVIRONMENT = {"kernel": "6.1-test", "wire_backend": "netem", "commit": None, "versions": {}}
@@ -66,7 +67,7 @@ def swept() -> results.Result:
 
 def rendered(result: results.Result, width: int = 140) -> str:
     console = Console(file=io.StringIO(), width=width, highlight=False)
-    console.print(table_of(result))
+    console.print(tables_of(result))
     assert isinstance(console.file, io.StringIO)
     return console.file.getvalue()
 
@@ -111,7 +112,7 @@ def test_what_is_unknown_is_shown_as_absent_and_not_as_zero() -> None:
         complete=True,
     )
     (row,) = rows_of(result)
-    assert row.cells[2:] == ("0", *["–"] * 11, "0/1")
+    assert row.cells[2:] == ("0", *["–"] * 7, "0/1")
     assert row.complete is False
 
 

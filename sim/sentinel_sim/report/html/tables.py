@@ -13,7 +13,8 @@ from sentinel_sim.evidence.verdict import Headline, headline, headlines
 from sentinel_sim.report.chart import median
 from sentinel_sim.report.html.figure import DataTable
 from sentinel_sim.report.stalls import stalls_text
-from sentinel_sim.report.table import ABSENT, columns_of, rows_of
+from sentinel_sim.report.table import ABSENT, Column, Row, columns_of, rows_of
+from sentinel_sim.report.times_table import times_columns, times_rows
 
 Result = Mapping[str, Any]
 MAIN_CLAIM = "throughput-constant"
@@ -51,10 +52,19 @@ def deciding(one: Headline) -> Mapping[str, Any]:
 
 
 def means(result: Result) -> DataTable:
-    """The table that the terminal shows."""
-    headings = tuple(" ".join(c.heading.split("\n")) for c in columns_of(result))
-    rows = tuple(row.cells for row in rows_of(result))
-    return DataTable("Means of valid runs with 95 % intervals", headings, rows)
+    """The main table of the terminal."""
+    return _data("Means of valid runs with 95 % intervals", columns_of(result), rows_of(result))
+
+
+def times(result: Result) -> DataTable | None:
+    """The terminal's table of times; None where nothing of it was measured."""
+    columns = times_columns(result)
+    return _data("Medians of valid runs", columns, times_rows(result)) if columns else None
+
+
+def _data(caption: str, columns: Sequence[Column], rows: Sequence[Row]) -> DataTable:
+    headings = tuple(" ".join(column.heading.split("\n")) for column in columns)
+    return DataTable(caption, headings, tuple(row.cells for row in rows))
 
 
 def ratios(result: Result) -> DataTable | None:
