@@ -86,6 +86,13 @@ def make_parser() -> argparse.ArgumentParser:
         "fsu_models; once for each link",
     )
     add(
+        "--data-cpus",
+        default="",
+        metavar="N,N",
+        help="the threads that move payload run on these CPUs only (default: on any); the control "
+        "plane runs wherever there is room",
+    )
+    add(
         "--hardware-watchdog",
         default="",
         metavar="DEVICE",
@@ -120,6 +127,17 @@ def make_parser() -> argparse.ArgumentParser:
     return parser
 
 
+def parse_cpus(text: str) -> frozenset[int]:
+    """`0,2` as a set; empty for no text. Raises RequestError for what is no CPU of this process."""
+    numbers = text.split(",") if text else []
+    cpus = frozenset(int(number) for number in numbers if number.isdecimal())
+    allowed = os.sched_getaffinity(0)
+    if len(cpus) < len(numbers) or not cpus <= allowed:
+        known = ",".join(map(str, sorted(allowed)))
+        raise RequestError(f"--data-cpus takes some of {known} once each, got {text!r}")
+    return cpus
+
+
 def daemon_config(options: argparse.Namespace) -> DaemonConfig:
     """From the command line. Raises RequestError or AddressError."""
     for name in ("listen", "target", "source", "bytes", "duration", "flows"):
@@ -136,6 +154,7 @@ def daemon_config(options: argparse.Namespace) -> DaemonConfig:
         run_id=options.run_id,
         fsu_points=tuple(parse_point(text) for text in options.fsu_point),
         hardware_watchdog=options.hardware_watchdog,
+        data_cpus=parse_cpus(options.data_cpus),
     )
 
 
@@ -152,8 +171,9 @@ def standalone_config(options: argparse.Namespace) -> StandaloneConfig:
             raise RequestError(f"--role {options.role} without --control {verb} --{name} HOST:PORT")
     if options.fsu_point:
         raise RequestError("--fsu-point is of use with --control only")
-    if options.hardware_watchdog:
-        raise RequestError("--hardware-watchdog is of use with --control only")
+    for name in ("data-cpus", "hardware-watchdog"):
+        if getattr(options, name.replace("-", "_")):
+            raise RequestError(f"--{name} is of use with --control only")
     if options.flows < 0:
         raise RequestError(f"--flows must not be negative, got {options.flows}")
     make: dict[str, Callable[[argparse.Namespace], StandaloneSpec]]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import socket
 import threading
 import time
@@ -57,8 +58,11 @@ class NodeRun:
         *,
         control: ControlPlane | None = None,
         sync: FlowSync | None = None,
+        data_cpus: frozenset[int] = frozenset(),
     ) -> None:
+        """`data_cpus`: where this run's threads run; empty: wherever the process may."""
         self.name = name
+        self._data_cpus = data_cpus
         self.control = control
         """The streams to the neighbours when the run was opened; None: there were none."""
         self.sync = sync
@@ -174,6 +178,8 @@ class NodeRun:
 
         def body() -> None:
             try:
+                if self._data_cpus:
+                    os.sched_setaffinity(0, self._data_cpus)  # 0: the calling thread
                 work(self, *args, **kwargs)
             except Stopped:
                 logger.debug("run %s: %s stopped", self.name, label)

@@ -54,9 +54,12 @@ class ChangeSignal:
 class NodeRuns:
     """The runs by name. Used from the event loop's thread only."""
 
-    def __init__(self, sampler: Sampler, changed: ChangeSignal) -> None:
+    def __init__(
+        self, sampler: Sampler, changed: ChangeSignal, data_cpus: frozenset[int] = frozenset()
+    ) -> None:
         self.changed = changed
         self._sampler = sampler
+        self._data_cpus = data_cpus
         self._runs: dict[str, NodeRun] = {}
         self._closed = False
         self.control: ControlPlane | None = None
@@ -74,7 +77,12 @@ class NodeRuns:
             raise ShuttingDownError
         if name not in self._runs:
             self._runs[name] = NodeRun(
-                name, self._sampler, self.changed.notify, control=self.control, sync=self.sync
+                name,
+                self._sampler,
+                self.changed.notify,
+                control=self.control,
+                sync=self.sync,
+                data_cpus=self._data_cpus,
             )
         return self._runs[name]
 

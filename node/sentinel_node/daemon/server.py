@@ -43,6 +43,8 @@ class DaemonConfig:
     fsu_points: tuple[FsuPoint, ...] = ()
     hardware_watchdog: str = ""
     """The device to arm; empty: none."""
+    data_cpus: frozenset[int] = frozenset()
+    """Where the threads that move payload run; empty: anywhere."""
 
 
 def check_control(control: str) -> None:
@@ -89,7 +91,7 @@ async def serve(config: DaemonConfig) -> None:
         stack.push_async_callback(_ended, asyncio.ensure_future(service_manager.keep_alive()))
         sampler = Sampler()
         stack.callback(sampler.close)
-        runs = NodeRuns(sampler, ChangeSignal(loop))
+        runs = NodeRuns(sampler, ChangeSignal(loop), config.data_cpus)
         stack.push_async_callback(runs.close)
         background = await stack.enter_async_context(asyncio.TaskGroup())
         control = ControlHolder(background, runs.changed, config.role)

@@ -143,7 +143,7 @@ class Bench:
             sock.bind((self.layout.address("n0", 0), 0))
             sock.connect((self.layout.address("n1", 0), PORT))
             everywhere = os.sched_getaffinity(0)
-            os.sched_setaffinity(0, self.deployment.cpus_of("n0"))  # as the product pins daemons
+            os.sched_setaffinity(0, self.deployment.cpus_of("n0"))  # as the product pins what sends
             try:
                 yield sock
             finally:

@@ -34,17 +34,18 @@ def option(arguments: tuple[str, ...], name: str) -> str:
 
 
 def test_a_daemon_is_told_its_role_its_name_and_where_to_listen() -> None:
-    arguments = daemon_arguments(LAYOUT, "m", Path("/run/x/m.sock"), [])
+    arguments = daemon_arguments(LAYOUT, "m", Path("/run/x/m.sock"), [], {1, 0})
     assert option(arguments, "--role") == "intermediate"
     assert option(arguments, "--node") == "m"
     assert option(arguments, "--control") == "unix:/run/x/m.sock"
     assert option(arguments, "--run-id") == "ab12"
+    assert option(arguments, "--data-cpus") == "0,1"
     assert "--fsu-point" not in arguments
 
 
 def test_the_maps_of_every_link_are_handed_over_as_the_daemon_reads_them() -> None:
     handed = [FlowMaps("s--m", 7, 8, 9, 10), FlowMaps("m--r", 11, 12, 13, 10)]
-    arguments = daemon_arguments(LAYOUT, "m", Path("/s"), handed)
+    arguments = daemon_arguments(LAYOUT, "m", Path("/s"), handed, {0})
     options = make_parser().parse_args(arguments[3:])
     assert daemon_config(options).fsu_points == (
         FsuPoint("s--m", 7, 8, 9, 10),

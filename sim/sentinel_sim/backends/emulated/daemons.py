@@ -46,7 +46,7 @@ class FlowMaps(NamedTuple):
 
 
 def daemon_arguments(
-    layout: Layout, node: str, socket: Path, flow_maps: Sequence[FlowMaps]
+    layout: Layout, node: str, socket: Path, flow_maps: Sequence[FlowMaps], data_cpus: set[int]
 ) -> tuple[str, ...]:
     """The command line of a node's daemon; its namespace's name marks it as ours."""
     return (
@@ -55,6 +55,7 @@ def daemon_arguments(
         *("--node", node),
         *("--control", f"unix:{socket}"),
         *("--run-id", layout.run_id),
+        *("--data-cpus", ",".join(map(str, sorted(data_cpus)))),
         *(word for maps in flow_maps for word in ("--fsu-point", maps.argument)),
     )
 
@@ -94,7 +95,7 @@ class Daemons:
     log_directory: Path
     env: Mapping[str, str]
     cpus_of: Callable[[str], set[int]]
-    """On which CPUs a node's daemon may run."""
+    """On which CPUs a node sends its payload."""
     directory_of: Callable[[str], Path]
     """The node's own directory, the only one of the run that its processes see."""
     clients: dict[str, NodeClient] = field(default_factory=dict)
@@ -120,7 +121,9 @@ class Daemons:
         log = (self.log_directory / f"{node}.log").open("ab")
         self._logs.append(log)
         descriptors = [fd for maps in flow_maps for fd in maps.descriptors]
-        arguments = daemon_arguments(self.layout, node, self._socket(node), flow_maps)
+        arguments = daemon_arguments(
+            self.layout, node, self._socket(node), flow_maps, self.cpus_of(node)
+        )
         if standby_fd is not None:
             descriptors.append(standby_fd)
             arguments = (*arguments, "--standby", str(standby_fd))
@@ -132,7 +135,6 @@ class Daemons:
             pass_fds=descriptors,
         )
         self.ownership.record_child(process.pid, f"daemon of {node}")
-        os.sched_setaffinity(process.pid, self.cpus_of(node))
         return process
 
     def _start(self, net: MininetNetwork, node: str, flow_maps: Sequence[FlowMaps]) -> None:

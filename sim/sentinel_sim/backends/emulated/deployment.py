@@ -155,12 +155,13 @@ class Deployment:
         self.pollers = self.raise_pollers()
 
     def cpus_of(self, node: str) -> set[int]:
-        """The CPUs on which a node sends: one for a sender, any for the others.
+        """The CPUs on which a node sends payload: one for a sender, any for the others.
 
         A veth hands what it carries to the backlog of the CPU that sent it. Were a sender's
         packets sent by two CPUs in turn (by its daemon here, on an acknowledgement there), they
         would be reordered on the way, as no real link does. The others forward from one thread,
         or send acknowledgements; for lateness it is best that they run wherever there is room.
+        So does a sender's control plane: on the payload's CPU it took from it what it needed.
         """
         if self.layout.roles[node] is not Role.SENDER:
             return set(self._cpus)
