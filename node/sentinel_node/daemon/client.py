@@ -43,11 +43,14 @@ class NodeIdentity:
     pid: int
     runs: tuple[str, ...] = ()
     """Begun and not released."""
+    tasks: int = 0
+    """Of the daemon's event loop, that of the question included."""
 
     @classmethod
     def from_proto(cls, reply: pb.HelloReply) -> NodeIdentity:
         """From the message."""
-        return cls(reply.node, reply.role, reply.version, reply.pid, tuple(reply.runs))
+        runs = tuple(reply.runs)
+        return cls(reply.node, reply.role, reply.version, reply.pid, runs, reply.tasks)
 
 
 def control_target(control: str) -> str:

@@ -10,6 +10,10 @@ from dataclasses import dataclass
 from sentinel_node.daemon import sockets, tcp_info
 
 MAX_SAMPLES = 2048
+"""Of one connection, as long as there are few."""
+ALL_SAMPLES = 128 * MAX_SAMPLES
+"""Of all connections of a run together: about 100 MB."""
+LEAST_SAMPLES = 16
 CONGESTION_NAME_BYTES = 16
 
 
@@ -21,14 +25,34 @@ class RawSample:
     raw: bytes
 
 
+class SampleBudget:
+    """How many samples each of a run's connections may keep; fewer, the more there are."""
+
+    def __init__(self) -> None:
+        self._connections = 0
+        self.each = MAX_SAMPLES
+
+    def joined(self) -> None:
+        """One more connection is sampled; called under the run's lock."""
+        self._connections += 1
+        self.each = max(LEAST_SAMPLES, min(MAX_SAMPLES, ALL_SAMPLES // self._connections))
+
+
 class TrackedConnection:
     """Owns one socket. The worker uses `sock`; the sampler looks at it from its own thread.
 
     `direction` is "out" where this end sends payload and "in" where it reads it. Samples are
-    bounded: when there are MAX_SAMPLES, every second one is dropped and the interval doubled.
+    bounded: when there are as many as `budget` allows, every second one is dropped and the
+    interval doubled.
     """
 
-    def __init__(self, sock: socket.socket, direction: str, opened_ns: int) -> None:
+    def __init__(
+        self,
+        sock: socket.socket,
+        direction: str,
+        opened_ns: int,
+        budget: SampleBudget | None = None,
+    ) -> None:
         self.sock = sock
         self.direction = direction
         self.opened_ns = opened_ns
@@ -40,6 +64,7 @@ class TrackedConnection:
         self.receive_buffer_bytes = 0
         self.last: RawSample | None = None
         self._samples: list[RawSample] = []
+        self._budget = budget or SampleBudget()
         self._stride = 1
         self._ticks = 0
         self._lock = threading.Lock()
@@ -84,7 +109,7 @@ class TrackedConnection:
             if not self._open or self._ticks % self._stride:
                 return
             self._samples.append(RawSample(now_ns, tcp_info.read_raw(self.sock)))
-            if len(self._samples) >= MAX_SAMPLES:
+            while len(self._samples) >= self._budget.each:
                 del self._samples[1::2]
                 self._stride *= 2
 

@@ -15,6 +15,7 @@ import socket
 import sys
 from collections.abc import Callable, Sequence
 
+from sentinel_node.daemon.file_payload import file_bytes
 from sentinel_node.daemon.fsu import parse_point
 from sentinel_node.daemon.receiver import ListenSpec
 from sentinel_node.daemon.relay import DEFAULT_MODE, RelayMode, RelaySpec
@@ -52,12 +53,32 @@ while the event loop is busy, and at 1 Gbit/s a block of 256 KB takes 2 ms."""
 
 def parse_host_port(text: str) -> tuple[str, int]:
     """`1.2.3.4:5`, `[::1]:5` or `:5` (any IPv4 address). Raises RequestError."""
+    host, port = _split(text)
+    family_of(host)
+    return host, port
+
+
+def parse_target(text: str) -> tuple[str, int]:
+    """As `parse_host_port`, or `name:5`: then the name's first address. Raises RequestError."""
+    host, port = _split(text)
+    try:
+        family_of(host)
+    except RequestError:
+        try:
+            found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        except (OSError, UnicodeError) as error:
+            raise RequestError(
+                f"--target {text}: {host} is no address, and cannot be resolved: {error}"
+            ) from error
+        return str(found[0][4][0]), port
+    return host, port
+
+
+def _split(text: str) -> tuple[str, int]:
     host, colon, port = text.rpartition(":")
     if not colon or not port.isdecimal() or not 0 <= int(port) <= 65535:
         raise RequestError(f"not HOST:PORT with a port from 0 to 65535: {text!r}")
-    host = host.removeprefix("[").removesuffix("]") or "0.0.0.0"
-    family_of(host)
-    return host, int(port)
+    return host.removeprefix("[").removesuffix("]") or "0.0.0.0", int(port)
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -67,7 +88,8 @@ def make_parser() -> argparse.ArgumentParser:
         description="A node of sentinel-sim: sender, intermediate or receiver.",
         epilog="With --control the node waits for a controller. Without it, it acts by itself: "
         "receiver --listen H:P; intermediate --listen H:P --target H:P; "
-        "sender --target H:P and --bytes N or --duration S.",
+        "sender --target H:P and --file F, --bytes N or --duration S. A flow that ended is one "
+        "line of JSON on standard output, with the SHA-256 of its payload at either end.",
     )
     add = parser.add_argument
     add("--role", choices=ROLES, required=True)
@@ -113,6 +135,7 @@ def make_parser() -> argparse.ArgumentParser:
     add("--target", metavar="H:P", help="where to send or relay to")
     add("--source", metavar="H", default="", help="address to send or relay from")
     add("--bytes", type=int, default=0, metavar="N", help="payload to send")
+    add("--file", default="", metavar="F", help="send this file (the receiver keeps its hash only)")
     add("--duration", type=float, default=0.0, metavar="S", help="send for S seconds")
     add(
         "--flows",
@@ -140,7 +163,7 @@ def parse_cpus(text: str) -> frozenset[int]:
 
 def daemon_config(options: argparse.Namespace) -> DaemonConfig:
     """From the command line. Raises RequestError or AddressError."""
-    for name in ("listen", "target", "source", "bytes", "duration", "flows"):
+    for name in ("listen", "target", "source", "bytes", "file", "duration", "flows"):
         if getattr(options, name):
             raise RequestError(f"--{name} cannot be used with --control; the controller says it")
     control: str = options.control
@@ -196,7 +219,7 @@ def _listen_spec(options: argparse.Namespace) -> ListenSpec:
 
 def _relay_spec(options: argparse.Namespace) -> RelaySpec:
     listen_host, listen_port = parse_host_port(options.listen)
-    target_host, target_port = parse_host_port(options.target)
+    target_host, target_port = parse_target(options.target)
     return RelaySpec(
         listen_address=listen_host,
         listen_port=listen_port,
@@ -210,9 +233,14 @@ def _relay_spec(options: argparse.Namespace) -> RelaySpec:
 
 
 def _send_spec(options: argparse.Namespace) -> SendSpec:
-    host, port = parse_host_port(options.target)
+    host, port = parse_target(options.target)
+    if sum(map(bool, (options.bytes, options.file, options.duration))) != 1:
+        raise RequestError(
+            "--role sender needs exactly one of --file F, --bytes N and --duration S"
+        )
     if options.bytes < 0 or not 0 <= options.duration < 1e9:
         raise RequestError("--bytes and --duration must not be negative")
+    size_bytes = file_bytes(options.file) if options.file else 0
     # Flow ids are chosen anew each time: the receiver may serve many senders.
     first = int.from_bytes(os.urandom(6), "big") + 1
     return SendSpec(
@@ -223,7 +251,8 @@ def _send_spec(options: argparse.Namespace) -> SendSpec:
                 target_address=host,
                 target_port=port,
                 source_address=options.source,
-                size_bytes=options.bytes,
+                size_bytes=options.bytes or size_bytes,
+                file_path=options.file,
                 duration_ns=round(options.duration * NS_PER_S),
             )
             for index in range(options.flows or 1)

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Concatenate, ParamSpec
 
-from sentinel_node.daemon.connection import TrackedConnection
+from sentinel_node.daemon.connection import SampleBudget, TrackedConnection
 from sentinel_node.daemon.control.interface import ControlPlane
 from sentinel_node.daemon.control.starting import Preparations
 from sentinel_node.daemon.process_stats import Usage, resident_bytes
@@ -77,6 +77,7 @@ class NodeRun:
         self.rss_bytes_max = resident_bytes()
         self._usage = Usage.now()
         self._sampler = sampler
+        self._samples = SampleBudget()
         self._on_change = on_change
         self._lock = threading.Lock()
         self._threads: set[threading.Thread] = set()
@@ -130,8 +131,9 @@ class NodeRun:
 
     def track(self, sock: socket.socket, direction: str, opened_ns: int) -> TrackedConnection:
         """Own `sock` from here on; it is closed by `untrack`."""
-        connection = TrackedConnection(sock, direction, opened_ns)
+        connection = TrackedConnection(sock, direction, opened_ns, self._samples)
         with self._lock:
+            self._samples.joined()
             self.connections.append(connection)
         return connection
 

@@ -32,6 +32,7 @@ from sentinel_node.daemon.custody.flow_spec import CustodyFlowSpec
 from sentinel_node.daemon.custody.onward import Onward
 from sentinel_node.daemon.custody.orders import CustodyOrder
 from sentinel_node.daemon.custody.sender import SenderFlow
+from sentinel_node.daemon.file_payload import FilePayload
 from sentinel_node.daemon.records import FlowRecord
 from sentinel_node.daemon.run import NodeRun
 from sentinel_node.daemon.sockets import TcpProfile
@@ -64,6 +65,8 @@ class FlowOrder:
     """The flow outlives its connections; its payload may be a file or a pipe."""
     hashed: bool = True
     """False: one block again and again, hashed at neither end (capacity benchmarks)."""
+    file_path: str = ""
+    """Send the first `size_bytes` of this file instead of a payload made from `seed`."""
 
     def __post_init__(self) -> None:
         if not 1 <= self.flow_id <= _U64_MAX:
@@ -81,6 +84,8 @@ class FlowOrder:
                 f"flow {self.flow_id}: exactly one of size_bytes and duration_ns must be given, "
                 f"got {self.size_bytes} and {self.duration_ns}"
             )
+        if self.file_path and (self.custody is not None or not self.size_bytes or not self.hashed):
+            raise RequestError(f"flow {self.flow_id}: a file needs size_bytes, hashed, no custody")
         if not 1 <= self.target_port <= 65535:
             raise RequestError(
                 f"flow {self.flow_id}: target_port must be from 1 to 65535, got {self.target_port}"
@@ -288,8 +293,14 @@ class _Flow:
         self._await_close()
 
     def _send_payload(self) -> None:
+        if not self._order.file_path:
+            self._send_blocks(PayloadStream(self._order.seed, self._order.flow_id))
+            return
+        with FilePayload(self._order.file_path) as payload:
+            self._send_blocks(payload)
+
+    def _send_blocks(self, payload: PayloadStream | FilePayload) -> None:
         order = self._order
-        payload = PayloadStream(order.seed, order.flow_id)
         buffer = memoryview(bytearray(HEADER_BYTES + BLOCK_BYTES + FILL_SLACK_BYTES))
         header = FlowHeader(order.flow_id, self._token, order.size_bytes or None, order.hashed)
         buffer[:HEADER_BYTES] = header.encode()

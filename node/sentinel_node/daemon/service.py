@@ -118,6 +118,7 @@ class NodeControlService(pb_grpc.NodeControlServicer):
             version=_version(),
             pid=os.getpid(),
             runs=self._runs.names,
+            tasks=len(asyncio.all_tasks()),
         )
 
     @translated

@@ -71,10 +71,13 @@ class HelloReply(_message.Message):
     VERSION_FIELD_NUMBER: _builtins.int
     PID_FIELD_NUMBER: _builtins.int
     RUNS_FIELD_NUMBER: _builtins.int
+    TASKS_FIELD_NUMBER: _builtins.int
     node: _builtins.str
     role: _builtins.str
     version: _builtins.str
     pid: _builtins.int
+    tasks: _builtins.int
+    """of the event loop, this call's own included"""
     @_builtins.property
     def runs(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """that were begun and not released"""
@@ -87,10 +90,11 @@ class HelloReply(_message.Message):
         version: _builtins.str = ...,
         pid: _builtins.int = ...,
         runs: _abc.Iterable[_builtins.str] | None = ...,
+        tasks: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["node", b"node", "pid", b"pid", "role", b"role", "runs", b"runs", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["node", b"node", "pid", b"pid", "role", b"role", "runs", b"runs", "tasks", b"tasks", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

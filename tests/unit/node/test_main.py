@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import random
 import re
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 from tests.unit.node.support import END_TIMEOUT_S, LOOPBACK
 
+from sentinel_node.daemon.file_payload import FilePayload
 from sentinel_node.daemon.main import (
     daemon_config,
     main,
     make_parser,
     parse_host_port,
+    parse_target,
     standalone_config,
 )
 from sentinel_node.daemon.sender import SendSpec
-from sentinel_node.errors import RequestError
+from sentinel_node.errors import NodeError, RequestError
 
 NODE = (sys.executable, "-m", "sentinel_node.daemon.main")
 ANY = f"{LOOPBACK}:0"
@@ -74,6 +79,39 @@ def test_a_chain_without_a_controller() -> None:
         assert flow["error"] is None
 
 
+def test_a_file_goes_over_ipv6(tmp_path: Path) -> None:
+    data = random.Random(5).randbytes(700_001)
+    (tmp_path / "file").write_bytes(data)
+    line = ("--role", "receiver", "--listen", "[::1]:0", "--flows", "1")
+    with node_with_port(*line) as (receiver, port):
+        file = str(tmp_path / "file")
+        sender = subprocess.run(
+            [*NODE, "--role", "sender", "--target", f"[::1]:{port}", "--file", file],
+            capture_output=True,
+            text=True,
+            timeout=END_TIMEOUT_S,
+        )
+        assert sender.returncode == 0, sender.stderr
+        out, _ = receiver.communicate(timeout=END_TIMEOUT_S)
+    got = json.loads(out)
+    assert got["sha256_ok"]
+    assert got["sha256"] == hashlib.sha256(data).hexdigest()
+
+
+def test_a_file_that_became_shorter_fails_its_flow(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(bytes(10))
+    with FilePayload(str(tmp_path / "file")) as payload:
+        payload.fill(memoryview(bytearray(16)), 8)
+        with pytest.raises(NodeError, match="ended after 10 bytes"):
+            payload.fill(memoryview(bytearray(16)), 8)
+
+
+def test_a_target_may_be_a_name() -> None:
+    assert parse_target("localhost:5") in {("127.0.0.1", 5), ("::1", 5)}
+    with pytest.raises(RequestError, match=r"name\.invalid is no address"):
+        parse_target("name.invalid:5")
+
+
 def test_a_failed_flow_is_exit_1_with_the_error_in_its_line() -> None:
     done = subprocess.run(
         [*NODE, "--role", "sender", "--target", f"{LOOPBACK}:1", "--bytes", "1"],
@@ -98,6 +136,9 @@ def test_sigterm_ends_a_listening_node_with_exit_0() -> None:
         ("--role receiver", "needs --listen"),
         ("--role sender --target 1.2.3.4:5", "exactly one of"),
         ("--role sender --target 1.2.3.4:5 --bytes 1 --duration 1", "exactly one of"),
+        ("--role sender --target 1.2.3.4:5 --bytes 1 --file /etc/hostname", "exactly one of"),
+        ("--role sender --target 1.2.3.4:5 --file /nonexistent", "No such file"),
+        ("--role sender --target 1.2.3.4:5 --file /dev/null", "not a regular file"),
         ("--role sender --listen 1.2.3.4:5 --target 1.2.3.4:5 --bytes 1", "does not take"),
         ("--role intermediate --listen :5", "needs --target"),
         ("--role receiver --listen localhost:5", "numeric"),

@@ -141,7 +141,7 @@ class FlowSync:
             flow.state, rate_Bps=rate_Bps, peak_rate_Bps=rate_Bps, error_bound_bytes=bound
         )
         self._book.apply(flow.path)
-        self._log(state, now_ns).path = flow.path
+        self._seen(state, now_ns).path = flow.path
         self._own[state.flow_id] = _Own(
             flow,
             Forecaster(state, make_slope(flow.interval_ns, bound), interval_ns=flow.interval_ns),
@@ -233,7 +233,7 @@ class FlowSync:
 
     def _publish(self, own: _Own, state: FlowState, now_ns: int) -> None:
         self._table.apply(state, source="", now_ns=now_ns)
-        self._log(state, now_ns)
+        self._seen(state, now_ns)
         self._telling.state(own.downstream, state, None)
 
     def _review(self, now_ns: int) -> None:
@@ -263,12 +263,17 @@ class FlowSync:
             self._publish(own, state, now_ns)
             own.on_predicted(state)
 
-    def _log(self, state: FlowState, now_ns: int) -> FlowLog:
+    def _log(self, state: FlowState) -> FlowLog:
+        """The flow's log, begun anew if it was dropped for those of later flows."""
         log = self.logs.get(state.flow_id)
         if log is None:
             while len(self.logs) >= LOGS_MAX:
                 del self.logs[next(iter(self.logs))]
-            log = self.logs[state.flow_id] = FlowLog(now_ns)
+            log = self.logs[state.flow_id] = FlowLog(time.monotonic_ns())
+        return log
+
+    def _seen(self, state: FlowState, now_ns: int) -> FlowLog:
+        log = self._log(state)
         log.seen(state, now_ns)
         return log
 
@@ -283,10 +288,12 @@ class FlowSync:
             return states
         now_ns = time.monotonic_ns()
         for state in states:
+            if state.origin == self._plane.node:
+                continue  # of its own flows this node knows better
             known = self._table.get(state.flow_id)
             if isinstance(self._table.apply(state, source=peer, now_ns=now_ns), Refusal):
                 continue  # counted there: another neighbour told the same, or newer
-            self._log(state, now_ns)
+            self._seen(state, now_ns)
             path = self._book.get(state.flow_id)
             if path is not None:
                 before_Bps = known.state.peak_rate_Bps if known is not None else 0
@@ -311,12 +318,15 @@ class FlowSync:
     def _on_path(self, peer: str, path: PathMetadata) -> Refusal | None:
         if self._plane.node not in [hop.node for hop in path.hops]:
             return Refusal(Reason.WRONG_PEER, f"a path without {self._plane.node} from {peer}")
+        entry = self._table.get(path.flow_id)
+        if entry is not None and entry.source != peer:
+            teller = entry.source or self._plane.node
+            return Refusal(Reason.WRONG_PEER, f"{teller} tells of the flow, not {peer}")
         taken = self._book.apply(path)
         if isinstance(taken, Refusal):
             return taken
-        entry = self._table.get(path.flow_id)
         assert entry is not None  # the book takes no path of an unknown flow
-        self.logs[path.flow_id].path = path
+        self._log(entry.state).path = path
         if entry.state.phase is not FlowPhase.FINISHED:
             self._shares.begin(path)
             self._adviser.begin(path.flow_id, peer)

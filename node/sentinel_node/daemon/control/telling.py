@@ -80,8 +80,9 @@ class Telling:
 
     def _on_pull(self, peer: str, pull: Pull) -> Refusal | None:
         refusal = self._senders[peer].on_pull(pull)
-        self._repeat_paths(peer)
-        self._plane.wake(peer)
+        if refusal is None:
+            self._repeat_paths(peer)
+            self._plane.wake(peer)
         return refusal
 
     def _repeat_paths(self, peer: str) -> None:

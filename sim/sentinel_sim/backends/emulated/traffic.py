@@ -19,6 +19,10 @@ from sentinel_sim.plan.model import Custody, FlowPlan, PathPlan, RunSpec
 
 STALL_TIMEOUT_NS = 60_000_000_000
 RELAY_BUFFER_BYTES = 1 << 20
+"""Of one connection and direction, as long as there are few."""
+RELAY_MEMORY_BYTES = 256 << 20
+"""Of all connections that an intermediate relays: with many, each gets less."""
+RELAY_BUFFER_LEAST_BYTES = 16 << 10
 SERIES_INTERVAL_NS = 10_000_000
 COLLECT_PATIENCE_S = 60.0
 FAULT_PROGRESS_NS = 10_000_000
@@ -35,6 +39,12 @@ class Reports:
     """In runs with faults: nodes that could not say what they measured, and why."""
     resumed: frozenset[str] = frozenset()
     """Senders whose flows another life of their daemon began; what that measured is lost."""
+
+
+def relay_buffer_bytes(flows: int) -> int:
+    """What a relay may hold of one connection and direction, when it has to relay so many."""
+    share = RELAY_MEMORY_BYTES // (2 * max(1, flows))
+    return max(RELAY_BUFFER_LEAST_BYTES, min(RELAY_BUFFER_BYTES, share))
 
 
 def _tcp(spec: RunSpec) -> pb.TcpOptions:
@@ -112,7 +122,7 @@ class Traffic:
                 target_port=port,
                 accept_tcp=_receiving_tcp(self.spec),
                 connect_tcp=_tcp(self.spec),
-                buffer_bytes=RELAY_BUFFER_BYTES,
+                buffer_bytes=relay_buffer_bytes(len(self.spec.flows)),
                 path=forecasting.announced_path(self.spec, path),
                 upstream_address=self._upstream(node, path),
                 managed=self.spec.managed,

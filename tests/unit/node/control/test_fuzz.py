@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from random import Random
+from typing import get_args
+
 import pytest
-from benchmarks.fuzz_control import Failure, FuzzNode, run
+from benchmarks.fuzz_control import Failure, run
+from benchmarks.fuzzing.cores import FuzzNode
+from benchmarks.fuzzing.daemon import DaemonNode
+from benchmarks.fuzzing.messages import MAKERS
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.unit.node.control.strategies import IN_SESSION
 
 from sentinel_node.core.control.codec import Message, encode
-from sentinel_node.core.control.messages import Pull
+from sentinel_node.core.control.messages import Forecast, Pull, Version
 from sentinel_node.core.control.refusals import Reason, Refusal
 from sentinel_node.core.sync.link import LinkSender
 
@@ -23,6 +30,32 @@ def test_no_crash_and_no_state_change_by_a_refused_message() -> None:
         Reason.STALE_EPOCH, Reason.UNKNOWN_FLOW, Reason.WRONG_PEER, Reason.BEYOND_SENT,
         Reason.DAMAGED, Reason.UNEXPECTED, Reason.TABLE_FULL, Reason.FOREIGN_SESSION,
     }  # fmt: skip
+
+
+async def test_the_daemon_is_not_changed_by_what_it_refuses() -> None:
+    accepted, refused = run(4_000, seed=20_261_123, target=DaemonNode)
+    assert set(accepted) >= {"Forecast", "PathMetadata", "Pull", "RateAdvice", "SyncCheck"}
+    assert set(refused) >= {Reason.WRONG_PEER, Reason.STALE_EPOCH, Reason.UNKNOWN_FLOW}
+
+
+def test_every_kind_of_message_is_thrown() -> None:
+    rng = Random(1)
+    assert {type(make(rng)) for make in MAKERS} == set(get_args(Message))
+
+
+async def test_a_neighbour_tells_nothing_of_this_nodes_own_flows() -> None:
+    node = DaemonNode()
+    stamp = Version(2, 50)
+    forged = replace(node.sync._own[1].forecaster.state, version=stamp, peak_rate_Bps=1)
+    path = replace(node.sync.logs[1].path, version=stamp)  # type: ignore[type-var]
+    before = node.sync._table.get(1), node.sync._book.get(1), node.sync._shares.rate_Bps(1, 1 << 40)
+    node.endpoint.receive(node.peer.seal(Forecast(stamp, forged)), now_ns=0)
+    refused = node.endpoint.receive(node.peer.seal(path), now_ns=0)
+    assert isinstance(refused, Refusal)
+    assert refused.reason is Reason.WRONG_PEER
+    assert before == (
+        node.sync._table.get(1), node.sync._book.get(1), node.sync._shares.rate_Bps(1, 1 << 40)
+    )  # fmt: skip
 
 
 def test_the_fuzzer_notices_a_change_and_a_crash(monkeypatch: pytest.MonkeyPatch) -> None:
