@@ -221,8 +221,11 @@ def _allow_many_files() -> None:
 def _is_wanted(standby_fd: int) -> bool:
     """Wait until the controller needs this spare; False if it went away, or never will."""
     with socket.socket(fileno=standby_fd) as line:
-        line.send(STANDBY_READY)
-        return bool(line.recv(1))
+        try:
+            line.send(STANDBY_READY)
+            return bool(line.recv(1))
+        except (BrokenPipeError, ConnectionResetError):
+            return False
 
 
 def _run(options: argparse.Namespace) -> int:

@@ -103,6 +103,11 @@ class Supervisor:
         if failed and exc[0] is None:
             raise failed[0]
 
+    @property
+    def is_idle(self) -> bool:
+        """Nothing is under repair."""
+        return not self._mind.open
+
     def on_power(self, node: str) -> None:
         """The node can be started again."""
         self._mind.on_startable(node, now_ns=time.monotonic_ns())

@@ -14,6 +14,7 @@ from sentinel_sim.backends.emulated.daemons import Daemons
 from sentinel_sim.backends.emulated.deployment import Deployment
 from sentinel_sim.backends.emulated.fault_stages import FaultStages
 from sentinel_sim.backends.emulated.kernel_parts import KernelParts
+from sentinel_sim.faults.events import NO_DAEMON
 from sentinel_sim.faults.operations import NodeAction, Operation, SetLink, SetNode
 from sentinel_sim.host import namespaces, processes
 from sentinel_sim.wire.names import NAMESPACE_DIRECTORY
@@ -57,7 +58,7 @@ class World:
             return "the frozen daemon was gone before it could be thawed"
         number = SIGNALS[action]
         if not self.daemons.signal(node, number):
-            return f"no daemon lived for {number.name}"
+            return f"{NO_DAEMON} {number.name}"
         if action is NodeAction.FREEZE_DAEMON:
             self._frozen[node] = process
         return f"{number.name} to pid {process.pid}"
