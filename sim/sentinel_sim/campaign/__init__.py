@@ -2,6 +2,7 @@
 
 drawing        which faults and which transfers there are (pure)
 judging        what became of a transfer, against what was confirmed to us (pure)
+flowing        when data flowed again after a fault (pure)
 record         what one round gave (pure)
 document       the record of a campaign, and its figures (pure)
 confirmations  the log of what was confirmed, kept outside all nodes

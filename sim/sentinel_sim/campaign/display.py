@@ -86,6 +86,8 @@ class CampaignProgress:
 def tables_of(found: Mapping[str, Any]) -> RenderableType:
     """What a person reads of the document."""
     parts: list[RenderableType] = [_faults(found), _repairs(found), _verdict(found)]
+    if found["flow_again"]:
+        parts.insert(2, _flow_again(found))
     parts += [Text(f"PROBLEM: {text}", style="red") for text in found["problems"]]
     parts += [Text(f"failed: {text}") for text in found["transfers"]["failed_otherwise"]]
     return Group(*parts)
@@ -118,6 +120,16 @@ def _repairs(found: Mapping[str, Any]) -> Table:
             str(row["repaired"]),
             *(f"{t * 1e3:,.0f}" for t in times),
         )
+    return table
+
+
+def _flow_again(found: Mapping[str, Any]) -> Table:
+    table = Table(title="data on the receiver's disk again after", title_justify="left")
+    for heading in ("kind", "n", "p50 ms", "p99 ms"):
+        table.add_column(heading, justify="left" if heading == "kind" else "right")
+    for row in found["flow_again"]:
+        times = (f"{row[key] * 1e3:,.0f}" for key in ("p50_s", "p99_s"))
+        table.add_row(row["kind"], str(row["n"]), *times)
     return table
 
 

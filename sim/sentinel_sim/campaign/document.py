@@ -44,6 +44,7 @@ def document(
         "transfers": _transfers(outcomes),
         "bytes": _bytes(rounds, outcomes),
         "repairs": _repairs(rounds),
+        "flow_again": _flow_again(rounds),
         "refused_control_messages": dict(sum((one.refused for one in rounds), Counter[str]())),
         "rounds": [_round(one) for one in rounds],
         "environment": dict(environment),
@@ -109,10 +110,30 @@ def _repairs(rounds: Sequence[RoundRecord]) -> list[dict[str, Any]]:
     return found
 
 
+def _flow_again(rounds: Sequence[RoundRecord]) -> list[dict[str, Any]]:
+    """By kind of fault: how long after it data came to the receiver's disk again."""
+    by_kind: dict[str, list[float]] = {}
+    for one in rounds:
+        for index, again_ns in one.flow_again_ns.items():
+            by_kind.setdefault(one.labels[index], []).append(again_ns / 1e9)
+    return [
+        {
+            "kind": kind,
+            "n": len(found),
+            "p50_s": percentile(found, 0.5),
+            "p99_s": percentile(found, 0.99),
+        }
+        for kind, found in sorted(by_kind.items())
+    ]
+
+
 def _round(one: RoundRecord) -> dict[str, Any]:
     return {
         "seconds": one.seconds,
-        "faults": [dataclasses.asdict(event) for event in one.faults],
+        "faults": [
+            {**dataclasses.asdict(event), "flow_again_ns": one.flow_again_ns.get(event.index)}
+            for event in one.faults
+        ],
         "repairs": [dataclasses.asdict(event) for event in one.repairs],
         "transfers": [
             {**dataclasses.asdict(outcome), "lost_bytes": outcome.lost_bytes}

@@ -84,8 +84,10 @@ class Deck:
         return self._left.pop()
 
 
-def draw_faults(deck: Deck, count: int, choice: random.Random) -> tuple[FaultPlan, ...]:
-    """`count` faults, one after the other."""
+def draw_faults(
+    deck: Deck, count: int, choice: random.Random, calm_ns: int = 0
+) -> tuple[FaultPlan, ...]:
+    """`count` faults, one after the other; each is left to itself for `calm_ns` more."""
     at_ns, struck_ns = FIRST_FAULT_NS, dict[str, int]()
     found = []
     for index in range(count):
@@ -94,7 +96,7 @@ def draw_faults(deck: Deck, count: int, choice: random.Random) -> tuple[FaultPla
         fault = _fault(index, blow, at_ns, choice)
         struck_ns[blow.target] = at_ns + SAME_NODE_NS + (fault.for_ns or 0)
         found.append(fault)
-        at_ns += choice.randint(*GAP_NS)
+        at_ns += calm_ns + choice.randint(*GAP_NS)
     return tuple(found)
 
 

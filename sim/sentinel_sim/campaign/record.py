@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from sentinel_sim.campaign.judging import Outcome
 from sentinel_sim.faults.events import FaultEvent, RepairEvent
@@ -26,3 +26,5 @@ class RoundRecord:
     refused: Counter[str]
     """Control messages that nodes did not believe, by reason."""
     seconds: float
+    flow_again_ns: dict[int, int] = field(default_factory=dict)
+    """By a fault's index: see `flowing`. Only of faults that interrupted the flow by themselves."""

@@ -11,9 +11,10 @@ import asyncio
 import random
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import zip_longest
 from pathlib import Path
 
 from sentinel_node.daemon.control.interface import control_flow_id
@@ -24,11 +25,13 @@ from sentinel_sim.backends.emulated.scene import Scene
 from sentinel_sim.campaign import drawing
 from sentinel_sim.campaign.confirmations import ConfirmationLog
 from sentinel_sim.campaign.feeding import payload
+from sentinel_sim.campaign.flowing import flow_again_ns
 from sentinel_sim.campaign.judging import Outcome, right_prefix
 from sentinel_sim.campaign.lives import CampaignTraffic
 from sentinel_sim.campaign.record import RoundRecord
 from sentinel_sim.campaign.transfer import Transfer
 from sentinel_sim.errors import EmulationError
+from sentinel_sim.faults.events import FaultEvent
 from sentinel_sim.plan.model import RunSpec
 
 HEALED_PATIENCE_S = 60.0
@@ -36,6 +39,7 @@ HEALED_PATIENCE_S = 60.0
 KEPT_PATIENCE_S = 20.0
 """For what custodians hold of a transfer whose sender died to reach the receiver."""
 LOOK_S = 0.05
+GROWTH_S = 0.005
 COLLECT_PATIENCE_S = 0.2
 UNKNOWN_RUN = "NOT_FOUND"
 """Of a sender's daemon that was started anew, and got nothing to send since."""
@@ -52,6 +56,8 @@ class Round:
     log: ConfirmationLog
     choice: random.Random
     _transfers: list[Transfer] = field(default_factory=list)
+    _grew_ns: list[int] = field(default_factory=list)
+    """When there was more on the receivers' disks; after the traffic's start."""
 
     def __post_init__(self) -> None:
         scene = self.scene
@@ -68,18 +74,21 @@ class Round:
         disruption = self.scene.disruption(self.spec, self._traffic, controlled=True)
         await disruption.watch()
         lanes = [asyncio.ensure_future(self._lane(targets)) for _ in range(self.lanes)]
+        start_ns = time.monotonic_ns()
+        looking = asyncio.ensure_future(self._look_at_growth(start_ns))
         try:
-            await disruption.begin(time.monotonic_ns())
+            await disruption.begin(start_ns)
             await self._until_struck(disruption)
             self._healing = True
+            looking.cancel()
             await asyncio.wait(lanes, timeout=HEALED_PATIENCE_S)
             await self._keep_promises()
             await self._until_well(disruption)
             outcomes = await asyncio.to_thread(lambda: tuple(self._outcomes()))
         finally:
-            for lane in lanes:
-                lane.cancel()
-            results = await asyncio.gather(*lanes, return_exceptions=True)
+            for task in (*lanes, looking):
+                task.cancel()
+            results = await asyncio.gather(*lanes, looking, return_exceptions=True)
             await disruption.end()
         for result in results:
             if isinstance(result, Exception):
@@ -130,6 +139,27 @@ class Round:
             there = path.stat().st_size if path.exists() else 0
             if there < transfer.confirmed_bytes:
                 yield transfer
+
+    async def _look_at_growth(self, start_ns: int) -> None:
+        receivers = {path.nodes[-1] for path in self.spec.paths}
+        folders = [Path(self.scene.disk.folder(self.spec, node)) for node in receivers]
+        before = 0
+        while True:
+            sizes = (path.stat().st_size for folder in folders for path in folder.iterdir())
+            if (now := sum(sizes)) > before:
+                before = now
+                self._grew_ns.append(time.monotonic_ns() - start_ns)
+            await asyncio.sleep(GROWTH_S)
+
+    def _flow_again(self, faults: Sequence[FaultEvent]) -> dict[int, int]:
+        begun = sorted((one.actual_ns, one.index) for one in faults if one.actual_ns is not None)
+        following = [at_ns for at_ns, _ in begun[1:]]
+        found = {}
+        for (at_ns, index), next_ns in zip_longest(begun, following):
+            again_ns = flow_again_ns(self._grew_ns, at_ns, next_ns)
+            if again_ns is not None:
+                found[index] = again_ns
+        return found
 
     async def _keep_promises(self) -> None:
         """Custodians deliver what they confirmed, whether the sender lives or not."""
@@ -193,4 +223,5 @@ class Round:
             resumptions=len(resumed),
             refused=refused,
             seconds=seconds,
+            flow_again_ns=self._flow_again(disruption.faults),
         )

@@ -55,6 +55,8 @@ class CampaignSettings:
     faults: int
     seed: int
     lanes: int
+    calm_ns: int
+    """Between one fault and the next, beside the drawn gap."""
     blows: tuple[drawing.Blow, ...]
     directory: Path
     environment: dict[str, Any]
@@ -150,7 +152,7 @@ class _Campaign:
             seed=seed,
             workload=WorkloadKind.MANY,
             flows=drawing.draw_transfers(len(settings.base.paths), choice),
-            faults=drawing.draw_faults(self._deck, faults, choice),
+            faults=drawing.draw_faults(self._deck, faults, choice, settings.calm_ns),
             repair=True,
             custody=Custody.DURABLE,
         )

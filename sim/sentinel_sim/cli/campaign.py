@@ -37,6 +37,7 @@ class CampaignFlags:
     kinds: str | None
     targets: str | None
     lanes: int
+    calm_s: float
     out: Path
 
 
@@ -65,6 +66,7 @@ def campaign(flags: CampaignFlags, invocation: Invocation) -> int:
         faults=flags.faults,
         seed=flags.seed,
         lanes=flags.lanes,
+        calm_ns=round(flags.calm_s * 1e9),
         blows=blows,
         directory=directory,
         environment=environment,

@@ -53,6 +53,17 @@ def campaign(
         int,
         typer.Option(envvar="SENTINEL_LANES", min=1, max=32, help="Transfers at the same time."),
     ] = 4,
+    calm: Annotated[
+        float,
+        typer.Option(
+            envvar="SENTINEL_CALM",
+            min=0.0,
+            max=60.0,
+            metavar="S",
+            help="Leave each fault so many seconds to itself. From 2 on it is told how soon data"
+            " flowed again.",
+        ),
+    ] = 0.0,
     out: Annotated[
         Path,
         typer.Option(
@@ -68,6 +79,7 @@ def campaign(
       sudo sentinel-sim campaign topologies/faults.yaml
       sudo sentinel-sim campaign topologies/faults.yaml --faults 30 --seed 7
       sudo sentinel-sim campaign topologies/faults.yaml --kinds kill-daemon --targets porto
+      sudo sentinel-sim campaign topologies/faults.yaml --kinds freeze-daemon --calm 2
       sudo sentinel-sim campaign topologies/faults.yaml --json > campaign-run.json
 
     The network of the file is built once (its own faults and workload are left aside). Transfers
@@ -83,5 +95,5 @@ def campaign(
     each fault. Exit 4 if a byte was lost or wrong, a transfer gave no last word, or not enough
     faults struck.
     """
-    flags = CampaignFlags(file, faults, seed, arms, kinds, targets, lanes, out)
+    flags = CampaignFlags(file, faults, seed, arms, kinds, targets, lanes, calm, out)
     raise typer.Exit(campaigning.campaign(flags, Invocation.of(ctx, as_json=as_json)))

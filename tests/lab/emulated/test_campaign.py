@@ -50,6 +50,7 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], Pat
         faults=FAULTS,
         seed=3,
         lanes=3,
+        calm_ns=0,
         blows=blows(base),
         directory=directory,
         environment={},

@@ -22,6 +22,8 @@ from sentinel_sim.errors import EmulationError
 from sentinel_sim.host.ownership import Ownership
 
 STARTUP_TIMEOUT_S = 20.0
+SPARE_NICE = 10
+"""While it is loaded: flows that were just repaired come first."""
 REPAIR_TIMEOUT_S = 5.0
 """For a daemon that takes another's place: one that is stopped at its start is killed soon."""
 SHUTDOWN_TIMEOUT_S = 5.0
@@ -83,8 +85,12 @@ class Spare:
 
         The line stays open: a spare that is still being loaded has yet to say that it is.
         """
+        if self.process.poll() is not None:
+            return False
         try:
-            return self.process.poll() is None and self.line.send(b"g") == 1
+            for task in Path(f"/proc/{self.process.pid}/task").iterdir():
+                os.setpriority(os.PRIO_PROCESS, int(task.name), 0)
+            return self.line.send(b"g") == 1
         except OSError:
             return False
 
@@ -200,6 +206,7 @@ class Daemons:
             process = self._launch(net, node, flow_maps, theirs.fileno())
         if spare is not None:
             spare.line.close()
+        os.setpriority(os.PRIO_PROCESS, process.pid, SPARE_NICE)
         self._spares[node] = Spare(process, ours)
 
     def lives(self, node: str) -> bool:
@@ -275,12 +282,17 @@ class Daemons:
             # Closing it would cancel the calls that still wait for the dead daemon.
             if self.clients[node] not in self._replaced:
                 self._replaced.append(self.clients[node])
-            spared = node in self._spares
             await asyncio.to_thread(self._start, net, node, flow_maps)
             await self._connect(node, REPAIR_TIMEOUT_S)
-            if spared:
-                await asyncio.to_thread(self._provide_spare, net, node, flow_maps)
             return True
+
+    async def provide_spare(
+        self, net: MininetNetwork, node: str, flow_maps: Sequence[FlowMaps]
+    ) -> None:
+        """Have a spare loaded in the node, unless it has one; does not wait for it."""
+        async with self._locks.setdefault(node, asyncio.Lock()):
+            if node not in self.without_power:
+                await asyncio.to_thread(self._provide_spare, net, node, flow_maps)
 
     def last_words(self, node: str) -> str:
         """The end of a daemon's log, for error messages."""

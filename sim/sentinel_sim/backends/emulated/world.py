@@ -105,6 +105,15 @@ class World:
             for fd in (fd for found in maps.values() for one in found for fd in one.descriptors):
                 os.close(fd)
 
+    async def spare(self, node: str) -> None:
+        """See to it that a spare daemon of the node is there or being loaded."""
+        maps = self.parts.flow_maps(node)
+        try:
+            await self.daemons.provide_spare(self.deployment.net, node, maps)
+        finally:
+            for fd in (fd for one in maps for fd in one.descriptors):
+                os.close(fd)
+
     async def new_daemon(self, node: str, died: subprocess.Popen[bytes]) -> bool:
         """See to another daemon than `died`; False if there is one. Raises EmulationError."""
         maps = self.parts.flow_maps(node)
