@@ -15,6 +15,7 @@ import socket
 import sys
 from collections.abc import Callable, Sequence
 
+from sentinel_node.daemon.control.holder import load_ahead
 from sentinel_node.daemon.fsu import parse_point
 from sentinel_node.daemon.receiver import ListenSpec
 from sentinel_node.daemon.relay import DEFAULT_MODE, RelayMode, RelaySpec
@@ -230,8 +231,10 @@ def _is_wanted(standby_fd: int) -> bool:
 
 def _run(options: argparse.Namespace) -> int:
     sys.setswitchinterval(SWITCH_INTERVAL_S)
-    if options.standby >= 0 and not _is_wanted(options.standby):
-        return EXIT_OK
+    if options.standby >= 0:
+        load_ahead(options.role)
+        if not _is_wanted(options.standby):
+            return EXIT_OK
     if options.control:
         asyncio.run(serve(daemon_config(options)))
         return EXIT_OK
