@@ -49,7 +49,7 @@ def campaign(flags: CampaignFlags, invocation: Invocation) -> int:
 
     wiring = invocation.wiring
     plan, arms = _plan(flags)
-    base = plan.runs(0)[0]
+    base = min(plan.runs(0), key=lambda spec: spec.distance_km or 0.0)
     blows = _blows(flags, plan)
     feasibility.check(plan, wiring.budget()).raise_if_refused()
     if missing := wiring.missing_privileges():

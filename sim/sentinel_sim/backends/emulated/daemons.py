@@ -97,11 +97,10 @@ class Spare:
 
 async def exit_of(pidfd: int) -> None:
     """Return when that process has ended."""
-    ended = asyncio.get_running_loop().create_future()
-    loop = asyncio.get_running_loop()
-    loop.add_reader(pidfd, lambda: ended.done() or ended.set_result(None))
+    loop, ended = asyncio.get_running_loop(), asyncio.Event()
+    loop.add_reader(pidfd, ended.set)
     try:
-        await ended
+        await ended.wait()
     finally:
         loop.remove_reader(pidfd)
 
