@@ -15,6 +15,7 @@ import socket
 import sys
 from collections.abc import Callable, Sequence
 
+from sentinel_node.daemon.control.holder import load_ahead
 from sentinel_node.daemon.file_payload import file_bytes
 from sentinel_node.daemon.fsu import parse_point
 from sentinel_node.daemon.receiver import ListenSpec
@@ -270,14 +271,19 @@ def _allow_many_files() -> None:
 def _is_wanted(standby_fd: int) -> bool:
     """Wait until the controller needs this spare; False if it went away, or never will."""
     with socket.socket(fileno=standby_fd) as line:
-        line.send(STANDBY_READY)
-        return bool(line.recv(1))
+        try:
+            line.send(STANDBY_READY)
+            return bool(line.recv(1))
+        except (BrokenPipeError, ConnectionResetError):
+            return False
 
 
 def _run(options: argparse.Namespace) -> int:
     sys.setswitchinterval(SWITCH_INTERVAL_S)
-    if options.standby >= 0 and not _is_wanted(options.standby):
-        return EXIT_OK
+    if options.standby >= 0:
+        load_ahead(options.role)
+        if not _is_wanted(options.standby):
+            return EXIT_OK
     if options.control:
         asyncio.run(serve(daemon_config(options)))
         return EXIT_OK

@@ -36,6 +36,8 @@ class CustodyRecord:
         self._lock = threading.Lock()
         self._confirmed = SeriesSampler(series_interval_ns)
         self._delivered = SeriesSampler(series_interval_ns)
+        self.confirmed_bytes = 0
+        self.delivered_bytes = 0
         self.exposure_bytes_max = 0
         self.retained_bytes_max = 0
         self.attempts = 0
@@ -49,12 +51,14 @@ class CustodyRecord:
         """[0, offset) is confirmed."""
         with self._lock:
             self._confirmed.add(now_ns, offset)
+            self.confirmed_bytes = max(self.confirmed_bytes, offset)
             self.exposure_bytes_max = exposure_bytes_max
 
     def deliver(self, now_ns: int, offset: int) -> None:
         """[0, offset) is delivered."""
         with self._lock:
             self._delivered.add(now_ns, offset)
+            self.delivered_bytes = max(self.delivered_bytes, offset)
 
     def series(self) -> tuple[tuple[tuple[int, ...], tuple[int, ...]], ...]:
         """Confirmed and delivered, each (times in ns, cumulative bytes)."""

@@ -23,7 +23,7 @@ from sentinel_node.daemon.custody.receiver import start_custody_listening
 from sentinel_node.daemon.custody.relay import start_custody_relay
 from sentinel_node.daemon.fsu import FsuPoint, read_flow_metrics
 from sentinel_node.daemon.receiver import start_listening
-from sentinel_node.daemon.records import FlowRecord
+from sentinel_node.daemon.records import CustodyRecord, FlowRecord
 from sentinel_node.daemon.relay import start_relaying
 from sentinel_node.daemon.runs import NodeRuns
 from sentinel_node.daemon.sender import start_sending
@@ -277,4 +277,16 @@ def _progress(records: tuple[FlowRecord, ...]) -> pb.SendProgress:
         flows_done=done,
         flows_failed=failed,
         done=_ended(records),
+        flows=[_flow_progress(record, record.custody) for record in records if record.custody],
+    )
+
+
+def _flow_progress(record: FlowRecord, books: CustodyRecord) -> pb.FlowProgress:
+    return pb.FlowProgress(
+        flow_id=record.flow_id,
+        bytes_confirmed=books.confirmed_bytes,
+        bytes_delivered=books.delivered_bytes,
+        ended=record.ended,
+        complete=record.complete,
+        error=record.error,
     )

@@ -675,11 +675,16 @@ class SendProgress(_message.Message):
     FLOWS_DONE_FIELD_NUMBER: _builtins.int
     FLOWS_FAILED_FIELD_NUMBER: _builtins.int
     DONE_FIELD_NUMBER: _builtins.int
+    FLOWS_FIELD_NUMBER: _builtins.int
     bytes_written: _builtins.int
     flows_active: _builtins.int
     flows_done: _builtins.int
     flows_failed: _builtins.int
     done: _builtins.bool
+    @_builtins.property
+    def flows(self) -> _containers.RepeatedCompositeFieldContainer[Global___FlowProgress]:
+        """those in custody"""
+
     def __init__(
         self,
         *,
@@ -688,14 +693,54 @@ class SendProgress(_message.Message):
         flows_done: _builtins.int = ...,
         flows_failed: _builtins.int = ...,
         done: _builtins.bool = ...,
+        flows: _abc.Iterable[Global___FlowProgress] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["bytes_written", b"bytes_written", "done", b"done", "flows_active", b"flows_active", "flows_done", b"flows_done", "flows_failed", b"flows_failed"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bytes_written", b"bytes_written", "done", b"done", "flows", b"flows", "flows_active", b"flows_active", "flows_done", b"flows_done", "flows_failed", b"flows_failed"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___SendProgress: _TypeAlias = SendProgress  # noqa: Y015
+
+@_typing.final
+class FlowProgress(_message.Message):
+    """A flow in custody, as far as its sender knows."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FLOW_ID_FIELD_NUMBER: _builtins.int
+    BYTES_CONFIRMED_FIELD_NUMBER: _builtins.int
+    BYTES_DELIVERED_FIELD_NUMBER: _builtins.int
+    ENDED_FIELD_NUMBER: _builtins.int
+    COMPLETE_FIELD_NUMBER: _builtins.int
+    ERROR_FIELD_NUMBER: _builtins.int
+    flow_id: _builtins.int
+    bytes_confirmed: _builtins.int
+    """the outside may rely on [0, bytes_confirmed)"""
+    bytes_delivered: _builtins.int
+    """by the receiver's own word"""
+    ended: _builtins.bool
+    complete: _builtins.bool
+    error: _builtins.str
+    """empty: none"""
+    def __init__(
+        self,
+        *,
+        flow_id: _builtins.int = ...,
+        bytes_confirmed: _builtins.int = ...,
+        bytes_delivered: _builtins.int = ...,
+        ended: _builtins.bool = ...,
+        complete: _builtins.bool = ...,
+        error: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bytes_confirmed", b"bytes_confirmed", "bytes_delivered", b"bytes_delivered", "complete", b"complete", "ended", b"ended", "error", b"error", "flow_id", b"flow_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FlowProgress: _TypeAlias = FlowProgress  # noqa: Y015
 
 @_typing.final
 class Series(_message.Message):

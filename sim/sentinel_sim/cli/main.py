@@ -12,7 +12,7 @@ import typer
 from sentinel_sim.bench.lanes import Mode
 from sentinel_sim.cli import bench as benchmarking
 from sentinel_sim.cli import compare as comparing
-from sentinel_sim.cli import fsu_verbs, network_verbs
+from sentinel_sim.cli import fault_verbs, fsu_verbs, network_verbs
 from sentinel_sim.cli import inspect as looking
 from sentinel_sim.cli import report as reporting
 from sentinel_sim.cli import run as running
@@ -367,6 +367,7 @@ def compare(
     raise typer.Exit(comparing.compare(directories, allowed, call, require=require))
 
 
+app.command()(fault_verbs.campaign)
 app.command("import")(network_verbs.import_network)
 app.command()(network_verbs.plan)
 

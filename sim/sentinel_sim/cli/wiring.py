@@ -23,11 +23,12 @@ from sentinel_sim.host import capabilities, doctor
 from sentinel_sim.host import clean as cleaning
 from sentinel_sim.host.capabilities import Capability
 from sentinel_sim.host.clean import CleanReport
-from sentinel_sim.plan.model import Arm
+from sentinel_sim.plan.model import Arm, RunSpec
 from sentinel_sim.plan.plan import Plan
 from sentinel_sim.topology.budget import CpuBudget, measure_budget
 
 if TYPE_CHECKING:
+    from sentinel_sim.backends.emulated.backend import EmulatedBackend
     from sentinel_sim.bench.runner import Bench
     from sentinel_sim.fsu.registry import Registry
 
@@ -39,6 +40,14 @@ def _emulated(plan: Plan, options: EmulationOptions) -> Backend:
     from sentinel_sim.backends.emulated.backend import EmulatedBackend
 
     return EmulatedBackend(plan.runs(0)[0], options)
+
+
+def _scene(
+    spec: RunSpec, options: EmulationOptions
+) -> AbstractAsyncContextManager[EmulatedBackend]:
+    from sentinel_sim.backends.emulated.backend import EmulatedBackend
+
+    return EmulatedBackend(spec, options)
 
 
 def _bench(bench: Bench) -> dict[str, Any]:
@@ -107,6 +116,10 @@ class Wiring:
     """The real world by default."""
 
     emulated: Callable[[Plan, EmulationOptions], Backend] = _emulated
+    scene: Callable[[RunSpec, EmulationOptions], AbstractAsyncContextManager[EmulatedBackend]] = (
+        _scene
+    )
+    """The network of a run, for what is done on it by hand."""
     bench: Callable[[Bench], dict[str, Any]] = _bench
     simulated: Callable[[Plan], Backend] = _simulated
     """Raises InfeasibleError for a plan that cannot be simulated."""

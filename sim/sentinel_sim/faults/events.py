@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+NO_DAEMON = "no daemon lived for"
+"""How the detail of a signal begins that hit nobody."""
+
 
 @dataclass(frozen=True, slots=True)
 class FaultEvent:
@@ -33,6 +36,12 @@ class FaultEvent:
     """What was done, or why it could not be done."""
     failed: bool = False
     """It could not be injected or lifted: the run is not what was asked for."""
+
+    @property
+    def struck(self) -> bool:
+        """It began, could be carried out, and did not come to a daemon that was dead already."""
+        begun = self.actual_ns is not None and not self.failed
+        return begun and not self.detail.startswith(NO_DAEMON)
 
 
 @dataclass(frozen=True, slots=True)

@@ -94,6 +94,15 @@ def _netns_of(directory: Path) -> tuple[int, int] | None:
     return status.st_dev, status.st_ino
 
 
+def is_stopped(pid: int, proc: Path = PROC) -> bool:
+    """Was it stopped by a signal, or by a tracer (states T and t of proc(5))? False if gone."""
+    try:
+        text = (proc / str(pid) / "stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return parse_stat(text)[0] in ("T", "t")
+
+
 def own_lineage(proc: Path = PROC) -> frozenset[int]:
     """This process and all its ancestors: never to be ended by a clean-up."""
     lineage: set[int] = set()

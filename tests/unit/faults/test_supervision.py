@@ -74,6 +74,30 @@ def test_silence_freezes_and_an_answer_before_the_kill_thaws() -> None:
     assert len(mind.open) == 1, "our own killing is no new incident"
 
 
+def test_who_is_stopped_is_frozen_long_before_silence_would_tell() -> None:
+    mind = watching()
+    looks = range(0, SETTINGS.stopped_ns + 1, SETTINGS.state_interval_ns)
+    for now_ns in looks:
+        assert mind.on_timer(now_ns) == ()
+        mind.on_state("y", stopped=True, now_ns=now_ns)
+    (kill,) = mind.on_timer(SETTINGS.stopped_ns)
+    assert kill.incident == Incident(Fault.DAEMON_FROZEN, "y")
+    assert SETTINGS.stopped_ns < SETTINGS.health_interval_ns
+    mind.on_done(kill.number, ok=True, now_ns=60 * MS)
+    (again,) = mind.on_timer(60 * MS)
+    (record,) = mind.on_done(again.number, ok=True, now_ns=70 * MS)
+    assert isinstance(record, RepairRecord)
+    assert (record.repaired, record.time_to_detect_ns) == (True, SETTINGS.stopped_ns)
+
+
+def test_a_moment_of_being_stopped_is_no_fault() -> None:
+    mind = watching()
+    for now_ns in range(0, 10 * SETTINGS.stopped_ns, SETTINGS.state_interval_ns):
+        stopped = now_ns % SETTINGS.stopped_ns != 0
+        mind.on_state("y", stopped=stopped, now_ns=now_ns)
+    assert mind.open == ()
+
+
 def test_a_lost_link_leads_its_path_around_it_and_no_other() -> None:
     mind = watching()
     (order,) = live(mind, 150 * MS, without=frozenset({"x--r"}))

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sentinel_sim.host import processes
-from sentinel_sim.host.processes import ProcessIdentity, identify, parse_stat, terminate
+from sentinel_sim.host.processes import ProcessIdentity, identify, is_stopped, parse_stat, terminate
 
 from .conftest import IGNORE_SIGTERM, StartProcess
 
@@ -90,3 +90,15 @@ def test_own_lineage_holds_us_and_our_ancestors() -> None:
 def test_a_stat_line_without_a_name_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="substring not found"):
         parse_stat(text)
+
+
+def test_a_stopped_process_is_told_from_a_busy_one(start: StartProcess) -> None:
+    child = start()
+    assert not is_stopped(child.pid)
+    child.send_signal(signal.SIGSTOP)
+    os.waitid(os.P_PID, child.pid, os.WSTOPPED | os.WNOWAIT)
+    assert is_stopped(child.pid)
+    child.send_signal(signal.SIGCONT)
+    os.waitid(os.P_PID, child.pid, os.WCONTINUED | os.WNOWAIT)
+    assert not is_stopped(child.pid)
+    assert not is_stopped(2**22 + 1), "no such process"

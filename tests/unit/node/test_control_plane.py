@@ -13,7 +13,12 @@ from sentinel_node.core.control.custody_messages import CustodyAck
 from sentinel_node.core.control.refusals import Reason, Refusal
 from sentinel_node.core.control.sessions import seal_hello
 from sentinel_node.daemon.control.interface import PeerChange, PeerEvent
-from sentinel_node.daemon.control.plane import GrpcControlPlane
+from sentinel_node.daemon.control.plane import (
+    BACKOFF_S,
+    EAGER_CALLS,
+    GrpcControlPlane,
+    dial_pause_s,
+)
 from sentinel_node.daemon.control.settings import (
     ControlSettings,
     DetectorKind,
@@ -209,3 +214,11 @@ async def test_values_of_a_flow_replace_each_other_while_the_stream_is_busy() ->
                 a.send("b", ack(offset))
             await until(lambda: bool(got) and got[-1] == 9_999)
             assert len(got) < 10
+
+
+def test_a_neighbour_is_called_often_for_a_second_and_then_less_and_less() -> None:
+    pauses = [dial_pause_s(failures) for failures in range(40)]
+    least_s, most_s = BACKOFF_S
+    assert pauses[: EAGER_CALLS + 1] == [least_s] * (EAGER_CALLS + 1)
+    assert pauses == sorted(pauses)
+    assert pauses[-1] == most_s

@@ -19,6 +19,13 @@ logger = logging.getLogger(__name__)
 EVENTS_MAX = 1000
 
 
+def load_ahead(role: str) -> None:
+    """What takes a moment to load must not do so when a flow waits for it."""
+    routes.load()
+    if role == "sender":
+        slope.load_network()
+
+
 class ControlHolder:
     """At most one control plane at a time, run by the daemon's task group."""
 
@@ -38,7 +45,7 @@ class ControlHolder:
         Raises AddressError if it cannot listen.
         """
         await self.disconnect()
-        await asyncio.to_thread(self._load)
+        await asyncio.to_thread(load_ahead, self._role)
         # Wall-clock nanoseconds grow over restarts of the daemon and of the host.
         self._epoch = max(self._epoch + 1, time.time_ns())
         plane = GrpcControlPlane(settings, self._epoch)
@@ -54,12 +61,6 @@ class ControlHolder:
         self.plane, self.sync = plane, sync
         self._running = [task, self._tasks.create_task(sync.run())]
         return port
-
-    def _load(self) -> None:
-        """What takes a moment to load must not do so when a flow waits for it."""
-        routes.load()
-        if self._role == "sender":
-            slope.load_network()
 
     async def disconnect(self) -> None:
         """End every session. Idempotent."""

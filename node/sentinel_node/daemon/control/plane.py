@@ -48,7 +48,16 @@ CANDIDATES_MAX = 4
 OUTBOX_PER_FLOW = 4
 """Kinds of messages that may wait for one flow."""
 BACKOFF_S = (0.05, 2.0)
+EAGER_CALLS = 20
+"""So many calls are made at the shortest pause before it grows: a neighbour that died is mostly
+back within a second, and flows wait for it."""
 NS_PER_S = 1e9
+
+
+def dial_pause_s(failures: int) -> float:
+    """At most so long after so many calls in a row that came to nothing."""
+    least_s, most_s = BACKOFF_S
+    return min(least_s * 2.0 ** min(max(0, failures - EAGER_CALLS), 10), most_s)
 
 
 class GrpcControlPlane:
@@ -253,8 +262,8 @@ class GrpcControlPlane:
             await context.abort(status, str(error))
 
     async def _dial(self, peer: Peer) -> None:
-        """Call a neighbour again and again; the pause doubles while it fails."""
-        pause_s = BACKOFF_S[0]
+        """Call a neighbour again and again; the pause doubles while it fails for long."""
+        failures = 0
         # A cancellation that meets the stream's own end is lost (TaskGroup prefers the error).
         while not self._stop.is_set():
             sessions = peer.sessions
@@ -262,9 +271,8 @@ class GrpcControlPlane:
                 await self._call(peer)
             except HelloRefusedError as error:
                 logger.warning("control: %s refused: %s", peer.neighbour.name, error)
-            pause_s = BACKOFF_S[0] if peer.sessions > sessions else pause_s
-            await asyncio.sleep(pause_s * self._jitter.uniform(0.5, 1.0))
-            pause_s = min(2 * pause_s, BACKOFF_S[1])
+            failures = 0 if peer.sessions > sessions else failures + 1
+            await asyncio.sleep(dial_pause_s(failures) * self._jitter.uniform(0.5, 1.0))
 
     async def _call(self, peer: Peer) -> None:
         channel = grpc.aio.insecure_channel(peer.neighbour.target, options=OPTIONS)

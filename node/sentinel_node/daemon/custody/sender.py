@@ -31,6 +31,7 @@ from sentinel_node.core.custody.source import SourceLedger
 from sentinel_node.core.framing import FlowHeader, FlowTrailer, flow_token
 from sentinel_node.daemon.connection import TrackedConnection
 from sentinel_node.daemon.control.interface import PeerChange, PeerEvent, control_flow_id
+from sentinel_node.daemon.custody.claims import is_claim
 from sentinel_node.daemon.custody.downlink import Downlink
 from sentinel_node.daemon.custody.flow_spec import CustodyFlowSpec, LostError
 from sentinel_node.daemon.custody.hub import CustodyHub
@@ -80,6 +81,7 @@ class SenderFlow:
         )
         self._told_all_sent = False
         self._in_flight = InFlight()
+        self._claim: tuple[str, DeliveredAck] | None = None
         self._doubted: int | None = None
         self._starved = False
         self._sent_max = 0
@@ -107,6 +109,10 @@ class SenderFlow:
             delivered = self._ledger.delivered_bytes
         if not isinstance(result, Refusal):
             self._books.deliver(time.monotonic_ns(), delivered)
+        elif is_claim(self._spec, self._hash.offset, result, ack):
+            self._claim = peer, ack
+            self._wake.set()
+            return None
         return self._heard_of(result, ack.offset)
 
     def on_refusal(self, peer: str, refusal: CustodyRefusal) -> Refusal | None:
@@ -180,6 +186,7 @@ class SenderFlow:
                 progress = self._produce()
                 progress |= self._downlink.step(now_ns, self._watched_progress())
                 self._hear_early()
+                self._look_into_claim()
                 self._free()
                 self._tell_all_sent()
                 if not progress:
@@ -199,6 +206,18 @@ class SenderFlow:
                 self.on_custody(peer, ack)
             else:
                 self.on_delivered(peer, ack)
+
+    def _look_into_claim(self) -> None:
+        """Read what an earlier life sent, to know whether the receiver has just that."""
+        claim, self._claim = self._claim, None
+        if claim is None:
+            return
+        peer, ack = claim
+        point = ResumePoint(
+            self.name, ack.transfer_epoch, ack.offset, ack.checkpoint_offset, ack.checkpoint_digest
+        )
+        if self.resume(point) is not None:
+            self.on_delivered(peer, ack)
 
     def _produce(self) -> bool:
         """Take the next bytes of the source, if all before them went out."""

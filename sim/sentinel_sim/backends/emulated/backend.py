@@ -39,9 +39,9 @@ from sentinel_sim.backends.emulated.layout import Layout
 from sentinel_sim.backends.emulated.options import EmulationOptions
 from sentinel_sim.backends.emulated.prober import Prober
 from sentinel_sim.backends.emulated.sampling import CpuMeter, QueueSampler
+from sentinel_sim.backends.emulated.scene import Scene
 from sentinel_sim.backends.emulated.traffic import Reports, Traffic
 from sentinel_sim.backends.emulated.wire_readings import WireReadings
-from sentinel_sim.backends.emulated.world import World
 from sentinel_sim.errors import EmulationError
 from sentinel_sim.host.ownership import Ownership
 from sentinel_sim.plan.model import RunSpec
@@ -99,7 +99,6 @@ class EmulatedBackend:
         )
         self._wires = WireReadings(self._deployment, self._parts, self._stages)
         self.custody_disk = CustodyDisk(self._ownership)
-        self._control: ControlLinks | None = None
         self._processors: Processors | None = None
         self._open = True
         try:
@@ -131,7 +130,15 @@ class EmulatedBackend:
         deployment.build_links()
         self._parts.load_wires()
         await self._daemons.connect()
-        self._control = ControlLinks(self._layout, self._daemons.clients, deployment.node_directory)
+        self.scene = Scene(
+            self._layout,
+            deployment,
+            self._parts,
+            self._daemons,
+            self._stages,
+            self.custody_disk,
+            ControlLinks(self._layout, self._daemons.clients, deployment.node_directory),
+        )
         await self._calibrate()
 
     async def __aexit__(self, *exc: object) -> None:
@@ -287,14 +294,15 @@ class EmulatedBackend:
         self, spec: RunSpec, progress: ProgressHook, prober: Prober, loaded: list[int]
     ) -> _Load:
         """Only the arm `fsu` and custody need a control plane; others are not disturbed by one."""
-        if not spec.has_control_plane or self._control is None:
+        if not spec.has_control_plane:
             return await self._load(spec, progress, prober, loaded)
         progress("connecting", 0.0)
+        control = self.scene.control
         try:
-            await self._control.open(spec)
-            return await self._load(spec, progress, prober, loaded, self._control)
+            await control.open(spec)
+            return await self._load(spec, progress, prober, loaded, control)
         finally:
-            await self._control.close()
+            await control.close()
 
     async def _leave(self, control: ControlLinks | None) -> dict[str, pb.ReadControlReply]:
         """How the nodes' planes stood; then they end, or their heartbeats would never drain."""
@@ -317,7 +325,7 @@ class EmulatedBackend:
             spec, self._layout, self._daemons.clients, self.custody_disk, self._options.hashed
         )
         targets = await traffic.prepare()
-        disruption = self._disruption(spec, traffic, control)
+        disruption = self.scene.disruption(spec, traffic, controlled=control is not None)
         await disruption.watch()
         names = {link: wire.names for link, wire in self._deployment.wires.items()}
         start_ns = time.monotonic_ns()
@@ -350,20 +358,6 @@ class EmulatedBackend:
             progress("draining", 0.0)
             await self._wires.drain()
         return _Load(start_ns, end_ns, reports, cpu, sampler, planes, disruption)
-
-    def _disruption(
-        self, spec: RunSpec, traffic: Traffic, control: ControlLinks | None
-    ) -> Disruption:
-        world = World(
-            self._deployment, self._parts, self._daemons, self._stages, repaired=spec.repair
-        )
-
-        async def reopen(node: str) -> None:
-            if control is not None:
-                await control.rejoin(spec, node)  # before the runs that use it
-            await traffic.reopen(node)
-
-        return Disruption(spec, world, reopen)
 
     async def _probe_loaded(
         self, prober: Prober, spec: RunSpec, into: list[int], ended: asyncio.Event

@@ -22,6 +22,10 @@ from sentinel_sim.errors import EmulationError
 from sentinel_sim.host.ownership import Ownership
 
 STARTUP_TIMEOUT_S = 20.0
+SPARE_NICE = 10
+"""While it is loaded: flows that were just repaired come first."""
+REPAIR_TIMEOUT_S = 5.0
+"""For a daemon that takes another's place: one that is stopped at its start is killed soon."""
 SHUTDOWN_TIMEOUT_S = 5.0
 
 
@@ -78,12 +82,28 @@ class Spare:
         self.is_loaded = True
 
     def use(self) -> bool:
-        """Let it start; False if it is dead."""
-        with self.line:
-            try:
-                return self.process.poll() is None and self.line.send(b"g") == 1
-            except OSError:
-                return False
+        """Let it start, as soon as it is loaded; False if it is dead.
+
+        The line stays open: a spare that is still being loaded has yet to say that it is.
+        """
+        if self.process.poll() is not None:
+            return False
+        try:
+            for task in Path(f"/proc/{self.process.pid}/task").iterdir():
+                os.setpriority(os.PRIO_PROCESS, int(task.name), 0)
+            return self.line.send(b"g") == 1
+        except OSError:
+            return False
+
+
+async def exit_of(pidfd: int) -> None:
+    """Return when that process has ended."""
+    loop, ended = asyncio.get_running_loop(), asyncio.Event()
+    loop.add_reader(pidfd, ended.set)
+    try:
+        await ended.wait()
+    finally:
+        loop.remove_reader(pidfd)
 
 
 @dataclass
@@ -104,6 +124,10 @@ class Daemons:
     """Nodes in which nothing can be started now."""
     _pidfds: dict[str, int] = field(default_factory=dict)
     _spares: dict[str, Spare] = field(default_factory=dict)
+    _used: dict[str, Spare] = field(default_factory=dict)
+    """Spares that became the node's daemon."""
+    _answering: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+    """The process that the node's client was connected to."""
     _logs: list[IO[bytes]] = field(default_factory=list)
     _locks: dict[str, asyncio.Lock] = field(default_factory=dict)
     _replaced: list[NodeClient] = field(default_factory=list)
@@ -140,8 +164,13 @@ class Daemons:
     def _start(self, net: MininetNetwork, node: str, flow_maps: Sequence[FlowMaps]) -> None:
         """The node's daemon from now on: its spare, if it has one, else a new process."""
         spare = self._spares.pop(node, None)
-        used = spare is not None and spare.use()
-        self._take(node, spare.process if spare and used else self._launch(net, node, flow_maps))
+        if (before := self._used.pop(node, None)) is not None:
+            before.line.close()
+        if spare is None or not spare.use():
+            self._take(node, self._launch(net, node, flow_maps))
+            return
+        self._used[node] = spare
+        self._take(node, spare.process)
 
     def _take(self, node: str, process: subprocess.Popen[bytes]) -> None:
         self.processes[node] = process
@@ -178,7 +207,13 @@ class Daemons:
             process = self._launch(net, node, flow_maps, theirs.fileno())
         if spare is not None:
             spare.line.close()
+        os.setpriority(os.PRIO_PROCESS, process.pid, SPARE_NICE)
         self._spares[node] = Spare(process, ours)
+
+    def lives(self, node: str) -> bool:
+        """The node has a daemon that we are connected to."""
+        process = self.processes[node]
+        return process is self._answering.get(node) and process.poll() is None
 
     def signal(self, node: str, number: signal.Signals) -> bool:
         """Send a signal to a node's daemon; False if it is dead. It can hit nobody else."""
@@ -200,17 +235,31 @@ class Daemons:
     async def connect(self) -> None:
         """Wait until each daemon answers. Raises EmulationError."""
         for node in self.layout.nodes:
-            self.clients[node] = await self._connect(node)
+            await self._connect(node, STARTUP_TIMEOUT_S)
 
-    async def _connect(self, node: str) -> NodeClient:
+    async def _connect(self, node: str, timeout_s: float) -> None:
+        """Wait for the node's daemon, as long as it lives. Raises EmulationError."""
+        process = self.processes[node]
+        control = f"unix:{self._socket(node)}"
+        connecting = asyncio.ensure_future(NodeClient.connect(control, timeout_s=timeout_s))
+        dying = asyncio.ensure_future(exit_of(self._pidfds[node]))
         try:
-            control = f"unix:{self._socket(node)}"
-            return await NodeClient.connect(control, timeout_s=STARTUP_TIMEOUT_S)
+            await asyncio.wait((connecting, dying), return_when=asyncio.FIRST_COMPLETED)
+            if not connecting.done():
+                raise EmulationError(
+                    f"{node}: the daemon died at its start: {self.last_words(node)}"
+                )
+            self.clients[node] = connecting.result()
+            self._answering[node] = process
         except NodeUnavailableError as error:
             raise EmulationError(
-                f"the daemon of {node} did not answer within {STARTUP_TIMEOUT_S:g} s:"
+                f"the daemon of {node} did not answer within {timeout_s:g} s:"
                 f" {self.last_words(node)}"
             ) from error
+        finally:
+            for task in (connecting, dying):
+                task.cancel()
+            await asyncio.gather(connecting, dying, return_exceptions=True)
 
     async def replace(
         self,
@@ -225,20 +274,26 @@ class Daemons:
         EmulationError, also while the node has no power. The new daemon knows of no run.
         """
         async with self._locks.setdefault(node, asyncio.Lock()):
-            if self.processes[node] is not died and self.processes[node].poll() is None:
+            if self.processes[node] is not died and self.lives(node):
                 return False
             if node in self.without_power:
                 raise EmulationError(f"{node}: has no power; no daemon can be started")
             self.signal(node, signal.SIGKILL)
             await asyncio.to_thread(self.processes[node].wait)
             # Closing it would cancel the calls that still wait for the dead daemon.
-            self._replaced.append(self.clients[node])
-            spared = node in self._spares
+            if self.clients[node] not in self._replaced:
+                self._replaced.append(self.clients[node])
             await asyncio.to_thread(self._start, net, node, flow_maps)
-            self.clients[node] = await self._connect(node)
-            if spared:
-                await asyncio.to_thread(self._provide_spare, net, node, flow_maps)
+            await self._connect(node, REPAIR_TIMEOUT_S)
             return True
+
+    async def provide_spare(
+        self, net: MininetNetwork, node: str, flow_maps: Sequence[FlowMaps]
+    ) -> None:
+        """Have a spare loaded in the node, unless it has one; does not wait for it."""
+        async with self._locks.setdefault(node, asyncio.Lock()):
+            if node not in self.without_power:
+                await asyncio.to_thread(self._provide_spare, net, node, flow_maps)
 
     def last_words(self, node: str) -> str:
         """The end of a daemon's log, for error messages."""
@@ -248,9 +303,10 @@ class Daemons:
     async def stop(self) -> None:
         """Ask every daemon to end; those that do not are left to the ownership record."""
         spares = list(self._spares.values())
-        self._spares.clear()
-        for spare in spares:
+        for spare in (*spares, *self._used.values()):
             spare.line.close()
+        self._spares.clear()
+        self._used.clear()
         await asyncio.gather(*(self._shut_down(node) for node in self.clients))
         for process in (*self.processes.values(), *(spare.process for spare in spares)):
             try:

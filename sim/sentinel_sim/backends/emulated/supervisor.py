@@ -7,6 +7,7 @@ sockets and the signals. It runs beside the traffic in the controller's event lo
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import subprocess
 import time
@@ -22,9 +23,12 @@ from sentinel_sim.backends.emulated.world import World
 from sentinel_sim.errors import SimError
 from sentinel_sim.faults.events import RepairEvent
 from sentinel_sim.faults.supervision import Supervision, SupervisorSettings
+from sentinel_sim.host.processes import is_stopped
 from sentinel_sim.plan.model import LinkPlan, PathPlan, RunSpec
 from sentinel_sim.topology.graph import ways
 from sentinel_sim.wire.shell import batch
+
+logger = logging.getLogger(__name__)
 
 FSU_INTERVAL_S = 0.5
 Reopen = Callable[[str], Awaitable[None]]
@@ -84,7 +88,7 @@ class Supervisor:
         self._echoes = {link.name: self._open_echo(link) for link in self.spec.links}
         for node in self.spec.roles:
             self._watch(node)
-        loops = [self._decide(), self._send_echoes(), self._look_at_fsus()]
+        loops = [self._decide(), self._send_echoes(), self._look_at_fsus(), self._look_at_states()]
         loops += [self._ask(node) for node in self.spec.roles]
         self._loops = [asyncio.ensure_future(loop) for loop in loops]
         return self
@@ -102,6 +106,11 @@ class Supervisor:
         failed = [one for one in results if isinstance(one, Exception)]
         if failed and exc[0] is None:
             raise failed[0]
+
+    @property
+    def is_idle(self) -> bool:
+        """Nothing is under repair."""
+        return not self._mind.open
 
     def on_power(self, node: str) -> None:
         """The node can be started again."""
@@ -168,6 +177,17 @@ class Supervisor:
                 next_ns = time.monotonic_ns()
             await asyncio.sleep(max(0, next_ns - time.monotonic_ns()) / 1e9)
 
+    async def _look_at_states(self) -> None:
+        """Ask the kernel whether a daemon is stopped: nothing else tells that from being busy."""
+        interval_s = self.settings.state_interval_ns / 1e9
+        while True:
+            await asyncio.sleep(interval_s)
+            for node, process in self._known.items():
+                stopped = process.poll() is None and is_stopped(process.pid)
+                self._mind.on_state(node, stopped=stopped, now_ns=time.monotonic_ns())
+            if self._mind.open:
+                self._wake.set()
+
     async def _look_at_fsus(self) -> None:
         fsu = self.world.parts.fsu
         while True:
@@ -213,12 +233,25 @@ class Supervisor:
             self._watch(target)
         elif order.step is Step.RECONNECT:
             await self.reopen(target)
+            self._provide_spare(target)
         elif order.step is Step.REATTACH_XDP:
             await asyncio.to_thread(self.world.parts.fsu.reattach, target)
         elif order.step is Step.REROUTE:
             await self._reroute(target, order.path)
         else:
             raise SimError(f"the supervisor cannot {order.step}")
+
+    def _provide_spare(self, node: str) -> None:
+        """Have another spare loaded; not before data flows again, whose CPU it would take."""
+        task = asyncio.ensure_future(self._spare(node))
+        self._steps.add(task)
+        task.add_done_callback(self._steps.discard)
+
+    async def _spare(self, node: str) -> None:
+        try:
+            await self.world.spare(node)
+        except (SimError, OSError) as error:
+            logger.warning("%s: no spare daemon, the next repair takes longer: %s", node, error)
 
     async def _reroute(self, target: str, way: Sequence[str]) -> None:
         path = next(one for one in self.spec.paths if path_name(one) == target)

@@ -154,10 +154,13 @@ class Traffic:
     def _upstream(self, node: str, path: PathPlan) -> str:
         return self.layout.address(path.nodes[path.nodes.index(node) - 1], path.index)
 
-    def _flow(
+    def flow_spec(
         self, flow: FlowPlan, target: tuple[str, int], elapsed_ns: int | None = None
     ) -> pb.FlowSpec:
-        """`elapsed_ns`: since the traffic's start, if another life of the sender began the flow."""
+        """What its sender is told of a flow.
+
+        `elapsed_ns`: since the traffic's start, if another life of the sender began the flow.
+        """
         path = self.spec.paths[flow.path]
         gone_ns = elapsed_ns or 0
         duration_ns = flow.duration_ns or 0
@@ -184,18 +187,19 @@ class Traffic:
         requests: dict[str, pb.SendRequest] = {}
         for flow in self.spec.flows:
             sender = self.spec.paths[flow.path].nodes[0]
-            request = requests.setdefault(
-                sender,
-                pb.SendRequest(
-                    run=self.spec.key,
-                    tcp=_tcp(self.spec),
-                    series_interval_ns=SERIES_INTERVAL_NS,
-                    stall_timeout_ns=STALL_TIMEOUT_NS,
-                    progress_interval_ns=self._progress_interval_ns,
-                ),
-            )
-            request.flows.append(self._flow(flow, targets[flow.path], elapsed_ns))
+            request = requests.setdefault(sender, self.send_request())
+            request.flows.append(self.flow_spec(flow, targets[flow.path], elapsed_ns))
         return requests
+
+    def send_request(self) -> pb.SendRequest:
+        """A command without flows yet."""
+        return pb.SendRequest(
+            run=self.spec.key,
+            tcp=_tcp(self.spec),
+            series_interval_ns=SERIES_INTERVAL_NS,
+            stall_timeout_ns=STALL_TIMEOUT_NS,
+            progress_interval_ns=self._progress_interval_ns,
+        )
 
     @property
     def _progress_interval_ns(self) -> int:

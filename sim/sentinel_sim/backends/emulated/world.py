@@ -14,6 +14,7 @@ from sentinel_sim.backends.emulated.daemons import Daemons
 from sentinel_sim.backends.emulated.deployment import Deployment
 from sentinel_sim.backends.emulated.fault_stages import FaultStages
 from sentinel_sim.backends.emulated.kernel_parts import KernelParts
+from sentinel_sim.faults.events import NO_DAEMON
 from sentinel_sim.faults.operations import NodeAction, Operation, SetLink, SetNode
 from sentinel_sim.host import namespaces, processes
 from sentinel_sim.wire.names import NAMESPACE_DIRECTORY
@@ -57,7 +58,7 @@ class World:
             return "the frozen daemon was gone before it could be thawed"
         number = SIGNALS[action]
         if not self.daemons.signal(node, number):
-            return f"no daemon lived for {number.name}"
+            return f"{NO_DAEMON} {number.name}"
         if action is NodeAction.FREEZE_DAEMON:
             self._frozen[node] = process
         return f"{number.name} to pid {process.pid}"
@@ -102,6 +103,15 @@ class World:
             await self.daemons.stand_by(self.deployment.net, maps)
         finally:
             for fd in (fd for found in maps.values() for one in found for fd in one.descriptors):
+                os.close(fd)
+
+    async def spare(self, node: str) -> None:
+        """See to it that a spare daemon of the node is there or being loaded."""
+        maps = self.parts.flow_maps(node)
+        try:
+            await self.daemons.provide_spare(self.deployment.net, node, maps)
+        finally:
+            for fd in (fd for one in maps for fd in one.descriptors):
                 os.close(fd)
 
     async def new_daemon(self, node: str, died: subprocess.Popen[bytes]) -> bool:

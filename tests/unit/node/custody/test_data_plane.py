@@ -16,7 +16,7 @@ from tests.unit.node.custody.net import TIMEOUT_S, Control, Net, Sent
 
 from sentinel_node.core.custody.running_hash import RunningHash
 from sentinel_node.core.payload import FILL_SLACK_BYTES, PayloadStream
-from sentinel_node.daemon.custody.sources import PipeSource
+from sentinel_node.daemon.custody.sources import PipeSource, SeedSource
 from sentinel_node.daemon.records import FlowRecord
 
 
@@ -99,6 +99,34 @@ def test_relays_that_die_with_bytes_in_custody_lose_nothing_of_a_replayable_flow
         check(net, sent.wait(), size_bytes)
         assert sent.record.custody is not None
         assert sent.record.custody.attempts <= 20
+
+
+@pytest.mark.parametrize("forgetful", ["", "r1", "receiver"])
+def test_a_sender_started_anew_learns_that_all_is_delivered(tmp_path: Path, forgetful: str) -> None:
+    """It checks the receiver's hash against its source; whoever else died meanwhile."""
+    size_bytes = 300_001
+    with chain(1, folder=tmp_path) as net:
+        net.send(size_bytes=size_bytes).wait()
+        net.restart("sender")
+        if forgetful:
+            net.restart(forgetful)
+        again = net.send(size_bytes=size_bytes, resume=True)
+        record = again.wait()
+        assert (record.error, record.complete) == ("", True)
+        assert record.sha256 == payload_hash(size_bytes)
+        assert again.confirmed[-1] == size_bytes
+
+
+def test_a_sender_started_anew_does_not_believe_a_wrong_hash() -> None:
+    size_bytes = 200_000
+    with chain(1) as net:
+        net.send(size_bytes=size_bytes).wait()
+        net.restart("sender")
+        other = SeedSource(8, 1, size_bytes)
+        again = net.send(other, size_bytes=size_bytes, resume=True, stall_s=1.5)
+        record = again.wait()
+        assert not record.complete
+        assert "gave up" in record.error
 
 
 def delivered(sent: Sent) -> int:
