@@ -229,11 +229,12 @@ def collect_reply(run: NodeRun, *, complete: bool) -> pb.CollectReply:
     connections = tuple(run.connections)
     by_name = {connection.name: connection for connection in connections if connection.name}
     usage = run.usage()
+    rss_bytes_now = resident_bytes()  # once: the most must not be less than it
     return pb.CollectReply(
         flows=[flow_report(record, by_name.get(record.connection)) for record in tuple(run.flows)],
         connections=[connection_report(connection) for connection in connections],
-        rss_bytes_max=max(run.rss_bytes_max, resident_bytes()),
-        rss_bytes_now=resident_bytes(),
+        rss_bytes_max=max(run.rss_bytes_max, rss_bytes_now),
+        rss_bytes_now=rss_bytes_now,
         relay_buffered_bytes_max=run.gauge.max_bytes,
         cpu_seconds=usage.cpu_seconds,
         context_switches_voluntary=usage.switches_voluntary,
