@@ -67,6 +67,7 @@ async def test_a_spare_is_loaded_first_and_starts_only_when_it_is_needed(tmp_pat
     async with await NodeClient.connect(f"unix:{tmp_path}/0", timeout_s=30) as client:
         await client.shutdown()
     assert used.process.wait(30) == 0
+    used.line.close()
     assert not (tmp_path / "1").exists()
 
 
@@ -77,3 +78,4 @@ async def test_a_spare_that_died_is_not_used(tmp_path: Path) -> None:
     with pytest.raises(ConnectionError):
         await spare.loaded()
     assert not spare.use()
+    spare.line.close()

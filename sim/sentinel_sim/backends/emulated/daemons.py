@@ -167,6 +167,8 @@ class Daemons:
         if (before := self._used.pop(node, None)) is not None:
             before.line.close()
         if spare is None or not spare.use():
+            if spare is not None:
+                spare.line.close()
             self._take(node, self._launch(net, node, flow_maps))
             return
         self._used[node] = spare
