@@ -66,7 +66,7 @@ def _error_bytes(half: Half) -> float:
 def _error_of_last(half: Half) -> float:
     """What predicting the last value would have been off by, in all."""
     mase = half["prediction"].get("mase")
-    return _error_bytes(half) / mase if mase else 0.0
+    return _error_bytes(half) / float(mase) if mase else 0.0
 
 
 def _rtt_ratios(spec: RunSpec, measured: RunMeasurement) -> Iterator[float]:
@@ -74,7 +74,9 @@ def _rtt_ratios(spec: RunSpec, measured: RunMeasurement) -> Iterator[float]:
     by_tcp: dict[tuple[str, str], list[float]] = {}
     for flow in measured.flows:
         nodes = spec.paths[flow.path].nodes
-        for node, _, least_ns in _connections(flow.tcp_info):
+        for node, least_ns in _connections(flow.tcp_info):
+            if node not in nodes[:-1]:  # after a repair flows may go another way
+                continue
             after = nodes[nodes.index(node) + 1]
             by_tcp.setdefault((node, after), []).append(least_ns)
     by_fsu: dict[tuple[str, str], list[float]] = {}
@@ -87,13 +89,12 @@ def _rtt_ratios(spec: RunSpec, measured: RunMeasurement) -> Iterator[float]:
             yield statistics.median(seen) / statistics.median(leasts)
 
 
-def _connections(samples: tuple[dict[str, Any], ...]) -> Iterator[tuple[str, str, float]]:
-    """(first node, last node, least RTT in ns) of those that did not outlast the FSU's memory."""
+def _connections(samples: tuple[dict[str, Any], ...]) -> Iterator[tuple[str, float]]:
+    """(first node, least RTT in ns) of those that did not outlast the FSU's memory."""
     found: dict[str, list[dict[str, Any]]] = {}
     for one in samples:
         if one.get("min_rtt_us"):
             found.setdefault(str(one["connection"]), []).append(one)
     for name, mine in found.items():
         if mine[-1]["t_ns"] - mine[0]["t_ns"] <= REMEMBERED_NS:
-            node, _, end = name.partition("->")
-            yield node, end, min(one["min_rtt_us"] for one in mine) * 1e3
+            yield name.partition("->")[0], min(one["min_rtt_us"] for one in mine) * 1e3

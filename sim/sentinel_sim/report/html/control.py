@@ -182,7 +182,8 @@ def prediction_figure(result: Result) -> Figure | None:
     if not runs:
         return None
     arms = sorted({run["arm"] for run in runs}, key=arm_rank)
-    rows, traces = [], []
+    rows: list[tuple[str, ...]] = []
+    traces: list[Trace] = []
     for arm in arms:
         at: dict[float, list[Mapping[str, Any]]] = {}
         for run in runs:

@@ -33,7 +33,16 @@ TOPOLOGY = {
     ],
 }
 CONTROL = {
-    node: {"adjustments": [{"what": what, "ready_ns": 1_000_000, "first_byte_ns": first_ns}]}
+    node: {
+        "adjustments": [
+            {
+                "what": what,
+                "ready_ns": 1_000_000,
+                "first_byte_ns": first_ns,
+                "basis": "no earlier flow is remembered: slow start from 10 packets",
+            }
+        ]
+    }
     for node, what, first_ns in (
         ("m", "receive buffer", 3_000_000),
         ("b", "onward connection", 500_000),
