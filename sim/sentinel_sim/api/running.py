@@ -28,10 +28,11 @@ from sentinel_sim.backends.emulated.options import EmulationOptions
 from sentinel_sim.cli.options import words_of
 from sentinel_sim.cli.wiring import Wiring
 from sentinel_sim.errors import MissingCapabilityError, TopologyError
+from sentinel_sim.experiment.attempts import ATTEMPTS_MOST
 from sentinel_sim.experiment.files import write_atomically
 from sentinel_sim.experiment.interrupts import Remote
 from sentinel_sim.experiment.observer import Observer, Silent
-from sentinel_sim.experiment.runner import ATTEMPTS_MOST, Job, Outcome, execute, run_experiment
+from sentinel_sim.experiment.runner import Job, Outcome, execute, run_experiment
 from sentinel_sim.plan.expand import expand
 from sentinel_sim.plan.plan import Plan
 from sentinel_sim.report.progress import ProgressDisplay

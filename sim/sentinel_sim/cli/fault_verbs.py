@@ -7,8 +7,6 @@ from typing import Annotated
 
 import typer
 
-from sentinel_sim.cli import campaign as campaigning
-from sentinel_sim.cli.campaign import CampaignFlags
 from sentinel_sim.cli.group import Invocation
 from sentinel_sim.cli.options import Json
 
@@ -96,5 +94,7 @@ def campaign(
     each fault. Exit 4 if a byte was lost or wrong, a transfer gave no last word, or not enough
     faults struck.
     """
-    flags = CampaignFlags(file, faults, seed, arms, kinds, targets, lanes, calm, out)
+    from sentinel_sim.cli import campaign as campaigning
+
+    flags = campaigning.CampaignFlags(file, faults, seed, arms, kinds, targets, lanes, calm, out)
     raise typer.Exit(campaigning.campaign(flags, Invocation.of(ctx, as_json=as_json)))

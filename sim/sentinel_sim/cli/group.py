@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 import typer
 from typer.core import TyperGroup
 
 from sentinel_sim.cli import output
-from sentinel_sim.cli.wiring import Wiring
 from sentinel_sim.errors import EXIT_UNEXPECTED, SimError
+
+if TYPE_CHECKING:
+    from sentinel_sim.cli.wiring import Wiring
 
 EXIT_INTERRUPTED = 130
 
@@ -19,9 +22,17 @@ EXIT_INTERRUPTED = 130
 class Invocation:
     """One call of the program; `as_json` is set by the verb before it does anything."""
 
-    wiring: Wiring
+    given: Wiring | None = None
+    """By a test; else the real one is made when it is first needed."""
     debug: bool = False
     as_json: bool = False
+
+    @cached_property
+    def wiring(self) -> Wiring:
+        """What the verb uses of the outside world."""
+        from sentinel_sim.cli.wiring import Wiring  # late: `--help` of a verb needs none of it
+
+        return self.given or Wiring()
 
     @classmethod
     def of(cls, ctx: typer.Context, *, as_json: bool) -> Invocation:
@@ -63,8 +74,7 @@ def _is_usage(error: Exception) -> bool:
 
 
 def _invocation(ctx: typer.Context) -> Invocation:
-    found = ctx.obj
-    return found if isinstance(found, Invocation) else Invocation(Wiring())
+    return ctx.obj if isinstance(ctx.obj, Invocation) else Invocation()
 
 
 def _report_unexpected(error: Exception, invocation: Invocation) -> None:

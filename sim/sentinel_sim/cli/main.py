@@ -1,4 +1,7 @@
-"""The console script: verbs, flags and their help; every flag is also a SENTINEL_* variable."""
+"""The console script: verbs, flags and their help; every flag is also a SENTINEL_* variable.
+
+What a verb does is imported when it is called: `--help` and `--version` need none of it.
+"""
 
 from __future__ import annotations
 
@@ -10,20 +13,12 @@ from typing import Annotated
 import typer
 
 from sentinel_sim.bench.lanes import Mode
-from sentinel_sim.cli import bench as benchmarking
-from sentinel_sim.cli import compare as comparing
 from sentinel_sim.cli import fault_verbs, fsu_verbs, network_verbs
-from sentinel_sim.cli import inspect as looking
-from sentinel_sim.cli import report as reporting
-from sentinel_sim.cli import run as running
 from sentinel_sim.cli import run_options as given
-from sentinel_sim.cli.bench import BenchFlags
 from sentinel_sim.cli.group import Invocation, Verbs
 from sentinel_sim.cli.options import Json
-from sentinel_sim.cli.report import ReportFlags
 from sentinel_sim.cli.run_flags import BackendChoice, RunFlags, WireChoice
-from sentinel_sim.cli.wiring import Wiring
-from sentinel_sim.experiment.runner import ATTEMPTS_MOST
+from sentinel_sim.experiment.attempts import ATTEMPTS_MOST
 
 TOP_HELP = """Measure throughput against distance on real kernel TCP.
 
@@ -82,8 +77,7 @@ def top(
 ) -> None:
     """Common to all verbs (the help stands in `TOP_HELP`)."""
     del show_version
-    wiring = ctx.obj if isinstance(ctx.obj, Wiring) else Wiring()
-    ctx.obj = Invocation(wiring, debug=debug)
+    ctx.obj = Invocation(ctx.obj, debug=debug)
 
 
 @app.command()
@@ -133,6 +127,8 @@ def run(
     disturbed is made again first, at most --attempts times in all, and the result tells of each
     attempt.
     """
+    from sentinel_sim.cli import run as running
+
     invocation = Invocation.of(ctx, as_json=as_json)
     flags = RunFlags(
         file=file,
@@ -175,6 +171,8 @@ def validate(
     what this host was measured to move. Exit 2 if any file is wrong or cannot be emulated
     faithfully here; the message names file, line, key and remedy.
     """
+    from sentinel_sim.cli import inspect as looking
+
     raise typer.Exit(looking.validate(files, Invocation.of(ctx, as_json=as_json)))
 
 
@@ -189,6 +187,8 @@ def doctor(ctx: typer.Context, as_json: Json = False) -> None:
 
     Without root it sees less, and says so. Exit 3 if the emulated backend cannot run here.
     """
+    from sentinel_sim.cli import inspect as looking
+
     raise typer.Exit(looking.doctor(Invocation.of(ctx, as_json=as_json)))
 
 
@@ -210,6 +210,8 @@ def clean(
 
     Runs whose controller lives are left alone. Exit 1 if something could not be removed.
     """
+    from sentinel_sim.cli import inspect as looking
+
     raise typer.Exit(looking.clean(dry_run=dry_run, invocation=Invocation.of(ctx, as_json=as_json)))
 
 
@@ -256,9 +258,13 @@ def report(
     Needs no root. Verdicts are judged again where the result was complete; of a damaged result, or
     one of another version, what can be read is shown (exit 2), and nothing is written over.
     """
+    from sentinel_sim.cli import report as reporting
+
     name = "goodput_bps" if metric is Metric.GOODPUT else "steady_goodput_bps"
     call = Invocation.of(ctx, as_json=as_json)
-    flags = ReportFlags(tuple(directories), name, figures, bench_result, tuple(require or ()))
+    flags = reporting.ReportFlags(
+        tuple(directories), name, figures, bench_result, tuple(require or ())
+    )
     raise typer.Exit(reporting.report(flags, call))
 
 
@@ -316,8 +322,10 @@ def bench(
     lanes, under one with --quick; uses two CPUs and nothing but its own namespaces. Ctrl-C takes
     them down and keeps what was measured. Exit 4 if a lane counted wrong or the run is incomplete.
     """
+    from sentinel_sim.cli import bench as benchmarking
+
     invocation = Invocation.of(ctx, as_json=as_json)
-    flags = BenchFlags(mode, quick, rate, seed, out, tuple(require or ()))
+    flags = benchmarking.BenchFlags(mode, quick, rate, seed, out, tuple(require or ()))
     raise typer.Exit(benchmarking.bench(flags, invocation))
 
 
@@ -362,6 +370,8 @@ def compare(
     kernels, processors, versions, settings or topologies are refused with the reason (exit 2). Exit
     4 if one of them is invalid.
     """
+    from sentinel_sim.cli import compare as comparing
+
     call = Invocation.of(ctx, as_json=as_json)
     allowed = tuple(allow or ())
     raise typer.Exit(comparing.compare(directories, allowed, call, require=require))

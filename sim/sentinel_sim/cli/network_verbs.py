@@ -7,11 +7,9 @@ from typing import Annotated
 
 import typer
 
-from sentinel_sim.cli import importing, planning
 from sentinel_sim.cli.group import Invocation
 from sentinel_sim.cli.options import Json
-from sentinel_sim.cli.planning import PlanFlags
-from sentinel_sim.importing.values import Choices, Lengths, Twins
+from sentinel_sim.importing.kinds import Lengths, Twins
 
 From = Annotated[
     str | None,
@@ -127,6 +125,9 @@ def import_network(
     and its licence stand at the head of the file. Without --from and --to the two nodes farthest
     apart are the endpoints. Nothing is downloaded: topohub is a package (pip install topohub).
     """
+    from sentinel_sim.cli import importing
+    from sentinel_sim.importing.values import Choices
+
     quantities = importing.quantities(rate, loss, queue)
     choices = Choices(
         rate_bps=quantities.rate_bps,
@@ -211,7 +212,9 @@ def plan(
     With --from or --to every other node is an intermediate. Start-up, timeouts and other traffic
     are not predicted. --check needs no root; it sets the packet engine's steady goodput beside.
     """
-    flags = PlanFlags(
+    from sentinel_sim.cli import planning
+
+    flags = planning.PlanFlags(
         file, intermediates, sender, receiver, loss, control, check, check_seconds, check_repeat
     )
     raise typer.Exit(planning.plan(flags, Invocation.of(ctx, as_json=as_json)))

@@ -5,7 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from sentinel_sim.evidence import latency, payload, repair, synchronisation, throughput
+from sentinel_sim.evidence import (
+    datapath,
+    latency,
+    payload,
+    repair,
+    synchronisation,
+    throughput,
+)
 from sentinel_sim.evidence.registry import CLAIMS, Claim, Means
 from sentinel_sim.evidence.verdict import Json, Outcome, Verdict
 from sentinel_sim.evidence.view import View
@@ -15,6 +22,7 @@ JUDGES: tuple[Callable[[View], list[Verdict]], ...] = (
     latency.judge_latency,
     latency.judge_confirmation,
     payload.judge_retransmission,
+    datapath.judge,
     synchronisation.judge,
     repair.judge,
 )

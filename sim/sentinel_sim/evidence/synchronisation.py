@@ -2,34 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-
 from sentinel_sim.evidence.counting import every_run
-from sentinel_sim.evidence.statistics import Reading, Tested, all_above, all_below
+from sentinel_sim.evidence.limits import Wanted, judged
 from sentinel_sim.evidence.verdict import Outcome, Verdict
-from sentinel_sim.evidence.view import Group, Run, View, counted, interval_text, keys_of, number
+from sentinel_sim.evidence.view import Group, View, counted, interval_text, keys_of, number
 
 MICROSECOND_LIMIT_S = 1e-3
 """`microsecond latency` can mean at most 999 us."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Wanted:
-    """One figure against one limit; `over_rtt`: the figure is divided by the base RTT."""
-
-    claim: str
-    part: str
-    path: tuple[str, ...]
-    limit: float
-    above: bool
-    bound: str
-    unit: str
-    over_rtt: bool = False
-
-
 WANTED = (
-    _Wanted(
+    Wanted(
         "buffer-before",
         "median lead time",
         ("lead_time_s", "p50"),
@@ -38,7 +21,7 @@ WANTED = (
         "> 0 s at every distance",
         "s",
     ),
-    _Wanted(
+    Wanted(
         "microsecond-sync",
         "phase error p50 of the receiver's replica",
         ("sync", "phase_error_s", "p50"),
@@ -47,7 +30,7 @@ WANTED = (
         "< 1,000 us at every distance",
         "s",
     ),
-    _Wanted(
+    Wanted(
         "watchdog-phase",
         "phase error p99 / path RTT",
         ("sync", "phase_error_s", "p99"),
@@ -57,7 +40,7 @@ WANTED = (
         "RTT",
         over_rtt=True,
     ),
-    _Wanted(
+    Wanted(
         "metadata-with-data",
         "control bytes per delivered byte",
         ("control_bytes_per_data_byte",),
@@ -74,62 +57,10 @@ def judge(view: View) -> list[Verdict]:
     found = []
     for group in view.groups:
         for wanted in WANTED:
-            found += _judged(group, wanted)
+            found += judged(group, wanted)
         found += _every_adjustment(group)
         found += _validated(group)
     return found
-
-
-def _value(run: Run, wanted: _Wanted) -> float | None:
-    value = number(run, *wanted.path)
-    if value is None or not wanted.over_rtt:
-        return value
-    rtt = number(run, "requested", "rtt_s")
-    return value / rtt if rtt else None
-
-
-def _judged(group: Group, wanted: _Wanted) -> list[Verdict]:
-    readings: list[Reading] = []
-    used: list[Run] = []
-    for runs in group.points():
-        known = [run for run in runs if _value(run, wanted) is not None]
-        if known:
-            readings.append(Reading([_value(run, wanted) or 0.0 for run in known]))
-            used += known
-    if not readings:
-        return []
-    test = all_above if wanted.above else all_below
-    return [_said(group, wanted, test(readings, wanted.limit), used, readings)]
-
-
-def _said(
-    group: Group, wanted: _Wanted, tested: Tested, used: Sequence[Run], readings: list[Reading]
-) -> Verdict:
-    few = min(len(one.values) for one in readings) < 2
-    why = f"{counted(len(used), 'run')} at {counted(len(readings), 'point')}"
-    why += "; the deciding one is shown"
-    if tested.outcome is Outcome.UNDECIDED:
-        why += (
-            ": one run gives no interval, use --repeat 3 or more"
-            if few
-            else ": the interval contains the bound"
-        )
-    return Verdict(
-        wanted.claim,
-        tested.outcome,
-        part=wanted.part,
-        arm=group.arm,
-        condition=group.condition,
-        figure=tested.figure,
-        ci=tested.ci,
-        unit=wanted.unit,
-        bound=wanted.bound,
-        limit=wanted.limit,
-        text=interval_text(tested.figure or 0.0, tested.ci, wanted.unit),
-        n=len(used),
-        evidence=keys_of(used),
-        why=why,
-    )
 
 
 def _every_adjustment(group: Group) -> list[Verdict]:

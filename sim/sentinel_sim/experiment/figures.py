@@ -142,6 +142,26 @@ class CustodyFigures:
 
 
 @dataclass(frozen=True, slots=True)
+class FsuFigures:
+    """What the FSUs on the way predicted of the data, and what they knew of its RTT."""
+
+    mase: float | None
+    """Sum of absolute errors over that of "as in the last interval"; below 1 is better. None: the
+    last value was always exact."""
+    error_share: float
+    """Sum of absolute errors over the bytes that came."""
+    predictions: int
+    halves: int
+    """Directions of flows at an FSU, behind these figures."""
+    interval_s: float
+    """Of one prediction."""
+    rtt_error_share: float | None
+    """Worst |least RTT by the FSU / by TCP - 1| where a connection begins; None: not comparable."""
+    rtt_connections: int
+    """Compared, those that took the same way as one."""
+
+
+@dataclass(frozen=True, slots=True)
 class RunMetrics:
     """Every figure of one run (design: section 9)."""
 
@@ -180,3 +200,5 @@ class RunMetrics:
     """None without local confirmation, or if the sender that counted it died."""
     custody: CustodyFigures | None = None
     """None in runs without custody."""
+    fsu: FsuFigures | None = None
+    """None where no FSU predicted any data: in simulation, without XDP, in very short runs."""

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from sentinel_sim.backends.base import FlowMeasurement, RunMeasurement, Series
-from sentinel_sim.experiment import control_metrics, custody_metrics, wire_metrics
+from sentinel_sim.experiment import control_metrics, custody_metrics, fsu_metrics, wire_metrics
 from sentinel_sim.experiment import series as cumulative
 from sentinel_sim.experiment.figures import Percentiles, Requested, RunMetrics
 from sentinel_sim.experiment.framing import theory_of
@@ -68,6 +68,7 @@ def compute(spec: RunSpec, measured: RunMeasurement) -> RunMetrics:
         sync=control_metrics.sync_figures(spec, measured),
         exposure=exposure,
         custody=custody_metrics.custody_figures(measured),
+        fsu=fsu_metrics.fsu_figures(spec, measured),
     )
 
 

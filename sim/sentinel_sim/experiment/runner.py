@@ -17,6 +17,7 @@ from typing import Any
 from sentinel_sim.backends.base import Backend, RunMeasurement
 from sentinel_sim.errors import EmulationError
 from sentinel_sim.experiment import results
+from sentinel_sim.experiment.attempts import ATTEMPTS_MOST
 from sentinel_sim.experiment.files import new_directory
 from sentinel_sim.experiment.interrupts import Catching, Interrupts, catching
 from sentinel_sim.experiment.journal import SIMULATED, Journal
@@ -30,8 +31,6 @@ from sentinel_sim.plan.plan import Plan
 
 FAILURES_MOST = 2
 """Attempts at a run that cannot be carried out."""
-ATTEMPTS_MOST = 3
-"""Attempts at a run that a busy host disturbs."""
 HOST_KEYS = ("kernel", "commit", "topology_sha256")
 """What can be compared before the network stands."""
 

@@ -4,24 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from enum import StrEnum
 
 from sentinel_sim.errors import TopologyError
+from sentinel_sim.importing.kinds import Lengths as Lengths
+from sentinel_sim.importing.kinds import Twins as Twins
 from sentinel_sim.topology.graph import ForeignGraph
-
-
-class Lengths(StrEnum):
-    """Which length a link gets where the source has both."""
-
-    COORDINATES = "coordinates"
-    SOURCE = "source"
-
-
-class Twins(StrEnum):
-    """What becomes of parallel links."""
-
-    BEST = "best"
-    KEEP = "keep"
 
 
 @dataclass(frozen=True, slots=True)

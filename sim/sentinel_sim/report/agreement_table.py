@@ -21,11 +21,12 @@ def agreement_table(agreement: Mapping[str, Any]) -> RenderableType:
     for heading in HEADINGS:
         table.add_column(heading, justify="left" if heading in ("other keys", "") else "right")
     for group in agreement["groups"]:
-        table.add_row(*_cells(group), style=None if group["agrees"] else "yellow")
+        table.add_row(*cells_of(group), style=None if group["agrees"] else "yellow")
     return Group(table, *(Text(line) for line in notes_of(agreement)))
 
 
-def _cells(group: Mapping[str, Any]) -> tuple[str, ...]:
+def cells_of(group: Mapping[str, Any]) -> tuple[str, ...]:
+    """One row, in words."""
     delivered = group["delivered"] or {}
     interval = group["goodput_ratio_ci95"]
     params = [f"{k} {v}" for k, v in group["params"].items() if k != "congestion_control"]

@@ -69,6 +69,10 @@ _FIGURES: tuple[tuple[str, type[Any], str], ...] = (
     ("lateness_p99_s", float, "achieved.lateness_s.p99"),
     ("lead_time_p50_s", float, "lead_time_s.p50"),
     ("control_bytes_per_data_byte", float, "control_bytes_per_data_byte"),
+    ("phase_error_p50_s", float, "sync.phase_error_s.p50"),
+    ("phase_error_p99_s", float, "sync.phase_error_s.p99"),
+    ("fsu_mase", float, "fsu.mase"),
+    ("fsu_error_share", float, "fsu.error_share"),
 )
 _QUANTITIES: Mapping[str, tuple[str, Callable[[ParamValue], int | float]]] = {
     "rate": ("_bps", parse_rate),

@@ -23,6 +23,7 @@ from sentinel_sim.report.html.figure import (
 BINS = 120
 MOST_PANELS = 6
 SECOND_NS = 1e9
+MARGIN = {"l": 60, "r": 16, "t": 28, "b": 52}
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +38,8 @@ class Curve:
     goodput_mbps: tuple[float, ...]
     exposure_mb: tuple[float, ...]
     """Empty where nothing is confirmed locally."""
+    start_s: float = 0.0
+    """Of the first connect(), after the start of the run's traffic, from which faults count."""
 
 
 def curve_of(run: Mapping[str, Any], measured: RunMeasurement) -> Curve | None:
@@ -58,6 +61,7 @@ def curve_of(run: Mapping[str, Any], measured: RunMeasurement) -> Curve | None:
         _rounded(grid[1:] / SECOND_NS),
         _rounded(rate),
         exposure,
+        (start - measured.traffic_start_ns) / SECOND_NS,
     )
 
 
@@ -118,11 +122,12 @@ def _figure(
     shown = _spread(points)
     traces: list[Trace] = []
     panels: dict[str, Any] = {}
+    names = [_name(number, point, len(shown)) for number, point in enumerate(shown)]
     for number, point in enumerate(shown):
         mine = [c for c in curves if (c.distance_km or 0.0, c.rtt_s) == point]
         for curve in sorted(mine, key=lambda c: arm_rank(c.arm)):
             traces.append(_trace(curve, values(curve), number, unit, shown=number == 0))
-        panels |= _panel(number, point, unit, len(shown))
+        panels |= _panel(number, unit, len(shown))
     rows = tuple(_row(c, values(c)) for c in curves)
     return Figure(
         figure_id,
@@ -131,7 +136,7 @@ def _figure(
         + "; ".join(f"{row[0]} at {row[1]} km: highest {row[3]} {unit}" for row in rows[:12]),
         caption,
         tuple(traces),
-        {**layout({}, {}), **panels},
+        {**layout({}, {}, annotations=names, margin=MARGIN), **panels},
         DataTable(
             f"The curves in numbers, {unit}",
             ("arm", "distance, km", "half of the highest reached after, s", "highest", "last"),
@@ -172,20 +177,39 @@ def _trace(
     }
 
 
-def _panel(number: int, point: tuple[float, float], unit: str, panels: int) -> dict[str, Any]:
-    """Axes of one panel, from above, and its name."""
+def _panel(number: int, unit: str, panels: int) -> dict[str, Any]:
+    """Axes of one panel, from above."""
     suffix = "" if number == 0 else str(number + 1)
-    room = 0.34 / panels
-    height = (1 - room * (panels - 1)) / panels
-    top = 1 - number * (height + room)
-    km, rtt_s = point
-    name = (f"{km:,.6g} km, " if km else "") + f"RTT {rtt_s * 1e3:,.4g} ms"
+    bottom, top = _extent(number, panels)
     last = number == panels - 1
     x = axis("seconds since connect()" if last else "", anchor=f"y{suffix}", rangemode="tozero")
     y = axis(unit, anchor=f"x{suffix}", rangemode="tozero", nticks=5, tickformat=",.6~g")
-    y["domain"] = [max(0.0, top - height), top]
-    y["title"] = {"text": f"{name}<br>{unit}", "standoff": 6, "font": {"size": 11}}
+    y["domain"] = [bottom, top]
     return {f"xaxis{suffix}": x, f"yaxis{suffix}": y}
+
+
+def _extent(number: int, panels: int) -> tuple[float, float]:
+    """Lower and upper end of a panel, as shares of the figure's height."""
+    room = 0.4 / panels
+    height = (1 - room * (panels - 1)) / panels
+    top = 1 - number * (height + room)
+    return max(0.0, top - height), top
+
+
+def _name(number: int, point: tuple[float, float], panels: int) -> dict[str, Any]:
+    """The words above a panel."""
+    km, rtt_s = point
+    return {
+        "text": (f"{km:,.6g} km, " if km else "") + f"RTT {rtt_s * 1e3:,.4g} ms",
+        "showarrow": False,
+        "xref": "paper",
+        "yref": "paper",
+        "x": 0,
+        "y": _extent(number, panels)[1],
+        "xanchor": "left",
+        "yanchor": "bottom",
+        "font": {"size": 12, "color": "@soft"},
+    }
 
 
 def _row(curve: Curve, values: tuple[float, ...]) -> tuple[str, ...]:

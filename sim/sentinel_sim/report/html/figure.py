@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +11,8 @@ Trace = dict[str, Any]
 Layout = dict[str, Any]
 
 DASHES = {"direct": "dot", "tuned": "dash", "split": "solid", "fsu": "dashdot"}
+X_ROOM = 0.06
+"""Beside the first and the last point of a sweep, as a share of what lies between."""
 SYMBOLS = {"direct": "circle", "tuned": "square", "split": "triangle-up", "fsu": "diamond"}
 
 
@@ -84,9 +87,22 @@ def layout(x: Layout, y: Layout, **more: Any) -> Layout:  # noqa: ANN401  plotly
     }
 
 
-def log_ticks(values: Sequence[float]) -> Layout:
-    """Ticks at the measured points of a logarithmic axis."""
-    return {"tickvals": list(values), "ticktext": [f"{value:,.5g}" for value in values]}
+def sweep_axis(title: str, values: Sequence[float]) -> Layout:
+    """The axis of a swept quantity: ticks where it was measured, logarithmic if there are several.
+
+    The range is given: with markers at one end and lines at the other, plotly.js would cut a tick.
+    """
+    low, high = min(values), max(values)
+    if low == high or low <= 0:
+        return axis(title)
+    room = X_ROOM * math.log10(high / low)
+    return axis(
+        title,
+        log=True,
+        tickvals=list(values),
+        ticktext=[f"{value:,.5g}" for value in values],
+        range=[math.log10(low) - room, math.log10(high) + room],
+    )
 
 
 def mbit(bps: float) -> float:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from sentinel_sim.report.chart import BASE_RTT, DISTANCE, median, x_quantity
+from sentinel_sim.report.chart import BASE_RTT, DISTANCE, Quantity, median, x_quantity
 from sentinel_sim.report.html.figure import (
     SYMBOLS,
     DataTable,
@@ -14,7 +14,7 @@ from sentinel_sim.report.html.figure import (
     axis,
     colour_of,
     layout,
-    log_ticks,
+    sweep_axis,
 )
 
 Result = Mapping[str, Any]
@@ -27,8 +27,7 @@ KINDS = (
 def figure_of(result: Result) -> Figure | None:
     """Median latencies of the valid runs against distance or RTT; None where none is known."""
     runs = [run for run in result["runs"] if run["valid"] and run["requested"]["rtt_s"]]
-    quantity = x_quantity(result["runs"])
-    quantity = quantity if quantity in (DISTANCE, BASE_RTT) else BASE_RTT
+    quantity = far_quantity(result)
     lines: dict[tuple[str, str, str], dict[float, list[float]]] = {}
     for run in runs:
         x = quantity.value(run)
@@ -38,9 +37,7 @@ def figure_of(result: Result) -> Figure | None:
                 at.setdefault(x, []).append(run[key]["p50"] * 1e3)
     if not lines:
         return None
-    light = sorted(
-        {(x, run["requested"]["rtt_s"] * 500) for run in runs if (x := quantity.value(run))}
-    )
+    light = one_way_ms(runs, quantity)
     rows = [
         (arm, word, f"{x:,.6g}", f"{median(values) or 0:,.4g}", str(len(values)))
         for (arm, word, _), at in lines.items()
@@ -55,9 +52,9 @@ def figure_of(result: Result) -> Figure | None:
         " which is local in split and fsu) and to the receiver's read() (delivered). Bulk traffic"
         " waits in the sender's buffer and in queues, so both lie above propagation; nothing"
         " delivered can lie below the grey line, and a run in which it does is invalid.",
-        (*(_line(*key, at) for key, at in lines.items()), *_light(light)),
+        (*(_line(*key, at) for key, at in lines.items()), *light_lines(light)),
         layout(
-            axis(quantity.label, log=len(xs) > 1, **(log_ticks(xs) if len(xs) > 1 else {})),
+            sweep_axis(quantity.label, xs),
             axis("ms", log=True, tickformat=",.6~g", dtick="D2"),
         ),
         DataTable(
@@ -66,6 +63,18 @@ def figure_of(result: Result) -> Figure | None:
             tuple(rows),
         ),
     )
+
+
+def far_quantity(result: Result) -> Quantity:
+    """Distance if that was swept, else the base RTT: what light takes time for."""
+    quantity = x_quantity(result["runs"])
+    return quantity if quantity in (DISTANCE, BASE_RTT) else BASE_RTT
+
+
+def one_way_ms(runs: Iterable[Mapping[str, Any]], quantity: Quantity) -> list[tuple[float, float]]:
+    """(x, propagation one way in ms), ascending."""
+    known = ((quantity.value(run), run["requested"]["rtt_s"] * 500) for run in runs)
+    return sorted({(x, ms) for x, ms in known if x})
 
 
 def _line(arm: str, word: str, dash: str, at: Mapping[float, list[float]]) -> Trace:
@@ -86,7 +95,8 @@ def _line(arm: str, word: str, dash: str, at: Mapping[float, list[float]]) -> Tr
     }
 
 
-def _light(light: list[tuple[float, float]]) -> list[Trace]:
+def light_lines(light: list[tuple[float, float]]) -> list[Trace]:
+    """Propagation one way and both ways, from (x, one way in ms)."""
     names = ((1.0, "one-way propagation", "2px,2px"), (2.0, "one RTT", "6px,3px"))
     return [
         {

@@ -14,18 +14,22 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from sentinel_sim.report.html import curves, latency, tables, throughput, world
+from sentinel_sim.report.html import (
+    agreement,
+    control,
+    curves,
+    latency,
+    tables,
+    throughput,
+    timeline,
+    world,
+)
+from sentinel_sim.report.html.control import Lead
 from sentinel_sim.report.html.curves import Curve
 from sentinel_sim.report.html.figure import Figure
 from sentinel_sim.report.html.theory import SOURCES
 
 SYMBOLS = {"holds": "✓", "fails": "✗", "undecided": "?"}
-ABSENT_SECTIONS = (
-    ("FSU prediction error", "predicts-pattern", "make train"),
-    ("Burstiness by hop and the law against 1.5^N", "smooth-1.5N", None),
-    ("Agreement of the two backends", None, "sentinel-sim run FILE --backend simulated"),
-)
-"""(section, claim, command) of what no result carries yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +45,8 @@ class Material:
     """Why there are no curves, or not all."""
     bench: Sequence[dict[str, Any]] = ()
     """Verdicts of a `bench.json`, in the form of a result's."""
+    leads: Sequence[Lead] = ()
+    """Lead times of the runs that have a curve."""
 
 
 def render(material: Material) -> str:
@@ -52,6 +58,11 @@ def render(material: Material) -> str:
         "latency": latency.figure_of(result),
         "startup": curves.startup_figure(material.curves),
         "exposure": curves.exposure_figure(material.curves),
+        "lead": control.lead_figure(material.leads),
+        "phase": control.phase_figure(result),
+        "prediction": control.prediction_figure(result),
+        "agreement": agreement.agreement_figure(result),
+        "timeline": timeline.timeline_figure(result, material.curves),
     }
     environment = _environment()
     return environment.get_template("report.html.j2").render(
@@ -68,7 +79,7 @@ def render(material: Material) -> str:
         reproduce=reproduce(result),
         overlays=SOURCES,
         symbols=SYMBOLS,
-        absent=ABSENT_SECTIONS,
+        fault_tables=timeline.tables(result),
         version=version("sentinel-sim"),
     )
 

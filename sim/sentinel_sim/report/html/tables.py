@@ -135,25 +135,6 @@ def _at(run: Mapping[str, Any], path: tuple[str, ...]) -> float | None:
     return float(value) if isinstance(value, int | float) else None
 
 
-def faults(result: Result) -> DataTable | None:
-    """What was broken on purpose, and when it was noticed and repaired; None without faults."""
-    found = [
-        (run["key"], key, event)
-        for run in result["runs"]
-        for key in ("faults", "repairs")
-        for event in (run.get(key) or ())
-        if isinstance(event, Mapping)
-    ]
-    if not found:
-        return None
-    names = list(dict.fromkeys(name for _, _, event in found for name in event))
-    rows = tuple(
-        (run, key.removesuffix("s"), *(_brief(event.get(name)) for name in names))
-        for run, key, event in found
-    )
-    return DataTable("Faults and repairs by run", ("run", "what", *names), rows)
-
-
 def validity(result: Result) -> DataTable:
     """Every run with what the gate looked at."""
     rows = tuple(_validity(run) for run in result["runs"])

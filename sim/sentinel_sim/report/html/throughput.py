@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -21,8 +22,8 @@ from sentinel_sim.report.html.figure import (
     axis,
     colour_of,
     layout,
-    log_ticks,
     mbit,
+    sweep_axis,
 )
 from sentinel_sim.report.html.theory import overlay_traces
 
@@ -64,7 +65,6 @@ def figure_of(result: Result, metric: str, figure_id: str) -> Figure | None:
 
 def _layout(chart: Chart, result: Result) -> dict[str, Any]:
     xs = sorted({x for x, _ in chart.theory})
-    x_more = log_ticks(xs) if chart.log_x else {}
     highs = [point.high_bps for line in chart.lines for point in line.points]
     lows = [point.mean_bps for line in chart.lines for point in line.points]
     y = axis(
@@ -75,7 +75,7 @@ def _layout(chart: Chart, result: Result) -> dict[str, Any]:
         **_range(chart, lows, highs),
     )
     return layout(
-        axis(chart.x_label, log=chart.log_x, **x_more),
+        sweep_axis(chart.x_label, xs),
         y,
         uirevision="keep",
         legend={"orientation": "h", "y": -0.16, "x": 0, "font": {"size": 12}},
@@ -84,8 +84,6 @@ def _layout(chart: Chart, result: Result) -> dict[str, Any]:
 
 def _range(chart: Chart, lows: Sequence[float], highs: Sequence[float]) -> dict[str, Any]:
     """From what was measured: published points of faster networks must not set the scale."""
-    import math
-
     caps = [bps for _, bps in chart.theory if bps > 0]
     top = max([*lows, *caps]) / 1e6
     top = max(top, min(max(highs) / 1e6, 2 * top))

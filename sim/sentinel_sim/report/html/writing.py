@@ -16,6 +16,7 @@ from sentinel_sim.experiment import rawlog
 from sentinel_sim.experiment.files import write_atomically
 from sentinel_sim.experiment.results import PROCESSED_FILE
 from sentinel_sim.experiment.salvage import Salvaged
+from sentinel_sim.report.html.control import Lead, leads_of
 from sentinel_sim.report.html.curves import Curve, curve_of
 from sentinel_sim.report.html.page import Material, render
 
@@ -43,7 +44,7 @@ def write_report(directory: Path, salvaged: Salvaged, bench: Path | None = None)
 def material_of(directory: Path, salvaged: Salvaged, bench: Path | None = None) -> Material:
     """All that the page is made from; what cannot be read is left out, with a note."""
     chosen = list(_chosen(salvaged.result["runs"]))
-    curves, failed = _curves(directory, chosen[:MOST_CURVES])
+    curves, leads, failed = _from_logs(directory, chosen[:MOST_CURVES])
     notes = []
     if len(chosen) > MOST_CURVES:
         notes.append(f"{MOST_CURVES} of {len(chosen)} combinations are drawn")
@@ -56,6 +57,7 @@ def material_of(directory: Path, salvaged: Salvaged, bench: Path | None = None) 
         curves,
         "; ".join(notes),
         judge_bench(read_bench(bench)) if bench is not None else (),
+        leads,
     )
 
 
@@ -69,8 +71,13 @@ def _chosen(runs: Sequence[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
             yield run
 
 
-def _curves(directory: Path, runs: Sequence[Mapping[str, Any]]) -> tuple[list[Curve], list[str]]:
-    found, failed = [], []
+def _from_logs(
+    directory: Path, runs: Sequence[Mapping[str, Any]]
+) -> tuple[list[Curve], list[Lead], list[str]]:
+    """Curves, lead times, and the runs whose log cannot be read."""
+    found: list[Curve] = []
+    leads: list[Lead] = []
+    failed = []
     for run in runs:
         try:
             measured = rawlog.read_measurement(rawlog.raw_path(directory, run["key"]))
@@ -78,9 +85,10 @@ def _curves(directory: Path, runs: Sequence[Mapping[str, Any]]) -> tuple[list[Cu
             failed.append(run["key"])
             continue
         curve = None if measured is None else curve_of(run, measured)
-        if curve is not None:
+        if curve is not None and measured is not None:
             found.append(curve)
-    return found, failed
+            leads += leads_of(run["key"], measured)
+    return found, leads, failed
 
 
 def _topology(directory: Path) -> Mapping[str, Any]:

@@ -32,6 +32,69 @@ TOPOLOGY = {
         {"endpoints": ["panama", "boston"]},
     ],
 }
+CONTROL = {
+    node: {
+        "adjustments": [
+            {
+                "what": what,
+                "ready_ns": 1_000_000,
+                "first_byte_ns": first_ns,
+                "basis": "no earlier flow is remembered: slow start from 10 packets",
+            }
+        ]
+    }
+    for node, what, first_ns in (
+        ("m", "receive buffer", 3_000_000),
+        ("b", "onward connection", 500_000),
+    )
+}
+FSU = {
+    "error_share": 0.2,
+    "predictions": 300,
+    "halves": 4,
+    "interval_s": 0.033554432,
+    "rtt_error_share": 0.004,
+    "rtt_connections": 2,
+}
+SYNC = {
+    "error_bytes": {"p50": 1.0, "p99": 2.0},
+    "samples": 9,
+    "checks": 1,
+    "checks_ok": 1,
+    "final_ok": True,
+}
+FAULTS = [
+    {
+        "number": number,
+        "index": number - 1,
+        "kind": kind,
+        "target": "a--m",
+        "direction": None,
+        "planned_ns": number * 500_000_000,
+        "planned_bytes": None,
+        "actual_ns": number * 500_000_000 + 1_000_000,
+        "actual_bytes": 1,
+        "planned_end_ns": None,
+        "ended_ns": end_ns,
+        "detail": "",
+        "failed": False,
+    }
+    for number, kind, end_ns in ((1, "partition", 800_000_000), (2, "kill-daemon", None))
+]
+REPAIRS = [
+    {
+        "fault": "daemon-dead",
+        "target": "m",
+        "failed_ns": 1_010_000_000,
+        "time_to_detect_ns": 5_000_000,
+        "time_to_repair_ns": 200_000_000,
+        "repaired": True,
+        "steps": [["restart-daemon", True]],
+        "bytes_replayed": None,
+        "path": [],
+        "detail": "",
+    }
+]
 KM = (100.0, 1000.0, 5000.0, 10000.0, 20000.0)
 
 
@@ -47,6 +110,8 @@ def write(directory: Path, *, repeats: int = 3, invalid: int = 1, **changes: Any
                 more: dict[str, Any] = {}
                 if repeat == 0 and arm is Arm.TUNED and km in KM[-invalid:] and invalid:
                     more["rtt_idle_ns"] = ()
+                if arm is Arm.SPLIT:
+                    more["extra"] = {"control": CONTROL}
                 raw = raw_run(run, measurement(run, goodput_bps=goodput, **more))
                 rawlog.write_raw(directory, raw)
                 records.append(_stretched(record_of(raw), km))
@@ -59,7 +124,7 @@ def write(directory: Path, *, repeats: int = 3, invalid: int = 1, **changes: Any
         records=records,
         complete=True,
     )
-    results.write_result(directory, {**built, **changes})
+    results.write_result(directory, {**built, "agreement": agreement(), **changes})
     results.write_processed(directory, TOPOLOGY, {}, [])
     return directory
 
@@ -73,4 +138,31 @@ def _stretched(record: dict[str, Any], km: float) -> dict[str, Any]:
         if record[key] is not None:
             wobble = 1 + 0.01 * record["repeat"]
             record[key] = {"p50": factor * rtt_s * wobble, "p99": 2 * factor * rtt_s}
+    record["fsu"] = {**FSU, "mase": 1.05 + 0.01 * record["repeat"]}
+    if record["arm"] == "split":
+        record["sync"] = {**SYNC, "phase_error_s": {"p50": rtt_s / 9, "p99": rtt_s / 2}}
+        record["faults"], record["repairs"] = FAULTS, REPAIRS
     return record
+
+
+def agreement() -> dict[str, Any]:
+    """Of two groups, one of which disagrees."""
+    group = {
+        "arm": "tuned",
+        "distance_km": 5000.0,
+        "params": {},
+        "n_emulated": 3,
+        "n_simulated": 3,
+        "loss": 0.0,
+        "goodput_ratio": 1.01,
+        "goodput_ratio_ci95": [0.99, 1.03],
+        "steady_ratio": 1.0,
+        "intervals_overlap": True,
+        "limit_share": 0.05,
+        "agrees": True,
+        "delivered": None,
+    }
+    far = {**group, "distance_km": 20000.0, "goodput_ratio": 1.2, "agrees": False}
+    sides: dict[str, Any] = {"only_emulated": ["split"], "only_simulated": []}
+    counts = {"rule": "as tested", "disagreeing": 1, "undecided": 0}
+    return {**counts, **sides, "groups": [group, {**far, "goodput_ratio_ci95": None}]}

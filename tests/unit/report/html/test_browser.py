@@ -25,6 +25,7 @@ SIZES: dict[str, ViewportSize] = {
 }
 BRIGHTNESS = "(one => one.match(/[0-9.]+/g).slice(0, 3).reduce((a, b) => +a + +b, 0) / 3)"
 FIGURES = ["goodput", "steady", "latency", "startup", "exposure"]
+FIGURES += ["lead", "phase", "prediction", "timeline", "agreement"]
 
 
 @pytest.fixture(scope="module")
@@ -135,6 +136,12 @@ def test_the_question_the_verdicts_and_the_figure_are_on_the_first_screen(visit:
         box = visit.page.locator(selector).first.bounding_box()
         assert box is not None
         assert 0 <= box["y"] < SIZES["desktop"]["height"], selector
+
+
+def test_no_tick_of_a_sweep_is_cut(visit: Visit) -> None:
+    for figure in ("goodput", "steady", "latency", "phase", "prediction"):
+        words = visit.page.locator(f"#{figure} .xtick text").all_text_contents()
+        assert words == ["100", "1,000", "5,000", "10,000", "20,000"], figure
 
 
 def test_hovering_tells_of_the_run(visit: Visit) -> None:

@@ -17,12 +17,22 @@ from sentinel_sim.errors import ResultError
 from sentinel_sim.evidence import overlays
 from sentinel_sim.evidence.judging import judge
 from sentinel_sim.experiment import salvage
-from sentinel_sim.report.html import curves, latency, tables, throughput
+from sentinel_sim.report.html import (
+    agreement,
+    control,
+    curves,
+    latency,
+    tables,
+    throughput,
+    timeline,
+)
 from sentinel_sim.report.html.figure import Figure
 from sentinel_sim.report.html.page import Material, render, reproduce
 from sentinel_sim.report.html.world import EqualEarth, Orthographic, great_circle, map_of
 from sentinel_sim.report.html.writing import material_of, write_report
 
+FIGURES = ["goodput", "steady", "latency", "startup", "exposure"]
+FIGURES += ["lead", "phase", "prediction", "timeline", "agreement"]
 MOST_BYTES = 10_000_000
 
 
@@ -53,6 +63,11 @@ def figures_of(directory: Path) -> list[Figure]:
         latency.figure_of(material.result),
         curves.startup_figure(material.curves),
         curves.exposure_figure(material.curves),
+        control.lead_figure(material.leads),
+        control.phase_figure(material.result),
+        control.prediction_figure(material.result),
+        timeline.timeline_figure(material.result, material.curves),
+        agreement.agreement_figure(material.result),
     )
     return [one for one in found if one is not None]
 
@@ -68,10 +83,13 @@ def uncoloured(value: object) -> object:
 
 def test_every_figure_is_one_that_plotly_accepts_and_has_words_and_a_table(directory: Path) -> None:
     found = figures_of(directory)
-    assert [one.id for one in found] == ["goodput", "steady", "latency", "startup", "exposure"]
+    assert [one.id for one in found] == FIGURES
     for one in found:
         go.Figure(uncoloured(one.spec))  # raises for what plotly.js would ignore
         assert len(one.summary) > 60
+        if one.id == "timeline":  # its tables are those of all runs
+            assert timeline.tables(salvage.read(directory).result)
+            continue
         assert one.table is not None
         assert one.table.rows
         assert all(len(row) == len(one.table.headings) for row in one.table.rows)
@@ -149,24 +167,66 @@ def test_reproducing_names_commit_command_and_seed_and_no_resume() -> None:
     assert reproduce(made) == ["sentinel-sim run a.yaml --seed 5"]
 
 
-def test_keys_of_the_control_plane_and_faults_are_shown_when_they_are_there() -> None:
+def test_the_control_plane_is_shown_when_it_is_there() -> None:
     plain = document(sweep(lambda km: 9e7))
     assert tables.control(plain) is None
-    assert tables.faults(plain) is None
     rich = document(
         sweep(
             lambda km: 9e7,
             lead_time_s={"p50": 0.01, "least": 0.002, "share_ahead": 1.0, "n": 2, "by_kind": {}},
-            faults=[{"kind": "crash", "node": "m", "at_s": 1.0}],
         )
     )
-    control = tables.control(rich)
-    assert control is not None
-    assert "lead time p50, ms" in control.headings
-    assert control.rows[0][3] == "10"
-    found = tables.faults(rich)
-    assert found is not None
-    assert found.rows[0][1:] == ("fault", "crash", "m", "1.0")
+    shown = tables.control(rich)
+    assert shown is not None
+    assert "lead time p50, ms" in shown.headings
+    assert shown.rows[0][3] == "10"
+
+
+def test_figures_without_data_are_not_drawn() -> None:
+    plain = document(sweep(lambda km: 9e7))
+    assert control.lead_figure([]) is None
+    assert control.phase_figure(plain) is None
+    assert control.prediction_figure(plain) is None
+    assert agreement.agreement_figure(plain) is None
+    assert timeline.timeline_figure(plain, []) is None
+    assert timeline.tables(plain) == []
+
+
+def test_lead_times_and_predictions_are_those_of_the_runs(directory: Path) -> None:
+    material = material_of(directory, salvage.read(directory))
+    assert len({one.key for one in material.leads}) == len(KM)
+    lead = control.lead_figure(material.leads)
+    assert lead is not None
+    drawn = {trace["name"]: trace["x"] for trace in lead.traces}
+    assert drawn == {
+        "receive buffer": [2.0] * len(KM),
+        "onward connection": [-0.5] * len(KM),
+    }
+    mase = control.prediction_figure(material.result)
+    assert mase is not None
+    assert mase.table is not None
+    assert {row[2] for row in mase.table.rows if row[0] == "split"} == {"1.060"}
+
+
+def test_the_time_line_has_faults_and_repairs_at_their_times(directory: Path) -> None:
+    material = material_of(directory, salvage.read(directory))
+    figure = timeline.timeline_figure(material.result, material.curves)
+    assert figure is not None
+    lanes = figure.layout["yaxis2"]["ticktext"]
+    assert lanes == ["partition a--m", "kill-daemon a--m", "repair: daemon-dead m"]
+    bars = [trace for trace in figure.traces if trace.get("yaxis") == "y2"]
+    assert [trace["x"] for trace in bars] == [[0.501, 0.8], [1.001, 1.001], [1.01, 1.215]]
+    assert any("yaxis" not in trace for trace in figure.traces)
+
+
+def test_a_disagreement_of_the_backends_is_said(directory: Path) -> None:
+    figure = agreement.agreement_figure(salvage.read(directory).result)
+    assert figure is not None
+    assert figure.table is not None
+    assert [row[-1] for row in figure.table.rows] == ["agrees", "DISAGREES"]
+    (points,) = figure.traces
+    assert points["x"] == [1.01, 1.2]
+    assert "1 disagree" in figure.caption
 
 
 def test_great_circles_and_projections() -> None:
