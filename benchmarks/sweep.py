@@ -1,4 +1,4 @@
-"""A sweep of a thousand settings: killed, interrupted, resumed, on a cluster; always the same result?
+"""A sweep of 1,000 settings: killed, interrupted, resumed, on a cluster; always the same result?
 
     python benchmarks/sweep.py                  # no root; about three minutes on two CPUs
     python benchmarks/sweep.py --settings 40    # to see that it works

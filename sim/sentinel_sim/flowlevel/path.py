@@ -30,7 +30,7 @@ class Chain:
     path_ns: int
     """One way, from end to end."""
     wire_per_payload: float
-    """Bits on the links for each bit delivered: headers, and what random loss makes be sent again."""
+    """Bits on the links for each bit delivered: headers, and what is sent again after losses."""
 
 
 def chain_of(segments: Sequence[Segment], headers_bytes: int) -> Chain:

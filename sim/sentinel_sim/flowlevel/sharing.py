@@ -189,11 +189,8 @@ def _bounds(s, flows):
 
 
 @compiled
-def _solve(s, region, flows):
-    """Progressive filling of the region, as in `maxmin`."""
-    bounds = _bounds(s, flows)
-    order = np.argsort(bounds, kind="mergesort")
-    full = np.empty(len(region), np.int64)
+def _open(s, region, flows):
+    """Nothing is fixed in the region yet."""
     for link in region:
         s.left[link] = s.capacity[link]
         s.open_flows[link] = s.count[link]
@@ -202,6 +199,15 @@ def _solve(s, region, flows):
             put(s.heap, link, s.left[link] // s.open_flows[link])
     for flow in flows:
         s.fixed[flow] = 0
+
+
+@compiled
+def _solve(s, region, flows):
+    """Progressive filling of the region, as in `maxmin`."""
+    bounds = _bounds(s, flows)
+    order = np.argsort(bounds, kind="mergesort")
+    full = np.empty(len(region), np.int64)
+    _open(s, region, flows)
     at = 0
     while True:
         while at < len(flows) and s.fixed[flows[order[at]]]:

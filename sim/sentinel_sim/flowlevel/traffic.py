@@ -18,10 +18,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from sentinel_sim.flowlevel.heap import Heap, heap_of, put, take_out
+from sentinel_sim.flowlevel.heap import Heap, Int64, heap_of, put, take_out
 from sentinel_sim.flowlevel.jit import compiled, compiled_and_cached
 from sentinel_sim.flowlevel.sharing import update
-from sentinel_sim.flowlevel.state import Int64, Shares
+from sentinel_sim.flowlevel.state import Shares
 
 Advance = Callable[..., None]
 NEVER = 1 << 62

@@ -57,9 +57,7 @@ def check(capacity: list[int], flows: list[Flow]) -> None:
     shares, traffic = made(capacity, flows)
     for now in range(1, 45):
         advance()(shares, traffic, now)
-        there = [
-            f for f, flow in enumerate(flows) if flow[0] < now and traffic.ended_ns[f] < 0
-        ]
+        there = [f for f, flow in enumerate(flows) if flow[0] < now and traffic.ended_ns[f] < 0]
         assert shares.rate.tolist() == from_nothing(shares, there)
         load = np.zeros(len(capacity), np.int64)
         for f in there:

@@ -13,7 +13,6 @@ from sentinel_sim.flowlevel.traffic import (
     NEVER,
     PEAK,
     Traffic,
-
     moved_at,
     traffic_of,
 )

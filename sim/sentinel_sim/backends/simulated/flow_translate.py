@@ -135,7 +135,8 @@ def measurements(
     network: FlowNetwork, times_ns: Sequence[int], moved_bits: NDArray[np.float64]
 ) -> tuple[FlowMeasurement, ...]:
     """Each flow as its two ends would have seen it, by number; `moved_bits[i]` at `times_ns[i]`."""
-    found = [_measurement(network, rank, times_ns, moved_bits) for rank in range(len(network.flows))]
+    ranks = range(len(network.flows))
+    found = [_measurement(network, rank, times_ns, moved_bits) for rank in ranks]
     return tuple(sorted(found, key=lambda flow: flow.flow_id))
 
 
@@ -186,6 +187,6 @@ def _series(
             points[at_ns] = min(int(value), total)
     if last_ns is not None:
         points[max(last_ns, first_ns)] = total
-    if total == 0 or len(points) == 1 and not points[first_ns]:
+    if total == 0 or max(points.values()) == 0:
         return Series()
     return Series(tuple(points), tuple(points.values()))
