@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Any, Protocol
 
 from sentinel_sim.faults.events import FaultEvent, RepairEvent, Resumption
@@ -141,6 +142,16 @@ class WireMeasurement:
     """If a fault changed the rate; else it was the link's own all the time."""
 
 
+class Engine(StrEnum):
+    """What moved the bytes of a run."""
+
+    KERNEL = "kernel"
+    PACKET = "packet"
+    """Every packet, in virtual time: nothing can be late there."""
+    FLOW = "flow"
+    """Rates only: no packet, so no probe, no queue and no loss is counted."""
+
+
 @dataclass(frozen=True, slots=True)
 class RunMeasurement:
     """Everything one run gave, before any judgement."""
@@ -168,6 +179,7 @@ class RunMeasurement:
     """What the supervisor saw and did, in the order in which it ended."""
     resumptions: tuple[Resumption, ...] = ()
     """When flows in custody went on over another connection, by time."""
+    engine: Engine = Engine.KERNEL
 
 
 ProgressHook = Callable[[str, float], None]

@@ -22,6 +22,7 @@ RUN_KEYS = (
     "machine",
     "cpu_count",
     "wire_backend",
+    "engine",
     "offloads",
     "commit",
     "topology_sha256",

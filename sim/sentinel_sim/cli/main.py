@@ -17,7 +17,7 @@ from sentinel_sim.cli import fault_verbs, fsu_verbs, network_verbs
 from sentinel_sim.cli import run_options as given
 from sentinel_sim.cli.group import Invocation, Verbs
 from sentinel_sim.cli.options import Json
-from sentinel_sim.cli.run_flags import BackendChoice, RunFlags, WireChoice
+from sentinel_sim.cli.run_flags import BackendChoice, EngineChoice, RunFlags, WireChoice
 from sentinel_sim.experiment.attempts import ATTEMPTS_MOST
 
 TOP_HELP = """Measure throughput against distance on real kernel TCP.
@@ -85,6 +85,7 @@ def run(
     ctx: typer.Context,
     file: given.File,
     backend: given.Backend = BackendChoice.EMULATED,
+    engine: given.Engine = EngineChoice.PACKET,
     wire: given.Wire = WireChoice.AUTO,
     distances: given.Distances = None,
     arms: given.Arms = None,
@@ -111,6 +112,7 @@ def run(
       sentinel-sim run topologies/chile-usa.yaml --backend simulated
       sentinel-sim run topologies/lossy.yaml --backend simulated --set congestion_control=cubic,bbr
       sentinel-sim run topologies/lossy.yaml --backend simulated --scheduler tcp://10.0.0.1:8786
+      sentinel-sim run topologies/abilene.yaml --backend simulated --engine flow
       sentinel-sim run topologies/window-law.yaml --backend both
       sentinel-sim run topologies/chile-usa.yaml --arms tuned,split --distances 100,20000
       sentinel-sim run topologies/chile-usa.yaml --dry-run
@@ -148,6 +150,7 @@ def run(
         settings=tuple(settings or ()),
         workers=workers,
         scheduler=scheduler,
+        engine=engine,
     )
     raise typer.Exit(running.run(flags, invocation))
 

@@ -9,7 +9,7 @@ from sentinel_sim.cli.conclude import Task, execute_task, finish
 from sentinel_sim.cli.demands import refuse_unknown
 from sentinel_sim.cli.group import Invocation
 from sentinel_sim.cli.options import distances_of, words_of
-from sentinel_sim.cli.run_flags import BackendChoice, RunFlags, WireChoice
+from sentinel_sim.cli.run_flags import BackendChoice, EngineChoice, RunFlags, WireChoice
 from sentinel_sim.cli.simulating import simulate
 from sentinel_sim.cli.wiring import as_root
 from sentinel_sim.errors import EXIT_OK, MissingCapabilityError, TopologyError
@@ -28,7 +28,7 @@ def run(flags: RunFlags, invocation: Invocation) -> int:
     chosen = _chosen(flags, invocation)
     if chosen is BackendChoice.SIMULATED:
         return simulate(flags, plan, invocation)
-    _refuse_workers(flags)
+    _refuse_simulation_flags(flags)
     report = feasibility.check(plan, invocation.wiring.budget())
     if flags.dry_run:
         return _dry_run(flags, plan, report, invocation)
@@ -76,8 +76,13 @@ def _chosen(flags: RunFlags, invocation: Invocation) -> BackendChoice:
     return BackendChoice.SIMULATED
 
 
-def _refuse_workers(flags: RunFlags) -> None:
+def _refuse_simulation_flags(flags: RunFlags) -> None:
     """Two emulated runs at a time would take the CPUs from each other, and both be wrong."""
+    if flags.engine is not EngineChoice.PACKET:
+        raise TopologyError(
+            f"--engine {flags.engine}: is of the simulator alone",
+            cure="add --backend simulated, or leave --engine out",
+        )
     asked = "--workers" if flags.workers is not None else "--scheduler"
     if flags.workers is not None or flags.scheduler is not None:
         raise TopologyError(

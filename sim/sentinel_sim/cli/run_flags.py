@@ -24,6 +24,13 @@ class WireChoice(StrEnum):
     DELAYLINE = "delayline"
 
 
+class EngineChoice(StrEnum):
+    """What the simulator moves."""
+
+    PACKET = "packet"
+    FLOW = "flow"
+
+
 @dataclass(frozen=True, slots=True)
 class RunFlags:
     """The flags of `run` as they were given."""
@@ -46,3 +53,4 @@ class RunFlags:
     """`KEY=VALUE,VALUE`, each for one swept key."""
     workers: int | None
     scheduler: str | None
+    engine: EngineChoice = EngineChoice.PACKET

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from sentinel_sim.cli.run_flags import BackendChoice, WireChoice
+from sentinel_sim.cli.run_flags import BackendChoice, EngineChoice, WireChoice
 from sentinel_sim.plan.model import Arm
 
 File = Annotated[Path, typer.Argument(envvar="SENTINEL_FILE", help="A topology file.")]
@@ -16,6 +16,15 @@ Backend = Annotated[
     typer.Option(
         envvar="SENTINEL_BACKEND",
         help="What executes the runs; both: emulated, then simulated, and how far they agree.",
+    ),
+]
+Engine = Annotated[
+    EngineChoice,
+    typer.Option(
+        envvar="SENTINEL_ENGINE",
+        help="Of the simulator. flow: no packets, only max-min fair rates with slow start, window"
+        " and loss laws: very many flows in seconds; what needs packets (latency, queues,"
+        " retransmissions) is then missing in the result, never zero.",
     ),
 ]
 Wire = Annotated[

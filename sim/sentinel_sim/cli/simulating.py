@@ -9,7 +9,7 @@ from rich.text import Text
 from sentinel_sim.cli import dryrun, output
 from sentinel_sim.cli.conclude import PoolMaker, Task, execute_task, finish
 from sentinel_sim.cli.group import Invocation
-from sentinel_sim.cli.run_flags import RunFlags, WireChoice
+from sentinel_sim.cli.run_flags import EngineChoice, RunFlags, WireChoice
 from sentinel_sim.errors import EXIT_OK, TopologyError
 from sentinel_sim.plan.plan import Plan
 
@@ -21,11 +21,16 @@ ADDRESS = re.compile(r"[a-z]+://\S+")
 def simulate(flags: RunFlags, plan: Plan, invocation: Invocation) -> int:
     """Simulate the plan. Returns the exit code; raises SimError."""
     _refuse_emulation_flags(flags)
-    pool = pool_for(flags, plan, invocation)
-    backend = invocation.wiring.simulated(plan)
+    if flags.engine is EngineChoice.FLOW:
+        _refuse_workers_for_flows(flags)
+        pool, backend = None, invocation.wiring.flows(plan)
+    else:
+        pool = pool_for(flags, plan, invocation)
+        backend = invocation.wiring.simulated(plan)
     if flags.dry_run:
         return _dry_run(plan, invocation)
-    say_compiling(invocation)
+    if flags.engine is EngineChoice.PACKET:
+        say_compiling(invocation)
     task = Task(plan, lambda: backend, real_time=False, pool=pool, resume=flags.resume)
     return finish(execute_task(task, flags, invocation), flags, invocation)
 
@@ -54,6 +59,15 @@ def say_compiling(invocation: Invocation) -> None:
     """So that nobody wonders about the first half minute."""
     if not invocation.wiring.simulator_is_compiled():
         output.say("simulator: compiling once for this version, about half a minute")
+
+
+def _refuse_workers_for_flows(flags: RunFlags) -> None:
+    asked = "--workers" if flags.workers is not None else "--scheduler"
+    if flags.workers is not None or flags.scheduler is not None:
+        raise TopologyError(
+            f"{asked}: the flow engine makes its runs in this process, most in milliseconds",
+            cure=f"leave {asked} out, or use --engine packet",
+        )
 
 
 def _refuse_emulation_flags(flags: RunFlags) -> None:

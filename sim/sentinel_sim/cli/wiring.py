@@ -67,6 +67,16 @@ def _simulated(plan: Plan) -> Backend:
     return SimulatedBackend()
 
 
+def _flows(plan: Plan) -> Backend:
+    # Imported late, as above.
+    from sentinel_sim.backends.simulated.flow_backend import FlowBackend
+    from sentinel_sim.backends.simulated.flow_translate import refuse
+
+    for spec in plan.runs(0):
+        refuse(spec)
+    return FlowBackend()
+
+
 def _unsimulated(plan: Plan) -> dict[Arm, InfeasibleError]:
     from sentinel_sim.backends.simulated.translate import setup
 
@@ -123,6 +133,8 @@ class Wiring:
     bench: Callable[[Bench], dict[str, Any]] = _bench
     simulated: Callable[[Plan], Backend] = _simulated
     """Raises InfeasibleError for a plan that cannot be simulated."""
+    flows: Callable[[Plan], Backend] = _flows
+    """The same without packets."""
     unsimulated: Callable[[Plan], dict[Arm, InfeasibleError]] = _unsimulated
     """The arms that cannot be simulated, each with the reason."""
     pool: Callable[[int, str | None], AbstractAsyncContextManager[Pool]] = _pool

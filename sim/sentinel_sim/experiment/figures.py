@@ -179,7 +179,8 @@ class RunMetrics:
     bytes_sent: int
     bytes_delivered: int
     sha256_ok: bool | None
-    retransmitted_bytes: int
+    retransmitted_bytes: int | None
+    """None where nothing is known of packets (flow engine)."""
     exposure_bytes_max: int | None
     requested: Requested
     achieved: Achieved

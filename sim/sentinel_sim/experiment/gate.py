@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from sentinel_sim.backends.base import (
+    Engine,
     LossPeriod,
     RatePeriod,
     RunMeasurement,
@@ -85,12 +86,13 @@ def timing_reasons(
 
     A run with no other reason may be made again. One that lost a packet too many, or delivered
     something else than was sent, may not: that would hide a fault, or bias the loss.
+
+    In virtual time nothing is late, however few transits a short run has; and where only rates are
+    known there is no probe whose round trip could be wrong.
     """
-    return (
-        *_idle_rtt(spec, metrics, limits),
-        *_lateness(spec, measured, limits),
-        *_rate(spec, measured, limits),
-    )
+    idle = () if measured.engine is Engine.FLOW else _idle_rtt(spec, metrics, limits)
+    late = _lateness(spec, measured, limits) if measured.engine is Engine.KERNEL else ()
+    return (*idle, *late, *_rate(spec, measured, limits))
 
 
 def loss_interval(seen: int, probability: float, confidence: float) -> tuple[int, int]:

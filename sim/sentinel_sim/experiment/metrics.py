@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from sentinel_sim.backends.base import FlowMeasurement, RunMeasurement, Series
+from sentinel_sim.backends.base import Engine, FlowMeasurement, RunMeasurement, Series
 from sentinel_sim.experiment import control_metrics, custody_metrics, fsu_metrics, wire_metrics
 from sentinel_sim.experiment import series as cumulative
 from sentinel_sim.experiment.figures import Percentiles, Requested, RunMetrics
@@ -54,7 +54,7 @@ def compute(spec: RunSpec, measured: RunMeasurement) -> RunMetrics:
         bytes_sent=sum(f.bytes_sent for f in flows),
         bytes_delivered=sum(f.bytes_delivered for f in flows),
         sha256_ok=_all_hashes_ok(flows),
-        retransmitted_bytes=sum(sum(f.retransmitted_bytes.values()) for f in flows),
+        retransmitted_bytes=_sent_again(measured),
         exposure_bytes_max=None if exposure is None else exposure.max_bytes,
         requested=requested_of(spec),
         achieved=wire_metrics.achieved(spec, measured),
@@ -70,6 +70,12 @@ def compute(spec: RunSpec, measured: RunMeasurement) -> RunMetrics:
         custody=custody_metrics.custody_figures(measured),
         fsu=fsu_metrics.fsu_figures(spec, measured),
     )
+
+
+def _sent_again(measured: RunMeasurement) -> int | None:
+    if measured.engine is Engine.FLOW:
+        return None
+    return sum(sum(flow.retransmitted_bytes.values()) for flow in measured.flows)
 
 
 def steady_goodput_bps(spec: RunSpec, flows: Sequence[FlowMeasurement]) -> float | None:

@@ -36,7 +36,9 @@ RESULT_FILE = "result.json"
 PROCESSED_FILE = "processed.yaml"
 SCHEMA_PATH = Path(__file__).with_name("result-schema.json")
 
-POOL_KEYS = ("kernel", "wire_backend", "offloads", "commit", "topology_sha256", "bpf_stats")
+POOL_KEYS = (
+    *("kernel", "wire_backend", "engine", "offloads", "commit", "topology_sha256", "bpf_stats"),
+)
 """What must be equal before runs of two sittings may stand in one result."""
 
 Result = dict[str, Any]

@@ -36,19 +36,20 @@ class Segment:
             raise ValueError(f"window_bytes must be positive, got {self.window_bytes}")
         if self.mss_bytes <= 0:
             raise ValueError(f"mss_bytes must be positive, got {self.mss_bytes}")
-        if self.control not in ("cubic", "reno"):
-            raise ValueError(f"control must be cubic or reno, got {self.control!r}")
+        if self.control not in ("cubic", "reno", "bbr"):
+            raise ValueError(f"control must be cubic, reno or bbr, got {self.control!r}")
 
 
 def segment_limit_bps(segment: Segment) -> int:
     """The least of the window law and the response function to random loss, without timeouts.
 
-    CUBIC's is RFC 9438's, section 5; Reno's is Mathis' (CCR 27, 1997).
+    CUBIC's is RFC 9438's, section 5; Reno's is Mathis' (CCR 27, 1997). BBR v1 does not answer to
+    loss (Cardwell et al., ACM Queue 14(5), 2016; up to 15 %).
     """
     limit = UNLIMITED
     if segment.window_bytes is not None:
         limit = min(limit, segment.window_bytes * 8_000_000_000 // segment.rtt_ns)
-    if segment.loss > 0:
+    if segment.loss > 0 and segment.control != "bbr":
         law = cubic_bps if segment.control == "cubic" else mathis_bps
         limit = min(limit, int(law(segment.mss_bytes, segment.rtt_ns / 1e9, segment.loss)))
     return limit

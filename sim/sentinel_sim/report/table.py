@@ -110,7 +110,8 @@ def _figures(point: PointRuns) -> tuple[str, ...]:
     theory = summary["theory_goodput_bps"]
     late = [run["achieved"]["lateness_s"] for run in members]
     delivered = sum(run["bytes_delivered"] for run in valid)
-    repeated = sum(run["retransmitted_bytes"] for run in valid)
+    counted = [n for run in valid if (n := run["retransmitted_bytes"]) is not None]
+    repeated = sum(counted) if counted else None
     return (
         str(summary["n"]),
         estimate_text(summary["goodput_bps"]),
@@ -118,7 +119,7 @@ def _figures(point: PointRuns) -> tuple[str, ...]:
         ABSENT if steady is None else f"{steady / theory:.1%}",
         ms_text(median(run["achieved"]["rtt_s"]["idle"] for run in members)),
         ms_text(median(run["achieved"]["rtt_s"]["loaded_p50"] for run in members)),
-        f"{repeated / delivered:.3%}" if delivered else ABSENT,
+        f"{repeated / delivered:.3%}" if delivered and repeated is not None else ABSENT,
         ms_text(max((one["p99"] for one in late if one is not None), default=None)),
         f"{len(valid)}/{len(members)}",
     )

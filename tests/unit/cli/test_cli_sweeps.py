@@ -35,6 +35,11 @@ def test_set_sweeps_a_key_and_says_so_in_the_result(world: World) -> None:
             ("--backend", "simulated", "--scheduler", "tcp://h:1", "--workers", "2"),
             "workers of its own",
         ),
+        (("--engine", "flow"), "--engine flow: is of the simulator alone"),
+        (
+            ("--backend", "simulated", "--engine", "flow", "--workers", "2"),
+            "makes its runs in this process",
+        ),
         (("--set", "los=1 %"), "did you mean 'loss'"),
         (("--set", "distance_km=1", "--distances", "1"), "give one of them"),
     ],

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy import stats
 from tests.unit.experiment.support import MS, ORIGIN, flow, link, measurement, spec, wire
 
-from sentinel_sim.backends.base import RunMeasurement, Series
+from sentinel_sim.backends.base import Engine, RunMeasurement, Series
 from sentinel_sim.experiment.gate import LIMITS, Limits, judge, loss_interval
 from sentinel_sim.experiment.metrics import compute
 from sentinel_sim.plan.model import LinkPlan, RunSpec
@@ -99,6 +99,22 @@ def test_without_enough_samples_anywhere_lateness_cannot_be_judged() -> None:
     assert "29 sampled transits" in reason
     (reason,) = reasons(run, measurement(run, wires=()))
     assert "0 sampled transits" in reason
+
+
+def test_in_virtual_time_nothing_is_late_however_few_the_samples() -> None:
+    run = spec()
+    wires = tuple(wire(one, lateness_ns=(0,) * 29) for one in run.links)
+    few = measurement(run, wires=wires)
+    assert reasons(run, few)
+    assert reasons(run, dataclasses.replace(few, engine=Engine.PACKET)) == ()
+
+
+def test_where_there_are_only_rates_no_probe_is_missed() -> None:
+    run = spec()
+    silent = dataclasses.replace(measurement(run), rtt_idle_ns=(), wires=())
+    for engine, judged in ((Engine.KERNEL, True), (Engine.PACKET, True), (Engine.FLOW, False)):
+        found = reasons(run, dataclasses.replace(silent, engine=engine))
+        assert any("idle RTT" in reason for reason in found) is judged
 
 
 def test_the_best_sampled_direction_is_judged_when_none_has_five_hundred() -> None:

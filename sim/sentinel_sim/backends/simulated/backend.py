@@ -8,7 +8,7 @@ import time
 from datetime import UTC, datetime
 from typing import Any
 
-from sentinel_sim.backends.base import ProgressHook, RunMeasurement
+from sentinel_sim.backends.base import Engine, ProgressHook, RunMeasurement
 from sentinel_sim.backends.simulated import assemble, kernel
 from sentinel_sim.backends.simulated.translate import TICK_NS, setup
 from sentinel_sim.engine.simulation import Samples, Simulation
@@ -41,6 +41,7 @@ class SimulatedBackend:
             "offloads": {},
             "loss_seeded": True,
             "jitter_seeded": True,
+            "engine": Engine.PACKET.value,
             "simulator": kernel.versions(),
         }
 
@@ -82,6 +83,7 @@ class SimulatedBackend:
             offloads={},
             notes=(f"trace {assemble.trace_fingerprint(simulation, samples)}",),
             extra={"packet_hops": simulation.packet_hops},
+            engine=Engine.PACKET,
         )
 
 

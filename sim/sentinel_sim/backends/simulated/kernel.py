@@ -5,7 +5,8 @@ from __future__ import annotations
 import fcntl
 import functools
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +26,12 @@ FINGERPRINT_DIGITS = 16
 @functools.cache
 def engine_sha256() -> str:
     """Of the engine's sources: what its compiled code, and every simulated result, depends on."""
+    return sources_sha256(Path(sentinel_sim.engine.__file__).parent)
+
+
+def sources_sha256(folder: Path) -> str:
+    """Of all modules of a package."""
     digest = hashlib.sha256()
-    folder = Path(sentinel_sim.engine.__file__).parent
     for path in sorted(folder.glob("*.py")):
         digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
     return digest.hexdigest()[:FINGERPRINT_DIGITS]
@@ -45,12 +50,19 @@ def is_compiled() -> bool:
 @functools.cache
 def kernel() -> Kernel:
     """The engine, to be compiled at its first call or loaded from the cache."""
+    with cache_at(cache_directory()):
+        return make_kernel(engine_sha256())
+
+
+@contextmanager
+def cache_at(directory: Path) -> Iterator[None]:
+    """Functions that are decorated meanwhile keep their machine code there."""
     # numba chooses the place when a function is decorated, from this setting.
     settings: Any = numba.config
     before = settings.CACHE_DIR
-    settings.CACHE_DIR = str(cache_directory())
+    settings.CACHE_DIR = str(directory)
     try:
-        return make_kernel(engine_sha256())
+        yield
     finally:
         settings.CACHE_DIR = before
 
@@ -96,5 +108,10 @@ def versions() -> dict[str, Any]:
     return {
         "engine_sha256": engine_sha256(),
         "numba": numba.__version__,
-        "llvmlite": llvmlite.__version__,
+        "llvmlite": llvmlite_version(),
     }
+
+
+def llvmlite_version() -> str:
+    """Of the compiler behind numba."""
+    return str(llvmlite.__version__)

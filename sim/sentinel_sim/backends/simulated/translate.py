@@ -48,22 +48,8 @@ def link_name(link: LinkPlan, source: str) -> str:
 
 def setup(spec: RunSpec) -> Setup:
     """Everything the engine needs. Raises InfeasibleError for what it does not model."""
-    if spec.arm is Arm.FSU:
-        raise InfeasibleError(
-            "arm fsu: the simulator does not model forecasts and control streams yet",
-            cure="leave it out with --arms direct,tuned,split, or use --backend emulated",
-        )
-    if spec.custody is not Custody.NONE:
-        raise InfeasibleError(
-            f"run {spec.key}: custody is not simulated, and this run asks for {spec.custody}",
-            cure="leave `experiment.custody` out, or use --backend emulated",
-        )
+    refuse_unmodelled(spec)
     links = {link.name: link for link in spec.links}
-    if spec.faults:
-        raise InfeasibleError(
-            f"run {spec.key}: faults are not simulated, and this run has {len(spec.faults)}",
-            cure="leave `experiment.faults` out, or use --backend emulated",
-        )
     for link in spec.links:
         if link.reorder and link.jitter_ns > 0:
             raise InfeasibleError(
@@ -83,6 +69,25 @@ def setup(spec: RunSpec) -> Setup:
         probes=tuple(ProbeSpec(at, there_and_back) for at in (*idle, *loaded)),
     )
     return Setup(network, traffic_ns)
+
+
+def refuse_unmodelled(spec: RunSpec) -> None:
+    """What no engine of ours models. Raises InfeasibleError."""
+    if spec.arm is Arm.FSU:
+        raise InfeasibleError(
+            "arm fsu: the simulator does not model forecasts and control streams yet",
+            cure="leave it out with --arms direct,tuned,split, or use --backend emulated",
+        )
+    if spec.custody is not Custody.NONE:
+        raise InfeasibleError(
+            f"run {spec.key}: custody is not simulated, and this run asks for {spec.custody}",
+            cure="leave `experiment.custody` out, or use --backend emulated",
+        )
+    if spec.faults:
+        raise InfeasibleError(
+            f"run {spec.key}: faults are not simulated, and this run has {len(spec.faults)}",
+            cure="leave `experiment.faults` out, or use --backend emulated",
+        )
 
 
 def _link(link: LinkPlan, source: str) -> LinkSpec:

@@ -176,12 +176,13 @@ def _words(run: Mapping[str, Any]) -> str:
     achieved = run["achieved"]
     idle = (achieved.get("rtt_s") or {}).get("idle")
     late = achieved.get("lateness_s")
+    again = run["retransmitted_bytes"]
     lines = [
         f"<b>{run['key']}</b>",
         f"{mbit(run['goodput_bps'] or 0):,.5g} Mbit/s goodput",
         f"RTT idle {idle * 1e3:,.2f} ms" if idle is not None else "",
         f"lateness p99 {late['p99'] * 1e3:.2f} ms" if late else "",
-        f"{run['retransmitted_bytes']:,} bytes sent again",
+        f"{again:,} bytes sent again" if again is not None else "",
         "valid" if run["valid"] else "NOT VALID: " + "; ".join(run["invalid_reasons"])[:90],
     ]
     return "<br>".join(filter(None, lines))
