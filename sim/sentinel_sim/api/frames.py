@@ -55,6 +55,8 @@ RUN_COLUMNS: Columns = {
     "achieved_rtt_loaded_p50_s": (NUMBER, "achieved.rtt_s.loaded_p50"),
     "achieved_rate_bps": (NUMBER, "achieved.rate_bps"),
     "achieved_loss_fraction": (NUMBER, "achieved.loss"),
+    "fsu_mase": (NUMBER, "fsu.mase"),
+    "fsu_error_share": (NUMBER, "fsu.error_share"),
     "lateness_p50_s": (NUMBER, "achieved.lateness_s.p50"),
     "lateness_p99_s": (NUMBER, "achieved.lateness_s.p99"),
     "lateness_p999_s": (NUMBER, "achieved.lateness_s.p999"),

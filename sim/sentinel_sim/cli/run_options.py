@@ -8,7 +8,6 @@ from typing import Annotated
 import typer
 
 from sentinel_sim.cli.run_flags import BackendChoice, EngineChoice, WireChoice
-from sentinel_sim.plan.model import Arm
 
 File = Annotated[Path, typer.Argument(envvar="SENTINEL_FILE", help="A topology file.")]
 Backend = Annotated[
@@ -70,9 +69,11 @@ Scheduler = Annotated[
         " sentinel-sim.",
     ),
 ]
+ARMS = "direct, tuned, split, fsu"
+"""Not asked of the model: help would load all of it."""
 Arms = Annotated[
     str | None,
-    typer.Option(envvar="SENTINEL_ARMS", metavar="ARM,ARM,...", help=f"Of: {', '.join(Arm)}."),
+    typer.Option(envvar="SENTINEL_ARMS", metavar="ARM,ARM,...", help=f"Of: {ARMS}."),
 ]
 Repeat = Annotated[
     int | None,

@@ -7,7 +7,11 @@ import sys
 
 import pytest
 
-HEAVY = ("numpy", "scipy", "pandas", "plotly", "networkx", "pydantic", "grpc", "numba", "jinja2")
+from sentinel_sim.cli.run_options import ARMS
+from sentinel_sim.plan.model import Arm
+
+HEAVY = ("numpy", "scipy", "pandas", "plotly", "networkx", "grpc", "numba", "jinja2")
+"""Not pydantic: typer itself takes it to read a verb's words."""
 PROGRAM = """
 import sys
 from sentinel_sim.cli.main import main
@@ -28,3 +32,7 @@ def test_words_alone_import_nothing_heavy(words: list[str]) -> None:
     )
     assert "sentinel-sim" in done.stdout
     assert done.stderr.split() == []
+
+
+def test_the_arms_in_the_help_are_those_that_there_are() -> None:
+    assert ", ".join(Arm) == ARMS

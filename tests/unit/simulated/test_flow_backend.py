@@ -46,9 +46,8 @@ def many(run: RunSpec, count: int) -> RunSpec:
 LOSSY = (link("a--m", loss=0.001), link("m--b"))
 CELLS = {
     "rate": (spec(Arm.TUNED), 0.03),
-    "window": (dataclasses.replace(spec(Arm.TUNED), window_bytes=65_536), 0.03),
-    "window-split": (dataclasses.replace(spec(Arm.SPLIT), window_bytes=65_536), 0.03),
-    "eight-flows": (many(spec(Arm.TUNED), 8), 0.10),
+    "window": (dataclasses.replace(spec(Arm.TUNED), window_bytes=65_536), 0.07),
+    "eight-flows": (many(spec(Arm.TUNED), 8), 0.12),
     "transfer": (spec(Arm.TUNED, size_bytes=5_000_000), 0.10),
     "transfer-split": (spec(Arm.SPLIT, size_bytes=5_000_000), 0.10),
     "loss": (spec(Arm.TUNED, links=LOSSY, duration_ns=30 * SECOND), 0.40),
