@@ -6,10 +6,15 @@ the published data. `by eye`: read from a plot, ±0.02 of the rate.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 ESNET = "ESnet testing-harness, 2021-08-02, one stream, 60 s from Boston, 10 Gbit/s"
+ESNET_RATE_BPS = 10e9
+ESNET_WINDOW_BYTES = 65e6
+"""Goodput x RTT / 8 to Ljubljana, Tokyo, Sydney (63.6 to 66.3 MB): a window was the limit."""
+ESNET_WINDOW_SPREAD = 0.021
 SPLITTING = "Stanford connection-splitting, ATC 2025, figure read by eye (±0.02)"
 
 
@@ -25,6 +30,16 @@ class Point:
     n: int | None
     exactness: str
     source: str
+
+    def divided(self, divisor: float) -> Point:
+        """The same point on a network of a smaller rate, and so labelled."""
+        sd = None if self.sd_bps is None else self.sd_bps / divisor
+        return dataclasses.replace(
+            self,
+            label=f"{self.label}; rates divided by {divisor:g}",
+            goodput_bps=self.goodput_bps / divisor,
+            sd_bps=sd,
+        )
 
 
 # Place, great-circle km (inferred from host names), RTT ms, CUBIC Gbit/s, sd, n, BBRv2, sd, n.

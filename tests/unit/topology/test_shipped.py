@@ -10,6 +10,7 @@ import jsonschema
 import pytest
 
 from sentinel_sim.errors import TopologyError
+from sentinel_sim.evidence.published import ESNET_RATE_BPS, SPLIT_RTT_S, points
 from sentinel_sim.plan.expand import expand
 from sentinel_sim.plan.plan import Plan
 from sentinel_sim.topology import schema
@@ -21,6 +22,7 @@ from sentinel_sim.topology.reader import load, loads
 FOLDER = Path(__file__).parents[3] / "topologies"
 SHIPPED = sorted(FOLDER.glob("*.yaml"))
 NAMES = {"chile-usa", "ci-smoke", "window-law", "lossy", "chain-5", "two-paths"}
+PUBLISHED = {"esnet-window", "split-check"}
 REAL_NETWORKS = {"abilene", "nobel-eu"}
 """Whole backbones: what is not on the way of this experiment stands by, for `plan` and `--from`."""
 TWO_CORES = CpuBudget(cores=2, datagram_ns=2700.0)
@@ -31,7 +33,7 @@ def plan_of(name: str) -> Plan:
 
 
 def test_all_of_them_are_here_and_named_after_their_file() -> None:
-    assert {path.stem for path in SHIPPED} >= NAMES
+    assert {path.stem for path in SHIPPED} >= NAMES | PUBLISHED
     assert all(load(path).name == path.stem for path in SHIPPED)
 
 
@@ -119,6 +121,30 @@ def test_window_law_stays_far_below_the_rate() -> None:
         assert run.window_bytes == 512 * 1024
         goodput_bps = run.window_bytes * 8e9 / run.paths[0].rtt_base_ns
         assert goodput_bps < run.paths[0].rate_bps / 4
+
+
+def test_esnet_window_is_a_tenth_of_what_was_published() -> None:
+    runs = plan_of("esnet-window").runs(0)
+    assert sorted(run.paths[0].rtt_base_ns for run in runs) == [
+        106_000_000,
+        188_000_000,
+        244_000_000,
+    ]
+    for run in runs:
+        assert run.window_bytes == 6_500_000
+        assert run.paths[0].rate_bps == ESNET_RATE_BPS / 10
+        law_bps = run.window_bytes * 8e9 / run.paths[0].rtt_base_ns
+        mine = next(one for one in points() if one.rtt_s * 1e9 == run.paths[0].rtt_base_ns)
+        assert law_bps == pytest.approx(mine.goodput_bps / 10, rel=0.025)
+
+
+def test_split_check_loses_on_its_short_link_only() -> None:
+    for run in plan_of("split-check").runs(0):
+        long, short = run.links
+        assert (long.delay_one_way_ns, long.loss) == (100_000_000, 0.0)
+        assert (short.delay_one_way_ns, short.loss) == (1_000_000, 0.04)
+        assert {long.rate_bps, short.rate_bps} == {20_000_000}
+        assert run.paths[0].rtt_base_ns == SPLIT_RTT_S * 1e9
 
 
 def test_lossy_runs_see_thirty_losses_even_at_a_small_part_of_the_formula() -> None:

@@ -6,13 +6,21 @@ rate, another loss) begins hidden; its place in the legend says that it is there
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from sentinel_sim.evidence import overlays
-from sentinel_sim.evidence.published import Point, points
+from sentinel_sim.evidence.published import (
+    ESNET,
+    ESNET_RATE_BPS,
+    ESNET_WINDOW_BYTES,
+    ESNET_WINDOW_SPREAD,
+    Point,
+    points,
+)
 from sentinel_sim.report.chart import BASE_RTT, DISTANCE, x_quantity
 from sentinel_sim.report.html.figure import Trace, mbit
 
@@ -48,7 +56,8 @@ def overlay_traces(result: Mapping[str, Any]) -> list[Trace]:
     known = [run["requested"]["rtt_s"] for run in runs]
     rtts = np.geomspace(min(known), max(known) * 1.0001, POINTS)
     lines = [_line(name, f, rtts, s_per_x, shown) for name, f, shown in _formulas(runs)]
-    return [*lines, *_published(s_per_x)]
+    window = _fixed_window(runs, overlays.goodput_cap_bps(_rate_bps(runs)))
+    return [*lines, *_published(s_per_x), *_in_proportion(s_per_x, _rate_bps(runs), window)]
 
 
 Formula = Callable[[float], float | None]
@@ -57,7 +66,7 @@ Formula = Callable[[float], float | None]
 
 def _formulas(runs: Sequence[Run]) -> Iterator[tuple[str, Formula, bool]]:
     """(name, formula, whether it is shown from the start)."""
-    rate = float(np.median([run["requested"]["rate_bps"] for run in runs]))
+    rate = _rate_bps(runs)
     mss = int(np.median([run["theory"]["mss_bytes"] for run in runs]))
     cap = overlays.goodput_cap_bps(rate, mss + 52)
     yield "theory: cap by framing", lambda rtt: cap, True
@@ -74,6 +83,11 @@ def _formulas(runs: Sequence[Run]) -> Iterator[tuple[str, Formula, bool]]:
     sizes = {run["params"].get("size_bytes") for run in runs} - {None}
     for size in sorted(sizes)[:MOST_LOSSES]:
         yield f"bound for {size / 1e6:g} MB", _transfer_bound(size, cap), True
+
+
+def _rate_bps(runs: Sequence[Run]) -> float:
+    """Of the typical run's slowest link."""
+    return float(np.median([run["requested"]["rate_bps"] for run in runs]))
 
 
 def _transfer_bound(size_bytes: float, cap: float) -> Formula:
@@ -99,6 +113,7 @@ def _fixed_window(runs: Sequence[Run], cap: float) -> float | None:
     return float(np.median(windows)) if windows else None
 
 
+SYMBOLS = ("star", "star-open", "cross")
 DASH = ("2px,2px", "6px,3px", "8px,3px,2px,3px", "10px,4px")
 
 
@@ -121,27 +136,53 @@ def _published(s_per_x: float) -> list[Trace]:
     series: dict[str, list[Point]] = {}
     for point in points():
         series.setdefault(point.series, []).append(point)
-    symbols = ("star", "star-open", "cross")
     return [
-        {
-            "type": "scatter",
-            "mode": "markers",
-            "x": [float(f"{one.rtt_s / s_per_x:.5g}") for one in found],
-            "y": [mbit(one.goodput_bps) for one in found],
-            "error_y": {
-                "type": "data",
-                "array": [mbit(one.sd_bps or 0.0) for one in found],
-                "color": "@muted",
-                "thickness": 1,
-            },
-            "name": f"{name}, published",
-            "visible": "legendonly",
-            "marker": {"color": "@muted", "size": 9, "symbol": symbols[index % 3]},
-            "customdata": [_words(one) for one in found],
-            "hovertemplate": "%{customdata}<extra>comparison, at equal RTT</extra>",
-        }
+        _marks(f"{name}, published", SYMBOLS[index % len(SYMBOLS)], found, s_per_x)
         for index, (name, found) in enumerate(series.items())
     ]
+
+
+def _in_proportion(s_per_x: float, rate_bps: float, window_bytes: float | None) -> list[Trace]:
+    """ESnet's points as on a link of this rate: divided by 10 on one of 1 Gbit/s.
+
+    Shown from the start only beside a fixed window in the same proportion to theirs.
+    """
+    divisor = ESNET_RATE_BPS / rate_bps
+    if divisor <= 1:
+        return []
+    proportional = window_bytes is not None and math.isclose(
+        window_bytes * divisor, ESNET_WINDOW_BYTES, rel_tol=ESNET_WINDOW_SPREAD
+    )
+    found: dict[str, list[Point]] = {}
+    for one in points():
+        if one.source == ESNET:
+            found.setdefault(one.series, []).append(one.divided(divisor))
+    return [
+        _marks(f"{name}, divided by {divisor:g}", symbol, few, s_per_x, shown=proportional)
+        for (name, few), symbol in zip(found.items(), SYMBOLS, strict=False)
+    ]
+
+
+def _marks(
+    name: str, symbol: str, found: Sequence[Point], s_per_x: float, *, shown: bool = False
+) -> Trace:
+    return {
+        "type": "scatter",
+        "mode": "markers",
+        "x": [float(f"{one.rtt_s / s_per_x:.5g}") for one in found],
+        "y": [mbit(one.goodput_bps) for one in found],
+        "error_y": {
+            "type": "data",
+            "array": [mbit(one.sd_bps or 0.0) for one in found],
+            "color": "@muted",
+            "thickness": 1,
+        },
+        "name": name,
+        "visible": True if shown else "legendonly",
+        "marker": {"color": "@muted", "size": 9, "symbol": symbol},
+        "customdata": [_words(one) for one in found],
+        "hovertemplate": "%{customdata}<extra>comparison, at equal RTT</extra>",
+    }
 
 
 def _words(one: Point) -> str:

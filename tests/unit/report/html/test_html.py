@@ -319,3 +319,32 @@ def test_a_whole_result_is_read_as_it_stands(directory: Path) -> None:
     read = json.loads((directory / "result.json").read_text())
     found = salvage.read(directory).result
     assert found == read
+
+
+def test_esnets_points_are_divided_as_the_link_is() -> None:
+    rtts = (0.106, 0.188, 0.244)
+    theory = {"mss_bytes": 1448, "goodput_bps": 0.0}
+    runs = [
+        run(
+            "tuned",
+            None,
+            goodput_bps=8 * 6.5e6 / rtt,
+            requested={"rtt_s": rtt, "rate_bps": 1e9, "loss": 0.0},
+            theory={**theory, "goodput_bps": 8 * 6.5e6 / rtt},
+        )
+        for rtt in rtts
+    ]
+    figure = throughput.figure_of(document(runs), "goodput_bps", "goodput")
+    assert figure is not None
+    named = {trace["name"]: trace for trace in figure.traces if "name" in trace}
+    tenth = named["ESnet 2021 CUBIC, divided by 10"]
+    assert tenth["visible"] is True
+    shown = dict(zip(tenth["x"], tenth["y"], strict=True))
+    assert [shown[x] for x in (106.0, 188.0, 244.0)] == [500.1, 277.6, 213.7]
+    assert named["ESnet 2021 CUBIC, published"]["visible"] == "legendonly"
+    for one in runs:
+        one["theory"] = {**theory, "goodput_bps": 1e9}
+    figure = throughput.figure_of(document(runs), "goodput_bps", "goodput")
+    assert figure is not None
+    named = {trace["name"]: trace for trace in figure.traces if "name" in trace}
+    assert named["ESnet 2021 CUBIC, divided by 10"]["visible"] == "legendonly"
