@@ -11,6 +11,8 @@ Trace = dict[str, Any]
 Layout = dict[str, Any]
 
 DASHES = {"direct": "dot", "tuned": "dash", "split": "solid", "fsu": "dashdot"}
+X_ROOM_OF_ONE = 0.3
+"""Decades on either side of the only value."""
 X_ROOM = 0.06
 """Beside the first and the last point of a sweep, as a share of what lies between."""
 SYMBOLS = {"direct": "circle", "tuned": "square", "split": "triangle-up", "fsu": "diamond"}
@@ -88,14 +90,15 @@ def layout(x: Layout, y: Layout, **more: Any) -> Layout:  # noqa: ANN401  plotly
 
 
 def sweep_axis(title: str, values: Sequence[float]) -> Layout:
-    """The axis of a swept quantity: ticks where it was measured, logarithmic if there are several.
+    """The axis of a swept quantity: ticks where it was measured, logarithmic unless one is zero.
 
-    The range is given: with markers at one end and lines at the other, plotly.js would cut a tick.
+    The range is given: with markers at one end and lines at the other, plotly.js would cut a tick,
+    and around a single value it would show ten-thousandths of it.
     """
     low, high = min(values), max(values)
-    if low == high or low <= 0:
+    if low <= 0:
         return axis(title)
-    room = X_ROOM * math.log10(high / low)
+    room = X_ROOM * math.log10(high / low) if high > low else X_ROOM_OF_ONE
     return axis(
         title,
         log=True,
