@@ -32,8 +32,8 @@ nodes:
   m: {role: intermediate}
   b: {role: receiver}
 links:
-  - {endpoints: [a, m], rate: 10 Mbit/s, delay_one_way: 5 ms, queue: 1 bdp}
-  - {endpoints: [m, b], rate: 10 Mbit/s, delay_one_way: 5 ms, queue: 1 bdp}
+  - {endpoints: [a, m], rate: 50 Mbit/s, delay_one_way: 5 ms, queue: 1 bdp}
+  - {endpoints: [m, b], rate: 50 Mbit/s, delay_one_way: 5 ms, queue: 1 bdp}
 experiment:
   arms: [tuned]
   congestion_control: cubic
@@ -43,6 +43,7 @@ experiment:
 """
 CLI = (sys.executable, "-c", "from sentinel_sim.cli.main import main; main()")
 PATIENCE_S = 600
+WAYS = ("SIGKILL", "SIGINT", "cluster")
 
 
 def command(file: Path, out: Path, settings: int, *more: str) -> list[str]:
@@ -54,10 +55,15 @@ def command(file: Path, out: Path, settings: int, *more: str) -> list[str]:
 
 
 def timed(words: list[str], log: Path) -> float:
-    """Seconds of a command that must succeed."""
+    """Seconds of a command that must come to its end.
+
+    Exit code 4 will do: of a thousand honest runs about one is outside the 99.9 % interval of loss.
+    """
     began = time.perf_counter()
     with log.open("w") as target:
-        subprocess.run(words, check=True, stdout=target, stderr=target, timeout=PATIENCE_S)
+        done = subprocess.run(words, stdout=target, stderr=target, timeout=PATIENCE_S, check=False)
+    if done.returncode not in (0, 4):
+        raise SystemExit(f"exit code {done.returncode}: {log.read_text()[-2000:]}")
     return time.perf_counter() - began
 
 
@@ -139,29 +145,33 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
     parser.add_argument("--settings", type=int, default=1_000, help="a multiple of 25")
     parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--ways", nargs="+", choices=WAYS, default=WAYS, help="beside the whole")
     given = parser.parse_args()
     workers = ("--workers", str(given.workers))
     with tempfile.TemporaryDirectory(prefix="sentinel-sim-sweep-") as name:
         folder = Path(name)
         file = folder / "sweep.yaml"
         file.write_text(FILE)
-        outs = {key: folder / key for key in ("whole", "SIGKILL", "SIGINT", "cluster")}
+        outs = {key: folder / key for key in ("whole", *given.ways)}
         words = {key: command(file, out, given.settings, *workers) for key, out in outs.items()}
         seconds = timed(words["whole"], folder / "whole.log")
         say(f"{runs_in(outs['whole'])} settings on {given.workers} local workers: {seconds:.1f} s")
+        result = json.loads(comparable(outs["whole"]))
+        say(f"of them invalid: {sum(not run['valid'] for run in result['runs'])}")
         (report,) = outs["whole"].glob("*/report.html")
         seconds = timed([*CLI, "report", str(report.parent)], folder / "report.log")
         say(f"report: {report.stat().st_size / 1e6:.1f} MB, written anew in {seconds:.1f} s")
-        for how in (signal.SIGKILL, signal.SIGINT):
+        for how in (signal.Signals[way] for way in given.ways if way != "cluster"):
             out, log = outs[how.name], folder / f"{how.name}.log"
             kept = stopped(words[how.name], out, given.settings // 3, how, log)
             (directory,) = out.iterdir()
             seconds = timed([*words[how.name], "--resume", str(directory)], log)
             say(f"{how.name} after {kept} runs, workers gone; resumed in {seconds:.1f} s")
-        with cluster(folder) as address:
-            on = command(file, outs["cluster"], given.settings, "--scheduler", address)
-            seconds = timed(on, folder / "cluster.log")
-        say(f"on a Dask scheduler with two workers: {seconds:.1f} s")
+        if "cluster" in given.ways:
+            with cluster(folder) as address:
+                on = command(file, outs["cluster"], given.settings, "--scheduler", address)
+                seconds = timed(on, folder / "cluster.log")
+            say(f"on a Dask scheduler with two workers: {seconds:.1f} s")
         unlike = [key for key in outs if comparable(outs[key]) != comparable(outs["whole"])]
     say("results differ: " + ", ".join(unlike) if unlike else "all results are the same bytes")
     return 1 if unlike else 0
