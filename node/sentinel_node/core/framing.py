@@ -15,7 +15,8 @@ damage to the payload. All numbers are big endian.
 
 `StreamParser` is a state machine without I/O: chunks in, payload pieces out, whatever way the
 stream was cut. It copies nothing but what may still turn out to be the trailer of an open-ended
-flow: at most TRAILER_BYTES are held back.
+flow: bytes that begin as one does, at most TRAILER_BYTES. Others are given out at once, for a
+sender that dies sends no more: what a custodian has confirmed would stay behind for ever.
 """
 
 from __future__ import annotations
@@ -157,6 +158,20 @@ class FlowTrailer:
         return cls(token, payload_bytes, sha256)
 
 
+def trailer_part_bytes(tail: bytes) -> int:
+    """How many of the last bytes of an open-ended flow may be the beginning of its trailer, or all.
+
+    `tail`: what came last; its last TRAILER_BYTES are enough.
+    """
+    tail = tail[-TRAILER_BYTES:]
+    begin = tail.find(TRAILER_MAGIC)
+    if begin >= 0:
+        return len(tail) - begin
+    longest = min(len(TRAILER_MAGIC) - 1, len(tail))
+    parts = (count for count in range(longest, 0, -1) if TRAILER_MAGIC.startswith(tail[-count:]))
+    return next(parts, 0)
+
+
 Piece = memoryview | bytes
 
 
@@ -206,6 +221,8 @@ class StreamParser:
             raise TruncatedError(
                 f"stream ended after {len(self._head)} bytes, in the header of {HEADER_BYTES}"
             )
+        if self.header.size_bytes is None and not self._held and self._payload_bytes:
+            raise TrailerError("flow trailer: missing, the stream ends with other bytes")
         if len(self._held) < TRAILER_BYTES:
             raise TruncatedError(
                 f"stream ended after {self.next_offset} payload bytes"
@@ -244,14 +261,16 @@ class StreamParser:
         return (payload,) if len(payload) else ()
 
     def _feed_open(self, chunk: memoryview) -> tuple[Piece, ...]:
-        if len(chunk) >= TRAILER_BYTES:
-            held, self._held = self._held, bytes(chunk[-TRAILER_BYTES:])
-            pieces: tuple[Piece, ...] = (held, chunk[:-TRAILER_BYTES])
+        tail = bytes(chunk[-TRAILER_BYTES:])
+        if len(tail) < TRAILER_BYTES:
+            tail = self._held[len(tail) - TRAILER_BYTES :] + tail
+        part = trailer_part_bytes(tail)
+        keep = tail[len(tail) - part :]
+        if part <= len(chunk):
+            pieces: tuple[Piece, ...] = (self._held, chunk[: len(chunk) - part])
         else:
-            joined = self._held + bytes(chunk)
-            keep = min(len(joined), TRAILER_BYTES)
-            self._held = joined[len(joined) - keep :]
-            pieces = (joined[: len(joined) - keep],)
+            pieces = (self._held[: len(self._held) + len(chunk) - part],)
+        self._held = keep
         return tuple(piece for piece in pieces if len(piece))
 
 

@@ -13,6 +13,7 @@ from sentinel_node.core.framing import (
     FRAMING_BYTES,
     HEADER_BYTES,
     TRAILER_BYTES,
+    TRAILER_MAGIC,
     FlowHeader,
     FlowTrailer,
     StreamParser,
@@ -25,7 +26,12 @@ from sentinel_node.errors import FramingError, HeaderError, TrailerError, Trunca
 RUN = "run-1"
 FLOW = 42
 
-payloads = st.binary(max_size=600)
+look_alikes = st.lists(
+    st.sampled_from((TRAILER_MAGIC, TRAILER_MAGIC[:3], TRAILER_MAGIC[:7], b"x", bytes(70))),
+    max_size=9,
+).map(b"".join)
+"""Payload that looks like the beginning of a trailer, in whole or in part."""
+payloads = st.binary(max_size=600) | look_alikes
 cuts = st.lists(st.integers(0, 900), max_size=12)
 
 
@@ -115,6 +121,23 @@ def test_no_more_than_a_trailer_is_held_back(payload: bytes, cuts: list[int]) ->
         parser.feed(chunk)
         fed += len(chunk)
         assert parser.payload_bytes >= fed - FRAMING_BYTES
+
+
+@given(payload=st.binary(max_size=600).filter(lambda some: b"S" not in some), cuts=cuts)
+def test_what_cannot_begin_a_trailer_is_not_held_back(payload: bytes, cuts: list[int]) -> None:
+    """A sender that dies sends no more: what waited for its next bytes would be lost."""
+    parser = StreamParser()
+    for chunk in chunks(stream_of(payload, declared=False)[:-TRAILER_BYTES], cuts):
+        parser.feed(chunk)
+    assert parser.payload_bytes == len(payload)
+
+
+@given(payload=payloads, cut=st.integers(0, TRAILER_BYTES))
+def test_no_part_of_a_trailer_is_taken_for_payload(payload: bytes, cut: int) -> None:
+    stream = stream_of(payload, declared=False)
+    parser = StreamParser()
+    parser.feed(memoryview(stream)[: len(stream) - cut])
+    assert parser.payload_bytes <= len(payload)
 
 
 def test_payload_is_given_out_as_views_of_the_chunk() -> None:

@@ -12,6 +12,7 @@ from sentinel_node.core.framing import (
     FlowHeader,
     FlowTrailer,
     flow_token,
+    trailer_part_bytes,
 )
 from sentinel_node.daemon.connection import TrackedConnection
 from sentinel_node.daemon.run import NodeRun
@@ -58,8 +59,8 @@ def read_header(run: NodeRun, connection: TrackedConnection) -> FlowHeader:
 class Uplink:
     """Reads one connection into a FlowBuffer; bytes that are there already are passed over.
 
-    The end of an open-ended flow can only be told when the connection ends, so its last
-    TRAILER_BYTES bytes stay uncommitted until more come. Small reads cost nothing more for it.
+    The end of an open-ended flow can only be told when the connection ends, so bytes that may be
+    its trailer stay uncommitted until more come. Small reads cost nothing more for it.
     """
 
     def __init__(self, connection: TrackedConnection, header: FlowHeader) -> None:
@@ -96,8 +97,10 @@ class Uplink:
             return self._end(buffer)
         buffer.filled(count)
         self._position += count
-        held_back = TRAILER_BYTES if size is None else 0
-        return max(buffer.end, buffer.fill - held_back)
+        if size is not None:
+            return buffer.fill
+        begin = max(buffer.end, buffer.fill - TRAILER_BYTES)
+        return buffer.fill - trailer_part_bytes(_bytes(buffer, begin))
 
     def _recv(self, room: memoryview) -> int:
         count = self.connection.sock.recv_into(room)
@@ -125,9 +128,7 @@ class Uplink:
 
     def _end(self, buffer: FlowBuffer) -> int:
         """The connection ended: in an open-ended flow, what was held back may be the trailer."""
-        held_back = b""
-        while len(held_back) < buffer.fill - buffer.end:
-            held_back += buffer.view(buffer.end + len(held_back), buffer.fill)
+        held_back = _bytes(buffer, buffer.end)
         if self.header.size_bytes is not None or len(held_back) != TRAILER_BYTES:
             raise TruncatedError(f"the connection ended at byte {self._position} of the flow")
         buffer.rewind()
@@ -141,3 +142,11 @@ class Uplink:
                 f"flow trailer: of {trailer.payload_bytes} payload bytes, {buffer.end} arrived"
             )
         self.trailer = trailer
+
+
+def _bytes(buffer: FlowBuffer, begin: int) -> bytes:
+    """A copy of what lies from `begin` on, over the edges of its chunks."""
+    found = b""
+    while len(found) < buffer.fill - begin:
+        found += buffer.view(begin + len(found), buffer.fill)
+    return found
