@@ -18,7 +18,7 @@ class ConfirmationLog:
         self._highest: dict[tuple[int, int], int] = {}
 
     def __enter__(self) -> Self:
-        self._file = self._path.open("w")
+        self._file = self._path.open("w", buffering=1)  # by the line: as it is said
         return self
 
     def __exit__(

@@ -14,10 +14,12 @@ from sentinel_sim.report.chart import median
 from sentinel_sim.report.html.figure import DataTable
 from sentinel_sim.report.stalls import stalls_text
 from sentinel_sim.report.table import ABSENT, Column, Row, columns_of, rows_of
-from sentinel_sim.report.times_table import times_columns, times_rows
+from sentinel_sim.report.times_table import NOTE, times_columns, times_rows
 
 Result = Mapping[str, Any]
 MAIN_CLAIM = "throughput-constant"
+TIMES_NOTE = NOTE
+"""Beside `times`, as in the terminal."""
 
 
 def main_parts(result: Result) -> list[Mapping[str, Any]]:
