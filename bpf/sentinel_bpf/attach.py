@@ -32,6 +32,8 @@ _BPF_XDP = 37  # enum bpf_attach_type
 _XDP_FLAGS = {"generic": 1 << 1, "native": 1 << 2}
 _CLSACT_PARENT = {"ingress": 0xFFFFFFF2, "egress": 0xFFFFFFF3}
 _HANDLE = 1
+_TC_GONE = frozenset({errno.ENOENT, errno.EINVAL})
+"""Answers to a removal: no such filter; no clsact that it could be on."""
 
 _XDP_REASONS = {
     errno.ERANGE: (
@@ -224,7 +226,8 @@ class TcAttachment:
     def close(self) -> None:
         """Remove the filter, and clsact with its last one; harmless a second time.
 
-        Harmless also when the interface or its namespace is gone, and the filter with it.
+        Harmless also when the interface, its namespace or its clsact is gone, and the filter with
+        it: a node's own root may have taken it away.
         """
         if not self._attached:
             return
@@ -250,10 +253,15 @@ class TcAttachment:
                     handle=_HANDLE,
                 )
             except NetlinkError as error:
-                if error.code != errno.ENOENT:
+                if error.code not in _TC_GONE:
                     raise _tc_error(error, self.where) from error
-            if not any(_has_filters(netlink, ifindex, side) for side in _CLSACT_PARENT):
+            if any(_has_filters(netlink, ifindex, side) for side in _CLSACT_PARENT):
+                return
+            try:
                 netlink.tc("del", "clsact", ifindex)
+            except NetlinkError as error:
+                if error.code not in _TC_GONE:
+                    raise _tc_error(error, self.where) from error
 
 
 def has_tc(

@@ -257,6 +257,18 @@ def test_clsact_goes_with_the_last_filter(chain: Chain, wire_source: CompiledSou
     probes.close()
 
 
+def test_what_somebody_else_took_away_is_no_error(
+    chain: Chain, wire_source: CompiledSource
+) -> None:
+    """A node's root may delete the clsact of its own interface; the network still comes down."""
+    probes = WireProbes(wire_source)
+    taken = attach_tc(probes.enter_fd, "wa", "ingress", chain.wire)
+    subprocess.run(("tc", "-n", chain.wire.name, "qdisc", "del", "dev", "wa", "clsact"), check=True)
+    taken.close()
+    assert "clsact" not in qdiscs(chain)
+    probes.close()
+
+
 def test_seeded_loss_hits_the_same_datagrams_on_a_real_wire(
     chain: Chain, wire_source: CompiledSource
 ) -> None:
