@@ -43,8 +43,11 @@ SOURCES = (
 """(what, source and exactness), for the page's list."""
 
 
-def overlay_traces(result: Mapping[str, Any]) -> list[Trace]:
-    """All overlays that make sense on this result's axis."""
+def overlay_traces(result: Mapping[str, Any], *, steady: bool = False) -> list[Trace]:
+    """All overlays that make sense on this result's axis.
+
+    Beside steady goodput only what was measured so long that its start-up hardly counts.
+    """
     runs = [run for run in result["runs"] if run["requested"]["rtt_s"]]
     quantity = x_quantity(result["runs"])
     if not runs or quantity not in (DISTANCE, BASE_RTT):
@@ -53,11 +56,14 @@ def overlay_traces(result: Mapping[str, Any]) -> list[Trace]:
     if not per_x:
         return []
     s_per_x = float(np.median(per_x))
+    window = _fixed_window(runs, overlays.goodput_cap_bps(_rate_bps(runs)))
+    divided = _in_proportion(s_per_x, _rate_bps(runs), window)
+    if steady:
+        return divided
     known = [run["requested"]["rtt_s"] for run in runs]
     rtts = np.geomspace(min(known), max(known) * 1.0001, POINTS)
     lines = [_line(name, f, rtts, s_per_x, shown) for name, f, shown in _formulas(runs)]
-    window = _fixed_window(runs, overlays.goodput_cap_bps(_rate_bps(runs)))
-    return [*lines, *_published(s_per_x), *_in_proportion(s_per_x, _rate_bps(runs), window)]
+    return [*lines, *_published(s_per_x), *divided]
 
 
 Formula = Callable[[float], float | None]

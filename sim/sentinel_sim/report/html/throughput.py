@@ -46,7 +46,7 @@ def figure_of(result: Result, metric: str, figure_id: str) -> Figure | None:
     if metric == "goodput_bps":
         traces += overlay_traces(result)
     else:
-        traces.append(_cap(chart))
+        traces += [_cap(chart), *overlay_traces(result, steady=True)]
     return Figure(
         figure_id,
         chart.y_label.partition(",")[0].capitalize()

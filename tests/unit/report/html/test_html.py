@@ -329,6 +329,7 @@ def test_esnets_points_are_divided_as_the_link_is() -> None:
             "tuned",
             None,
             goodput_bps=8 * 6.5e6 / rtt,
+            steady_goodput_bps=8 * 6.5e6 / rtt,
             requested={"rtt_s": rtt, "rate_bps": 1e9, "loss": 0.0},
             theory={**theory, "goodput_bps": 8 * 6.5e6 / rtt},
         )
@@ -342,6 +343,9 @@ def test_esnets_points_are_divided_as_the_link_is() -> None:
     shown = dict(zip(tenth["x"], tenth["y"], strict=True))
     assert [shown[x] for x in (106.0, 188.0, 244.0)] == [500.1, 277.6, 213.7]
     assert named["ESnet 2021 CUBIC, published"]["visible"] == "legendonly"
+    figure = throughput.figure_of(document(runs), "steady_goodput_bps", "steady")
+    assert figure is not None
+    assert tenth in figure.traces
     for one in runs:
         one["theory"] = {**theory, "goodput_bps": 1e9}
     figure = throughput.figure_of(document(runs), "goodput_bps", "goodput")
