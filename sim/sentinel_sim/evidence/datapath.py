@@ -49,6 +49,7 @@ def _rate(group: Group) -> Verdict:
         arm=group.arm,
         condition=group.condition,
         bound="as delivered",
+        text="not recorded",
         n=len(runs),
         evidence=keys_of(runs),
         why="the FSU's maps are read after the traffic, when its rate has decayed; the lab tests"

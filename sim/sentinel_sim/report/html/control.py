@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sentinel_sim.backends.base import RunMeasurement
+from sentinel_sim.evidence.view import counted
 from sentinel_sim.report.chart import arm_rank, median
 from sentinel_sim.report.html.figure import (
     DASHES,
@@ -87,8 +88,8 @@ def lead_figure(leads: Sequence[Lead]) -> Figure | None:
         + "; ".join(f"{r[0]}: median {r[3]} ms, {r[4]} before the byte" for r in rows),
         "Time from the moment something was ready at a node to the first byte of its flow there;"
         " right of zero: ready before. The connection onward needs a round trip of its link, so it"
-        f" may come later than the byte that the buffer receives. From {runs} runs, the first valid"
-        " one of each distance.",
+        " may come later than the byte that the buffer receives. From"
+        f" {counted(runs, 'run')}, the first valid one of each distance.",
         tuple(traces),
         layout(
             axis("lead time, ms", zeroline=True, zerolinewidth=2),

@@ -26,7 +26,10 @@
     if (space < 520) {
       layout.margin = { ...layout.margin, l: 44, r: 6 };
       layout.font = { ...layout.font, size: 11 };
-      if (layout.xaxis.tickvals) layout.xaxis.tickangle = -45;
+      if (layout.xaxis.tickvals?.length > 3) layout.xaxis.tickangle = -45;
+      // Below the axis title, which slanted ticks push down; a legend above stays above.
+      if (layout.legend?.y < 0 && plot.clientHeight < 450)
+        layout.legend = { ...layout.legend, y: -0.36 };
     }
     if (width) layout.width = width;
     layout.height = plot.clientHeight;

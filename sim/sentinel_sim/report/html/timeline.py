@@ -47,7 +47,8 @@ def timeline_figure(result: Result, curves: Sequence[Curve]) -> Figure | None:
         "timeline",
         "Faults and repairs over time",
         "Time line of faults and repairs, one run of each arm. " + "; ".join(said),
-        "Above: delivered payload of one run of each arm (the first valid one, else the first)."
+        "From the start of the traffic, one run of each arm (the first valid one, else the first)."
+        " Above: payload delivered in valid ones."
         " Below, by arm in its colour: faults from beginning to end, a mark where one has no"
         " duration; repairs from the failure to their end, hollow where none was possible. A"
         " fault that could not be carried out is in the tables alone, which have all runs.",
@@ -177,5 +178,5 @@ def _layout(names: Sequence[str], *, goodput: bool) -> dict[str, Any]:
         zeroline=False,
     )
     lanes["domain"] = [0.0, share if goodput else 1.0]
-    x = axis("seconds since the start of the traffic", anchor="y2", rangemode="tozero")
+    x = axis("time, s", anchor="y2", rangemode="tozero")
     return layout(x, y, yaxis2=lanes, legend={"orientation": "h", "y": 1.02, "yanchor": "bottom"})
