@@ -11,6 +11,10 @@
  *  wire_fault  tc (clsact) where a node's packets come to the wire, in runs with faults only:
  *              cuts the link, or only its control channel, and corrupts control messages.
  *
+ *  wire_count_bytes
+ *              tc (clsact) at either end of a rate stage, in runs that ask for burstiness only:
+ *              bytes in bins of equal length.
+ *
  * The two probes tell the wire's lateness without asking the wire. Each (wire, direction) has an
  * instance of its own, with maps of its own. Traffic of the link itself (ARP, neighbour discovery,
  * multicast listener reports) passes uncounted: it comes at moments of its own and would shift the
@@ -41,6 +45,9 @@ BPF_PERCPU_ARRAY(wire_transit_state, struct wire_transit_state, 1);
  * instead of 0.3, for its elements are allocated one by one.
  */
 BPF_ARRAY(wire_transits, __u64, WIRE_TRANSITS_MAX);
+
+BPF_ARRAY(wire_bins_config, struct wire_bins_config, 1);
+BPF_ARRAY(wire_bins, __u64, WIRE_BINS_MAX);
 
 static __always_inline int is_counted_frame(struct xdp_md *ctx)
 {
@@ -157,15 +164,32 @@ static __always_inline void read_ipv6(struct __sk_buff *skb, struct probe *probe
 	read_l4(skb, offset, ip.next_header, probe);
 }
 
+static __always_inline __u64 wire_packets(struct __sk_buff *skb)
+{
+	return skb->gso_segs > 1 ? skb->gso_segs : 1;
+}
+
+/* Layer 2, each segment with its own headers. */
+static __always_inline __u64 wire_bytes(struct __sk_buff *skb, struct probe *probe)
+{
+	return skb->len + (wire_packets(skb) - 1) * probe->header_bytes;
+}
+
 static __always_inline void count_packet(struct __sk_buff *skb, struct probe *probe,
 					 struct wire_end_state *state)
 {
-	__u64 segments = skb->gso_segs > 1 ? skb->gso_segs : 1;
-
-	state->packets += segments;
-	state->bytes += skb->len + (segments - 1) * probe->header_bytes;
+	state->packets += wire_packets(skb);
+	state->bytes += wire_bytes(skb, probe);
 	state->skbs += 1;
 	state->sampled += probe->sampled;
+}
+
+static __always_inline void read_headers(struct __sk_buff *skb, struct probe *probe)
+{
+	if (skb->protocol == SENTINEL_BE16(SENTINEL_ETHERTYPE_IPV4))
+		read_ipv4(skb, probe);
+	else if (skb->protocol == SENTINEL_BE16(SENTINEL_ETHERTYPE_IPV6))
+		read_ipv6(skb, probe);
 }
 
 /* Reads and counts a packet; afterwards probe->sampled says whether it is in the sample. */
@@ -175,10 +199,7 @@ static __always_inline void probe_packet(struct __sk_buff *skb, struct probe *pr
 {
 	__u64 hash;
 
-	if (skb->protocol == SENTINEL_BE16(SENTINEL_ETHERTYPE_IPV4))
-		read_ipv4(skb, probe);
-	else if (skb->protocol == SENTINEL_BE16(SENTINEL_ETHERTYPE_IPV6))
-		read_ipv6(skb, probe);
+	read_headers(skb, probe);
 	if (!probe->counted) {
 		state->not_counted += 1;
 		return;
@@ -268,6 +289,27 @@ int wire_leave(struct __sk_buff *skb)
 		keep_transit(transit, bpf_ktime_get_ns() - entered, config->slots);
 	else
 		transit->ambiguous += 1;
+	return TC_ACT_UNSPEC;
+}
+
+int wire_count_bytes(struct __sk_buff *skb)
+{
+	struct probe probe = {};
+	__u32 zero = 0, bin;
+	struct wire_bins_config *config = wire_bins_config.lookup(&zero);
+	__u64 now = bpf_ktime_get_ns();
+	__u64 number, *bytes;
+
+	if (!config || !config->bin_ns || now < config->start_ns)
+		return TC_ACT_UNSPEC;
+	number = (now - config->start_ns) / config->bin_ns;
+	if (number >= WIRE_BINS_MAX)
+		return TC_ACT_UNSPEC;
+	read_headers(skb, &probe);
+	bin = (__u32)number;
+	bytes = wire_bins.lookup(&bin);
+	if (probe.counted && bytes)
+		__sync_fetch_and_add(bytes, wire_bytes(skb, &probe)); /* two CPUs may meet here */
 	return TC_ACT_UNSPEC;
 }
 

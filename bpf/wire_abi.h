@@ -31,6 +31,16 @@ enum wire_cut {
 	WIRE_CUT_ALL,
 };
 
+/* Bins of one wire_count_bytes; what comes after the last is not counted. */
+#define WIRE_BINS_MAX 131072
+
+/* Written by user space, read by wire_count_bytes. */
+struct wire_bins_config {
+	__u64 start_ns; /* of the first bin, CLOCK_MONOTONIC */
+	__u64 bin_ns;
+};
+_Static_assert(sizeof(struct wire_bins_config) == 16, "keep abi.py in step");
+
 /* Written by user space, read by wire_fault. */
 struct wire_fault_config {
 	__u32 cut;     /* enum wire_cut */

@@ -19,6 +19,7 @@ TAGS_OUTER_SHIFT = 20
 TAGS_INNER_SHIFT = 8
 WIRE_STAMPS_MAX = 65536
 WIRE_TRANSITS_MAX = 65536
+WIRE_BINS_MAX = 131_072
 
 _U32 = ctypes.c_uint32
 _U64 = ctypes.c_uint64
@@ -147,6 +148,12 @@ class WireLossState(ctypes.Structure):
     _fields_ = (("seen", _U64), ("dropped", _U64))
 
 
+class WireBinsConfig(ctypes.Structure):
+    """struct wire_bins_config."""
+
+    _fields_ = (("start_ns", _U64), ("bin_ns", _U64))
+
+
 class WireFaultConfig(ctypes.Structure):
     """struct wire_fault_config."""
 
@@ -205,6 +212,7 @@ MIRRORED: dict[str, tuple[str, type[ctypes.Structure]]] = {
     "sentinel_flood": ("sentinel_abi.h", Flood),
     "wire_loss_config": ("wire_abi.h", WireLossConfig),
     "wire_loss_state": ("wire_abi.h", WireLossState),
+    "wire_bins_config": ("wire_abi.h", WireBinsConfig),
     "wire_fault_config": ("wire_abi.h", WireFaultConfig),
     "wire_fault_state": ("wire_abi.h", WireFaultState),
     "wire_probe_config": ("wire_abi.h", WireProbeConfig),

@@ -344,12 +344,14 @@ def flow_math_recipe(cflags: Sequence[str] = ()) -> Recipe:
 
 
 def wire_recipe(cflags: Sequence[str] = ()) -> Recipe:
-    """The wire's programs: `wire_loss`, `wire_enter`, `wire_leave`, `wire_fault`; see wire.py."""
+    """The wire's programs: `wire_loss`, `wire_enter`, `wire_leave`, `wire_fault`,
+    `wire_count_bytes`; see wire.py and bins.py."""
     programs = {
         "wire_loss": ProgramType.XDP,
         "wire_enter": ProgramType.TC,
         "wire_leave": ProgramType.TC,
         "wire_fault": ProgramType.TC,
+        "wire_count_bytes": ProgramType.TC,
     }
     return Recipe(WIRE_SOURCE, programs, tuple(cflags))
 

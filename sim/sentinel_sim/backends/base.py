@@ -142,6 +142,23 @@ class WireMeasurement:
     """If a fault changed the rate; else it was the link's own all the time."""
 
 
+@dataclass(frozen=True, slots=True)
+class LinkBins:
+    """What passed one direction of a link, in consecutive bins of equal length; layer 2 bytes."""
+
+    link: str
+    direction: str
+    """`a->b` with the node names."""
+    start_ns: int
+    """Beginning of the first bin."""
+    bin_ns: int
+    offered: tuple[int, ...]
+    """Bytes that came to the link's queue; in simulation those that it took."""
+    departed: tuple[int, ...]
+    """Bytes that left the rate stage; in simulation with, in emulation without what planned loss takes
+    right behind it."""
+
+
 class Engine(StrEnum):
     """What moved the bytes of a run."""
 
@@ -180,6 +197,8 @@ class RunMeasurement:
     resumptions: tuple[Resumption, ...] = ()
     """When flows in custody went on over another connection, by time."""
     engine: Engine = Engine.KERNEL
+    bins: tuple[LinkBins, ...] = ()
+    """Along path 0, sender to receiver; empty if the run was not asked for burstiness."""
 
 
 ProgressHook = Callable[[str, float], None]

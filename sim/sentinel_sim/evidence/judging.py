@@ -10,6 +10,7 @@ from sentinel_sim.evidence import (
     latency,
     payload,
     repair,
+    smoothing,
     synchronisation,
     throughput,
 )
@@ -25,6 +26,7 @@ JUDGES: tuple[Callable[[View], list[Verdict]], ...] = (
     datapath.judge,
     synchronisation.judge,
     repair.judge,
+    smoothing.judge,
 )
 
 

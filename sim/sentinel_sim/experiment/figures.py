@@ -162,6 +162,54 @@ class FsuFigures:
 
 
 @dataclass(frozen=True, slots=True)
+class BurstScale:
+    """What was counted in consecutive blocks of one length."""
+
+    time_s: float
+    dispersion_packets: float
+    """Index of dispersion for counts: variance / mean of the bytes in a block, in packets of the
+    link's MTU."""
+    variation: float
+    """Coefficient of variation of the bytes in a block."""
+    peak_to_mean: float
+    """Most in any window of that length, over the mean."""
+    blocks: int
+
+
+@dataclass(frozen=True, slots=True)
+class BurstPoint:
+    """How bursty the traffic is at one place of path 0."""
+
+    queues: int
+    """Queues passed since the sender: 0 is what the sender offers to the first link."""
+    place: str
+    """`offered by NODE`, or `behind A->B`."""
+    mean_bps: float
+    """Layer 2, in the window."""
+    burst_bytes: float
+    """Empirical burst b* at that mean rate."""
+    scales: tuple[BurstScale, ...]
+    queue_delay_s: Percentiles | None
+    """Of the queue just passed, over all bytes; None: none was passed, or it dropped packets, so
+    that it cannot be told which bytes waited."""
+    queue_delay_mean_s: float | None
+    queue_dropped: int
+    """Packets, by the queue just passed, in the whole run."""
+    loss_dropped: int
+    """Packets, by planned loss behind that queue."""
+
+
+@dataclass(frozen=True, slots=True)
+class Burstiness:
+    """Burstiness at every hop of path 0, sender to receiver."""
+
+    bin_s: float
+    window_s: float
+    """Judged: the middle of the sender's sending time, at every hop when that traffic came by."""
+    points: tuple[BurstPoint, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class RunMetrics:
     """Every figure of one run (design: section 9)."""
 
@@ -203,3 +251,5 @@ class RunMetrics:
     """None in runs without custody."""
     fsu: FsuFigures | None = None
     """None where no FSU predicted any data: in simulation, without XDP, in very short runs."""
+    burstiness: Burstiness | None = None
+    """None in runs that were not asked for it, or too short for it."""

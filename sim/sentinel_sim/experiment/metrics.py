@@ -13,7 +13,13 @@ from collections.abc import Sequence
 import numpy as np
 
 from sentinel_sim.backends.base import Engine, FlowMeasurement, RunMeasurement, Series
-from sentinel_sim.experiment import control_metrics, custody_metrics, fsu_metrics, wire_metrics
+from sentinel_sim.experiment import (
+    burst_metrics,
+    control_metrics,
+    custody_metrics,
+    fsu_metrics,
+    wire_metrics,
+)
 from sentinel_sim.experiment import series as cumulative
 from sentinel_sim.experiment.figures import Percentiles, Requested, RunMetrics
 from sentinel_sim.experiment.framing import theory_of
@@ -69,6 +75,7 @@ def compute(spec: RunSpec, measured: RunMeasurement) -> RunMetrics:
         exposure=exposure,
         custody=custody_metrics.custody_figures(measured),
         fsu=fsu_metrics.fsu_figures(spec, measured),
+        burstiness=burst_metrics.burstiness_of(spec, measured),
     )
 
 

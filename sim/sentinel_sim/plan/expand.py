@@ -302,6 +302,7 @@ def _run(draft: _Draft, arm: Arm, seed: int, repeat: int) -> RunSpec:
         faults=faults_of(experiment.faults, network, arm),
         repair=experiment.repair,
         custody=experiment.custody if arm.splits else Custody.NONE,
+        burstiness=experiment.burstiness,
     )
 
 

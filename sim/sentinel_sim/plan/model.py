@@ -11,6 +11,10 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 ParamValue = str | int | float
+BIN_NS = 1_000_000
+"""Of the bins in which bytes are counted for burstiness."""
+MOST_BINS = 131_072
+"""Counted in one run: what comes later is in no figure of burstiness."""
 
 
 class Arm(StrEnum):
@@ -206,6 +210,8 @@ class RunSpec:
     """A supervisor repairs what breaks (in runs with faults only)."""
     custody: Custody = Custody.NONE
     """Always `NONE` in an arm that does not split."""
+    burstiness: bool = False
+    """Bytes are counted at every hop of path 0, in bins of `BIN_NS`."""
 
     @property
     def has_control_plane(self) -> bool:

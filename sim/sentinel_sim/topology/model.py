@@ -249,6 +249,11 @@ class Experiment(_Part):
     faults: Annotated[tuple[Fault, ...], Field(max_length=MAX_FAULTS)] = Field(
         default=(), description="What is broken during every run, and when."
     )
+    burstiness: Switch = Field(
+        default=False,
+        description="Count bytes at every hop of the first path in bins of 1 ms: index of dispersion,"
+        " variation, peak to mean and empirical burst by hop, with queueing delay and drops.",
+    )
     repair: Switch = Field(
         default=True,
         description="In runs with faults a supervisor restarts daemons, attaches the FSU again and"

@@ -58,6 +58,7 @@ _FIXED = {
     "seed": "use experiment.repeat",
     "repeat": "it belongs to the whole experiment",
     "sweep": "a sweep cannot sweep itself",
+    "burstiness": "it says what is measured, not what is done",
     "faults": "every fault happens in every run; `arms` chooses",
     "kind": "write one file per kind of workload",
     "sizes": "list them under experiment.workload.sizes: each is a run of its own",

@@ -48,6 +48,7 @@ CONSTANTS = {
     "SENTINEL_DRIVE_FRAMES_MAX": drive.FRAMES_MAX,
     "SENTINEL_DRIVE_STORED_MAX": drive.STORED_MAX,
     "WIRE_STAMPS_MAX": abi.WIRE_STAMPS_MAX,
+    "WIRE_BINS_MAX": abi.WIRE_BINS_MAX,
     "WIRE_TRANSITS_MAX": abi.WIRE_TRANSITS_MAX,
 } | {f"SENTINEL_{counter.name}": int(counter) for counter in abi.Counter}
 

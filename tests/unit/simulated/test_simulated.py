@@ -156,3 +156,40 @@ def test_what_is_not_simulated_is_refused_by_name() -> None:
         setup(spec(links=(link("a--m", jitter_ns=MS, reorder=True), link("m--b"))))
     with pytest.raises(InfeasibleError, match="'vegas' is not simulated"):
         setup(dataclasses.replace(spec(), congestion_control="vegas"))
+
+
+BURSTY = """
+name: bursty
+nodes: {a: {role: sender}, b: {role: intermediate}, c: {role: receiver}}
+defaults: {links: {rate: 20 Mbit/s, queue: 1 MB, distance_km: 200}}
+links: [{endpoints: [a, b]}, {endpoints: [b, c]}]
+experiment:
+  arms: [tuned]
+  workload: {kind: many, flows: 20, size: 60 kB, arrival: poisson 25 /s}
+  repeat: {min: 1, max: 1}
+"""
+
+
+def test_counting_bytes_at_every_hop_changes_nothing_else() -> None:
+    [plain] = expand(loads(BURSTY)).runs(0)
+    counted = dataclasses.replace(plain, burstiness=True)
+    without, found = measure(plain), measure(counted)
+    # A look does not disturb: the same bytes at the same times (but for the last look of all,
+    # which comes as soon as everything is done).
+    for one, other in zip(found.flows, without.flows, strict=True):
+        assert one.delivered.values == other.delivered.values
+        assert one.delivered.times_ns[:-1] == other.delivered.times_ns[:-1]
+    assert [flow.last_byte_ns for flow in found.flows] == [f.last_byte_ns for f in without.flows]
+    assert without.bins == ()
+    wires = {(wire.link, wire.direction): wire for wire in found.wires}
+    assert [one.direction for one in found.bins] == ["a->b", "b->c"]
+    for one in found.bins:
+        assert sum(one.departed) == wires[one.link, one.direction].rate_bytes_sent
+        # A queue cannot give more than its rate: 2,500 B a bin, and the packet that it ends with.
+        assert max(one.departed) <= 2500 + 1514
+    # What a link forwards at its own rate, the next link of that rate need not queue.
+    points = compute(counted, found).burstiness
+    assert points is not None
+    behind = [point.scales[3].variation for point in points.points]
+    assert behind[0] > 1.1 * behind[1]
+    assert behind[2] == pytest.approx(behind[1], rel=0.02)

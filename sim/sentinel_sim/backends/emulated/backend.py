@@ -266,6 +266,7 @@ class EmulatedBackend:
             faults=load.disruption.faults,
             repairs=load.disruption.repairs(resumed),
             resumptions=resumed,
+            bins=self._parts.read_bins(),
         )
 
     async def _correct_base_cost(self, prober: Prober, spec: RunSpec) -> int:

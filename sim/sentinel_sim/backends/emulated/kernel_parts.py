@@ -11,6 +11,8 @@ from sentinel_bpf.compiling import Compilation
 from sentinel_bpf.errors import BpfError, BpfUnavailableError
 from sentinel_bpf.loader import CompiledSource
 from sentinel_bpf.wire import LossReading, LossStage, ProbeReading, WireProbes
+from sentinel_sim.backends.base import LinkBins
+from sentinel_sim.backends.emulated.byte_bins import PathBins
 from sentinel_sim.backends.emulated.daemons import FlowMaps
 from sentinel_sim.backends.emulated.fault_stages import loss_seed, lossy_by_fault
 from sentinel_sim.backends.emulated.fsu_cost import FsuCost
@@ -98,6 +100,7 @@ class KernelParts:
         self._attached_loss: ExitStack | None = None
         self._fsu = FsuPoints(self.layout, self.ownership, self.sources.flow_tc)
         self._cost: FsuCost | None = None
+        self._bins = PathBins(self.layout, self.sources.wire)
 
     def load_fsus(self, flows: int) -> None:
         """Load an FSU for each link end; `flows`: how many connections are expected at once."""
@@ -154,6 +157,7 @@ class KernelParts:
         masks = {link.name: sample_mask(link.rate_bps) for link in spec.links}
         for (link, _), probes in self.probes.items():
             probes.configure(masks[link])
+        self._bins.attach(spec)
 
     def _set_loss(self, spec: RunSpec) -> None:
         if self._attached_loss is not None:
@@ -187,6 +191,10 @@ class KernelParts:
         """What the loss stage of one wire direction did since `configure`."""
         return self.loss[direction].read()
 
+    def read_bins(self) -> tuple[LinkBins, ...]:
+        """Bytes in bins along path 0 since `reset`; empty if the run did not ask for them."""
+        return self._bins.read()
+
     def program_facts(self) -> dict[str, Any]:
         """Sizes of the FSU as the kernel sees it, for the result's environment."""
         facts = self._fsu.stats()
@@ -201,6 +209,7 @@ class KernelParts:
 
     def close(self) -> None:
         """Detach and unload everything."""
+        self._bins.close()
         for stack in (self._attached_loss, self._stack):
             if stack is not None:
                 stack.close()

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from sentinel_node.core.series import DEFAULT_MAX_POINTS, SeriesSampler
-from sentinel_sim.backends.base import FlowMeasurement, Series, WireMeasurement
+from sentinel_sim.backends.base import FlowMeasurement, LinkBins, Series, WireMeasurement
 from sentinel_sim.backends.simulated.translate import (
     IDLE_PROBES,
     TICK_NS,
@@ -27,7 +27,7 @@ from sentinel_sim.engine.simulation import (
     Samples,
     Simulation,
 )
-from sentinel_sim.plan.model import Arm, FlowPlan, LinkPlan, RunSpec
+from sentinel_sim.plan.model import BIN_NS, MOST_BINS, Arm, FlowPlan, LinkPlan, RunSpec
 from sentinel_sim.wire.rate import QueueSample, drain_rate_bps
 
 SHORTEST_BACKLOG_NS = 500_000_000
@@ -40,6 +40,36 @@ def joined(samples: Sequence[Samples]) -> Samples:
         np.concatenate([part.flows for part in samples]),
         np.concatenate([part.links for part in samples]),
     )
+
+
+def coarser(samples: Samples, every: int) -> Samples:
+    """Every so-manieth sample, and the last one."""
+    kept = np.arange(every - 1, len(samples.times_ns), every)
+    if len(kept) == 0 or kept[-1] != len(samples.times_ns) - 1:
+        kept = np.append(kept, len(samples.times_ns) - 1)
+    return Samples(samples.times_ns[kept], samples.flows[kept], samples.links[kept])
+
+
+def path_bins(spec: RunSpec, simulation: Simulation, samples: Samples) -> tuple[LinkBins, ...]:
+    """What passed each link of path 0 between two samples, which are `BIN_NS` apart."""
+    path, links = spec.paths[0], {link.name: link for link in spec.links}
+    found = []
+    for name, source in zip(path.links, path.nodes[:-1], strict=True):
+        link = links[name]
+        index = simulation.link_names.index(link_name(link, source))
+        accepted = samples.links[:MOST_BINS, index, ACCEPTED]
+        waiting = samples.links[:MOST_BINS, index, UNFINISHED] * link.rate_bps // 8_000_000_000
+        found.append(
+            LinkBins(
+                name,
+                direction(link, source),
+                start_ns=int(samples.times_ns[0]) - BIN_NS,
+                bin_ns=BIN_NS,
+                offered=tuple(np.diff(accepted, prepend=0).tolist()),
+                departed=tuple(np.diff(accepted - waiting, prepend=0).tolist()),
+            )
+        )
+    return tuple(found)
 
 
 def series(times_ns: Array, values: Array) -> Series:

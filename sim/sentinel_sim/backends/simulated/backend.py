@@ -12,7 +12,7 @@ from sentinel_sim.backends.base import Engine, ProgressHook, RunMeasurement
 from sentinel_sim.backends.simulated import assemble, kernel
 from sentinel_sim.backends.simulated.translate import TICK_NS, setup
 from sentinel_sim.engine.simulation import Samples, Simulation
-from sentinel_sim.plan.model import RunSpec
+from sentinel_sim.plan.model import BIN_NS, RunSpec
 
 SLICE_TICKS = 10
 """Between two looks at the connections, and at whether to go on."""
@@ -51,8 +51,10 @@ class SimulatedBackend:
         wall_s, cpu_s = time.monotonic(), time.process_time()
         progress("configuring", 0.0)
         made = setup(spec)
-        simulation = Simulation(made.network, kernel.kernel(), TICK_NS)
-        samples, tcp = await _traffic(spec, simulation, made.traffic_ns, progress)
+        parts = TICK_NS // BIN_NS if spec.burstiness else 1
+        simulation = Simulation(made.network, kernel.kernel(), TICK_NS // parts)
+        fine, tcp = await _traffic(spec, simulation, made.traffic_ns, SLICE_TICKS * parts, progress)
+        samples = assemble.coarser(fine, parts)
         simulation.verify()
         idle, loaded = assemble.round_trips_ns(simulation.world.probes)
         flows = tuple(
@@ -84,11 +86,16 @@ class SimulatedBackend:
             notes=(f"trace {assemble.trace_fingerprint(simulation, samples)}",),
             extra={"packet_hops": simulation.packet_hops},
             engine=Engine.PACKET,
+            bins=assemble.path_bins(spec, simulation, fine) if spec.burstiness else (),
         )
 
 
 async def _traffic(
-    spec: RunSpec, simulation: Simulation, traffic_ns: int, progress: ProgressHook
+    spec: RunSpec,
+    simulation: Simulation,
+    traffic_ns: int,
+    slice_ticks: int,
+    progress: ProgressHook,
 ) -> tuple[Samples, list[list[dict[str, Any]]]]:
     """Simulate until every flow is done and the links are empty, or time is up."""
     limit_ns = traffic_ns + spec.expected_duration_ns * PATIENCE_FACTOR + PATIENCE_NS
@@ -98,7 +105,7 @@ async def _traffic(
     tcp: list[list[dict[str, Any]]] = [[] for _ in flows]
     while not simulation.done and simulation.now_ns < limit_ns:
         # In a thread, so that signals are heard while a first call compiles.
-        samples.append(await asyncio.to_thread(simulation.advance, SLICE_TICKS))
+        samples.append(await asyncio.to_thread(simulation.advance, slice_ticks))
         progress("traffic", max(simulation.now_ns - traffic_ns, 0) / 1e9)
         if len(flows) <= FLOWS_LOOKED_AT and simulation.now_ns > traffic_ns:
             _look(simulation, names, tcp)

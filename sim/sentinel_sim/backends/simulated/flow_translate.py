@@ -42,6 +42,11 @@ class FlowNetwork:
 def refuse(spec: RunSpec) -> None:
     """Raises InfeasibleError for what has no place in a model of rates."""
     refuse_unmodelled(spec)
+    if spec.burstiness:
+        raise InfeasibleError(
+            "burstiness: a model of rates has no bursts",
+            cure="leave `experiment.burstiness` out, or use --engine packet",
+        )
     for link in spec.links:
         if link.jitter_ns > 0:
             raise InfeasibleError(

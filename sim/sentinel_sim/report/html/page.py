@@ -19,6 +19,7 @@ from sentinel_sim.report.html import (
     control,
     curves,
     latency,
+    smoothing,
     tables,
     throughput,
     timeline,
@@ -62,6 +63,8 @@ def render(material: Material) -> str:
         "phase": control.phase_figure(result),
         "prediction": control.prediction_figure(result),
         "agreement": agreement.agreement_figure(result),
+        "smoothing": smoothing.smoothing_figure(result),
+        "dispersion": smoothing.dispersion_figure(result),
         "timeline": timeline.timeline_figure(result, material.curves),
     }
     environment = _environment()
@@ -74,6 +77,8 @@ def render(material: Material) -> str:
         style=Markup(_own("report.css")),
         script=Markup(_own("report.js")),
         tables=tables,
+        law_table=smoothing.law_table(result),
+        hop_table=smoothing.hop_table(result),
         main=tables.main_headline(result),
         map=world.map_of(material.topology, _coast()),
         reproduce=reproduce(result),

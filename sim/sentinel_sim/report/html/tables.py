@@ -34,7 +34,12 @@ def main_parts(result: Result) -> list[Mapping[str, Any]]:
 
 def main_headline(result: Result) -> Headline:
     """What is said of the main claim as a whole: by its own arm alone."""
-    return headline(BY_ID[MAIN_CLAIM], list(result["verdicts"]))
+    return headline_of(MAIN_CLAIM, result)
+
+
+def headline_of(claim_id: str, result: Result) -> Headline:
+    """What this result says of one claim as a whole."""
+    return headline(BY_ID[claim_id], list(result["verdicts"]))
 
 
 def other_headlines(result: Result) -> list[Headline]:

@@ -95,6 +95,33 @@ REPAIRS = [
         "detail": "",
     }
 ]
+BURSTINESS = {
+    "bin_s": 0.001,
+    "window_s": 8.0,
+    "points": [
+        {
+            "queues": queues,
+            "place": place,
+            "mean_bps": 6e7,
+            "burst_bytes": 5e6,
+            "scales": [
+                {
+                    "time_s": time_s,
+                    "dispersion_packets": 3.0 + time_s * 1e3 / (queues + 1),
+                    "variation": 0.8 / (queues + 1) ** 0.1,
+                    "peak_to_mean": 1.7,
+                    "blocks": 80,
+                }
+                for time_s in (0.001, 0.01, 0.1)
+            ],
+            "queue_delay_s": {"p50": 0.001, "p99": 0.004} if queues else None,
+            "queue_delay_mean_s": 0.002 if queues else None,
+            "queue_dropped": queues,
+            "loss_dropped": 0,
+        }
+        for queues, place in enumerate(("offered by a", "behind a->m", "behind m->n", "behind n->b"))
+    ],
+}
 KM = (100.0, 1000.0, 5000.0, 10000.0, 20000.0)
 
 
@@ -142,6 +169,7 @@ def _stretched(record: dict[str, Any], km: float) -> dict[str, Any]:
     if record["arm"] == "split":
         record["sync"] = {**SYNC, "phase_error_s": {"p50": rtt_s / 9, "p99": rtt_s / 2}}
         record["faults"], record["repairs"] = FAULTS, REPAIRS
+        record["burstiness"] = BURSTINESS
     return record
 
 

@@ -25,7 +25,7 @@ SIZES: dict[str, ViewportSize] = {
 }
 BRIGHTNESS = "(one => one.match(/[0-9.]+/g).slice(0, 3).reduce((a, b) => +a + +b, 0) / 3)"
 FIGURES = ["goodput", "steady", "latency", "startup", "exposure"]
-FIGURES += ["lead", "phase", "prediction", "timeline", "agreement"]
+FIGURES += ["lead", "phase", "prediction", "smoothing", "dispersion", "timeline", "agreement"]
 
 
 @pytest.fixture(scope="module")

@@ -22,6 +22,7 @@ from sentinel_sim.report.html import (
     control,
     curves,
     latency,
+    smoothing,
     tables,
     throughput,
     timeline,
@@ -32,7 +33,7 @@ from sentinel_sim.report.html.world import EqualEarth, Orthographic, great_circl
 from sentinel_sim.report.html.writing import material_of, write_report
 
 FIGURES = ["goodput", "steady", "latency", "startup", "exposure"]
-FIGURES += ["lead", "phase", "prediction", "timeline", "agreement"]
+FIGURES += ["lead", "phase", "prediction", "smoothing", "dispersion", "timeline", "agreement"]
 MOST_BYTES = 10_000_000
 
 
@@ -66,6 +67,8 @@ def figures_of(directory: Path) -> list[Figure]:
         control.lead_figure(material.leads),
         control.phase_figure(material.result),
         control.prediction_figure(material.result),
+        smoothing.smoothing_figure(material.result),
+        smoothing.dispersion_figure(material.result),
         timeline.timeline_figure(material.result, material.curves),
         agreement.agreement_figure(material.result),
     )
@@ -352,3 +355,28 @@ def test_esnets_points_are_divided_as_the_link_is() -> None:
     assert figure is not None
     named = {trace["name"]: trace for trace in figure.traces if "name" in trace}
     assert named["ESnet 2021 CUBIC, divided by 10"]["visible"] == "legendonly"
+
+
+def test_burstiness_stands_at_every_hop_beside_delay_and_drops(directory: Path) -> None:
+    result = salvage.read(directory).result
+    hops, laws = smoothing.hop_table(result), smoothing.law_table(result)
+    assert hops is not None
+    assert laws is not None
+    runs = sum(bool(run.get("burstiness")) for run in result["runs"])
+    [last] = [row for row in hops.rows if row[1] == "behind n->b"]
+    assert last[:6] == ("split", "behind n->b", "60", "0.696", "0.696", "0.696")
+    assert last[-5:] == ("5,000", "2", "4", f"{3 * runs:,}", "0")
+    assert {row[1] for row in laws.rows} == {"1 ms", "10 ms", "100 ms"}
+    figure = smoothing.smoothing_figure(result)
+    assert figure is not None
+    measured, claimed = figure.traces[0], figure.traces[1]
+    assert measured["y"] == [pytest.approx((3 / 2) ** 0.1, 1e-4), pytest.approx(2**0.1, 1e-4)]
+    assert claimed["y"] == [1.5, 2.25]
+
+
+def test_without_counts_the_page_says_how_to_get_them() -> None:
+    bare = document([run()])
+    assert smoothing.smoothing_figure(bare) is None
+    assert smoothing.hop_table(bare) is None
+    page = render(Material({**bare, "verdicts": judge(bare)}))
+    assert "sentinel-sim run topologies/smoothing.yaml" in page
