@@ -7,7 +7,7 @@ TOPOLOGY ?= topologies/chile-usa.yaml
 # Further words for the program of the target: make run ARGS="--quick".
 ARGS ?=
 
-.PHONY: help setup run test test-stock-kernel lint bench train notebooks clean protos
+.PHONY: help setup run test test-stock-kernel lint bench train notebooks docs clean protos
 
 help: ## What can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -42,6 +42,9 @@ train: setup ## Fit the predictor's network anew and write its weights (three mi
 
 notebooks: setup ## Run the notebooks; executed copies, with figures, in build/notebooks
 	@$(BIN)/python scripts/notebooks.py $(ARGS)
+
+docs: setup ## Build the documentation with executed notebooks: build/site/index.html
+	@$(BIN)/python scripts/docs.py $(ARGS)
 
 protos: setup ## Generate the protobuf modules anew (they are committed)
 	@cd protos && PATH="$(CURDIR)/$(BIN):$$PATH" python -m grpc_tools.protoc -I . \

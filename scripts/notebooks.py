@@ -1,7 +1,8 @@
 """Run the notebooks from a clean kernel each, and write executed copies.
 
-`python scripts/notebooks.py [NAME ...]`: executed copies go to build/notebooks/, the notebooks
-themselves stay stripped of outputs. Exits 1 with the cell and its error where one fails.
+`python scripts/notebooks.py [--out FOLDER] [NAME ...]`: executed copies go to build/notebooks/ or
+FOLDER, the notebooks themselves stay stripped of outputs. Exits 1 with the cell and its error where
+one fails.
 """
 
 from __future__ import annotations
@@ -38,9 +39,11 @@ def main() -> int:
     """Run those named, or all."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("names", nargs="*", type=Path, help="notebooks; else all")
-    out = ROOT / "build" / "notebooks"
+    parser.add_argument("--out", type=Path, default=ROOT / "build" / "notebooks", metavar="FOLDER")
+    arguments = parser.parse_args()
+    out: Path = arguments.out
     out.mkdir(parents=True, exist_ok=True)
-    for path in parser.parse_args().names or sorted(FOLDER.glob("*.ipynb")):
+    for path in arguments.names or sorted(FOLDER.glob("*.ipynb")):
         began_s = time.monotonic()
         try:
             notebook = executed(path)

@@ -155,8 +155,8 @@ class LinkBins:
     offered: tuple[int, ...]
     """Bytes that came to the link's queue; in simulation those that it took."""
     departed: tuple[int, ...]
-    """Bytes that left the rate stage; in simulation with, in emulation without what planned loss takes
-    right behind it."""
+    """Bytes that left the rate stage; in simulation with, in emulation without what planned loss
+    takes right behind it."""
 
 
 class Engine(StrEnum):

@@ -1,8 +1,9 @@
 """Burstiness at every hop of a run, from bytes in bins (pure).
 
-The same traffic is judged everywhere: the middle `MIDDLE` of the time from the traffic's start to the
-return of the last write(), moved at each hop by the propagation until there. So start-up and the end
-stay out, and no hop sees bytes that another does not (but for what waits in queues at the borders).
+The same traffic is judged everywhere: the middle `MIDDLE` of the time from the traffic's start to
+the return of the last write(), moved at each hop by the propagation until there. So start-up and
+the end stay out, and no hop sees bytes that another does not (but for what waits in queues at the
+borders).
 """
 
 from __future__ import annotations
@@ -144,4 +145,4 @@ def _when(total: Counts, levels: Counts) -> npt.NDArray[np.float64]:
     xs = np.concatenate([rising - 1, rising])
     order = np.lexsort((xs, total[xs]))
     xs = xs[order]
-    return np.interp(levels, total[xs], xs)
+    return np.asarray(np.interp(levels, total[xs], xs), np.float64)

@@ -251,8 +251,9 @@ class Experiment(_Part):
     )
     burstiness: Switch = Field(
         default=False,
-        description="Count bytes at every hop of the first path in bins of 1 ms: index of dispersion,"
-        " variation, peak to mean and empirical burst by hop, with queueing delay and drops.",
+        description="Count bytes at every hop of the first path in bins of 1 ms: index of"
+        " dispersion, variation, peak to mean and empirical burst by hop, with queueing delay and"
+        " drops.",
     )
     repair: Switch = Field(
         default=True,

@@ -1,4 +1,4 @@
-"""The commands the README shows: clang, ip and bpftool alone, without our Python."""
+"""The commands that docs/fsu.md shows: clang, ip and bpftool alone, without our Python."""
 
 from __future__ import annotations
 

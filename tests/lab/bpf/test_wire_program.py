@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Iterator
 
 import numpy as np
 import pytest
 
-from sentinel_bpf import test_run
+from sentinel_bpf import abi, test_run
+from sentinel_bpf.bins import ByteBins
 from sentinel_bpf.errors import BpfError
 from sentinel_bpf.frames import (
     ETH_ARP,
@@ -253,3 +255,32 @@ def test_corruption_follows_its_pattern_and_leaves_data_alone(faults: FaultStage
     assert faults.read() == FaultReading(0, 1000, int(loss_pattern(9, 1000, 0.25).sum()))
     faults.reset()
     assert faults.read() == FaultReading(0, 0, 0)
+
+
+@pytest.mark.parametrize("frame", [FRAME4, FRAME6], ids=["ipv4", "ipv6"])
+def test_bytes_are_counted_in_the_bin_of_their_time(
+    wire_source: CompiledSource, frame: bytes
+) -> None:
+    # Bins of an hour: now is the second one, and no clock matters.
+    now_ns, hour_ns = time.monotonic_ns(), 3_600 * 10**9
+    counter = ByteBins(wire_source, start_ns=now_ns - hour_ns, bin_ns=hour_ns)
+    try:
+        test_run.run(counter.tc_fd, frame, repeat=1000)
+        test_run.run(counter.tc_fd, UNCOUNTED["arp"], repeat=10)
+        assert counter.read(3) == (0, 1000 * len(frame), 0)
+        with pytest.raises(BpfError, match="131072 bins"):
+            counter.read(abi.WIRE_BINS_MAX + 1)
+    finally:
+        counter.close()
+
+
+@pytest.mark.parametrize("ago_ns", [-3_600 * 10**9, abi.WIRE_BINS_MAX * 1000])
+def test_before_the_first_bin_and_after_the_last_nothing_is_counted(
+    wire_source: CompiledSource, ago_ns: int
+) -> None:
+    counter = ByteBins(wire_source, start_ns=time.monotonic_ns() - ago_ns, bin_ns=1000)
+    try:
+        test_run.run(counter.tc_fd, FRAME4, repeat=10)
+        assert not any(counter.read(abi.WIRE_BINS_MAX))
+    finally:
+        counter.close()

@@ -44,7 +44,7 @@ def check_conservation(measured: RunMeasurement) -> None:
 @pytest.fixture(scope="module")
 def arms() -> dict[Arm, tuple[RunSpec, RunMeasurement]]:
     """One run of each arm on one network."""
-    specs = [bulk(arm) for arm in (Arm.DIRECT, Arm.TUNED, Arm.SPLIT)]
+    specs = [bulk(Arm.DIRECT), replace(bulk(Arm.TUNED), burstiness=True), bulk(Arm.SPLIT)]
     return {run.arm: (run, found) for run, found in zip(specs, measure(*specs), strict=True)}
 
 
@@ -95,6 +95,21 @@ def test_split_has_a_connection_on_every_link_and_the_others_one_from_end_to_end
 ) -> None:
     assert set(arms[Arm.SPLIT][1].flows[0].retransmitted_bytes) == {"n0->n1", "n1->n2"}
     assert set(arms[Arm.TUNED][1].flows[0].retransmitted_bytes) == {"n0->n2"}
+
+
+def test_bytes_in_bins_are_all_bytes_and_only_a_run_that_asks_has_them(
+    arms: dict[Arm, tuple[RunSpec, RunMeasurement]],
+) -> None:
+    spec, measured = arms[Arm.TUNED]
+    sent = {(wire.link, wire.direction): wire.rate_bytes_sent for wire in measured.wires}
+    assert [one.link for one in measured.bins] == list(spec.paths[0].links)
+    for one in measured.bins:
+        # The queueing discipline also counts the link's own traffic: ARP, neighbour discovery.
+        expected = pytest.approx(sent[one.link, one.direction], rel=2e-3)
+        assert sum(one.offered) == expected
+        assert sum(one.departed) == expected
+    assert metrics.compute(spec, measured).burstiness is not None
+    assert arms[Arm.DIRECT][1].bins == arms[Arm.SPLIT][1].bins == ()
 
 
 def test_split_confirms_sooner_than_it_delivers(

@@ -32,7 +32,7 @@ UNSENT_NS = 160_000_000
 """A poll wakes the writer at half of it (net/ipv4/tcp.c, __sk_stream_memory_free), 80 ms early.
 On a host with two busy CPUs a flow of 1 Gbit/s went at 800 and 823 Mbit/s with 40 ms, at 918 and
 954 with 160 (one batch, two runs each; `split` keeps 20 to 40 MB). It does not help a writer that
-gets too little CPU to keep anything unsent: see the README on the arm `fsu`."""
+gets too little CPU to keep anything unsent: see docs/arms.md on the arm `fsu`."""
 UNSENT_LEAST_BYTES = 128 * 1024
 INITIAL_WINDOW_PACKETS = 10
 """RFC 6928."""

@@ -39,7 +39,9 @@ class PathBins:
         for name, node in zip(path.links, path.nodes[:-1], strict=True):
             link, names = links[name], self._layout.wire_names(name)
             side = "a" if node == link.a else "b"
-            ends = [self._attach(name, where) for where in (names.outer(side), names.mid(other(side)))]
+            ends = [
+                self._attach(name, where) for where in (names.outer(side), names.mid(other(side)))
+            ]
             target = link.b if side == "a" else link.a
             self._counters.append((name, f"{node}->{target}", ends[0], ends[1]))
 

@@ -78,10 +78,10 @@ def smoothing_figure(result: Result) -> Figure | None:
         f"Smoothing factor at {DRAWN_S * 1e3:g} ms against the number of intermediates. "
         + "; ".join(ends)
         + f". Claimed: {claimed:.3g}; averaging stages: {most**0.25:.3g}; min-plus theory: 1.",
-        "Coefficient of variation of the bytes in blocks of 10 ms behind the sender's own link, over"
-        " that behind the n-th intermediate: mean over the runs, 95 % interval. Grey: the claimed"
-        " 1.5^N; N^(1/4), what stages that average equal windows reach; and 1, what min-plus theory"
-        " says of equal rates in series (Le Boudec and Thiran 2001). Comparison, nothing is fitted.",
+        "Coefficient of variation of the bytes in blocks of 10 ms behind the sender's own link,"
+        " over that behind the n-th intermediate: mean over the runs, 95 % interval. Grey: the"
+        " claimed 1.5^N; N^(1/4), what stages reach that average equal windows; 1, what min-plus"
+        " theory says of equal rates in series (Le Boudec and Thiran 2001). Comparison, no fit.",
         (*(_measured(one, stages) for one, stages in measured), *_law_lines(most)),
         layout(
             axis("intermediates passed, N", dtick=1, range=[0.6, most + 0.4]),
@@ -168,8 +168,8 @@ def dispersion_figure(result: Result) -> Figure | None:
     return Figure(
         "dispersion",
         "Index of dispersion for counts, by length of block",
-        "Index of dispersion against block length in milliseconds, at the sender, behind its own link"
-        " and at the receiver. "
+        "Index of dispersion against block length in milliseconds, at the sender, behind its own"
+        " link and at the receiver. "
         + "; ".join(f"{t['name']}: {t['y'][0]:.3g} to {t['y'][-1]:.3g}" for t in traces if t["y"])
         + ". A Poisson process of packets has 1 at every length.",
         "Variance over mean of the bytes in blocks, in packets of the MTU; mean over the runs. A"
@@ -231,8 +231,8 @@ def law_table(result: Result) -> DataTable | None:
         return None
     residuals = ("base^N", "N^power", "1", "N^(1/4)", "1.5^N")
     return DataTable(
-        "Measured laws: least squares on logarithms over all N, the base with its 95 % interval over"
-        " runs; residuals of logarithms, 0.01 is about 1 %",
+        "Measured laws: least squares on logarithms over all N, the base with its 95 % interval"
+        " over runs; residuals of logarithms, 0.01 is about 1 %",
         (
             *("arm", "blocks of", "fitted base", "fitted power"),
             *(f"residual of {law}" for law in residuals),

@@ -119,7 +119,9 @@ BURSTINESS = {
             "queue_dropped": queues,
             "loss_dropped": 0,
         }
-        for queues, place in enumerate(("offered by a", "behind a->m", "behind m->n", "behind n->b"))
+        for queues, place in enumerate(
+            ("offered by a", "behind a->m", "behind m->n", "behind n->b")
+        )
     ],
 }
 KM = (100.0, 1000.0, 5000.0, 10000.0, 20000.0)
