@@ -52,7 +52,7 @@ def factors_of(run: Run, scale_s: float) -> Factors | None:
 
 
 def _variation(point: Run, scale_s: float) -> float | None:
-    for scale in point["scales"]:
+    for scale in point.get("scales") or ():
         if math.isclose(scale["time_s"], scale_s):
             return float(scale["variation"])
     return None

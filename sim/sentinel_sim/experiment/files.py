@@ -67,7 +67,7 @@ def read_json(place: Path, file_name: str, *, schema: str, verb: str) -> dict[st
     """
     path = place / file_name if place.is_dir() else place
     try:
-        document = json.loads(path.read_bytes())
+        document = json.loads(path.read_bytes(), parse_constant=_refuse)
     except FileNotFoundError as error:
         raise ResultError(
             f"{path}: no such file", cure=f"give the directory that `sentinel-sim {verb}` named"
@@ -78,6 +78,10 @@ def read_json(place: Path, file_name: str, *, schema: str, verb: str) -> dict[st
     if found != schema:
         raise ResultError(f"{path}: schema is {found!r}, this version reads {schema!r}")
     return dict(document)
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is no JSON (RFC 8259, section 6)")
 
 
 def without_nan(value: Any) -> Any:  # noqa: ANN401  any JSON value in, any JSON value out

@@ -25,6 +25,7 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
+from sentinel_sim.errors import ResultError
 from sentinel_sim.evidence.judging import judge
 from sentinel_sim.experiment.files import read_json, without_nan, write_atomically, write_json
 from sentinel_sim.experiment.gate import LIMITS
@@ -96,7 +97,11 @@ def write_result(directory: Path, result: Result) -> Path:
 
 def read_result(directory: Path) -> Result:
     """Read a result directory, or a `result.json`; raises ResultError with the reason."""
-    return read_json(directory, RESULT_FILE, schema=RESULT_SCHEMA, verb="run")
+    found = read_json(directory, RESULT_FILE, schema=RESULT_SCHEMA, verb="run")
+    runs = found.get("runs")
+    if not isinstance(runs, list) or not all(isinstance(run, dict) for run in runs):
+        raise ResultError(f"{directory}: not a readable result: `runs` is no list of runs")
+    return found
 
 
 def unlike(

@@ -12,13 +12,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pydantic import TypeAdapter, ValidationError
+
 from sentinel_sim.errors import ResultError
 from sentinel_sim.evidence.judging import judge
 from sentinel_sim.experiment import rawlog, results
-from sentinel_sim.experiment.figures import RunMetrics
+from sentinel_sim.experiment.figures import Burstiness, RunMetrics
+from sentinel_sim.experiment.files import without_nan
 from sentinel_sim.experiment.records import NO_ACHIEVED, Record, record_of, summarise
 from sentinel_sim.experiment.results import RESULT_FILE, Result
 
+_BURSTINESS: TypeAdapter[Burstiness] = TypeAdapter(Burstiness)
 ABSENT_RUN: dict[str, Any] = {
     **{field.name: None for field in dataclasses.fields(RunMetrics)},
     "key": "unnamed",
@@ -114,10 +118,24 @@ def _filled(run: Mapping[str, Any]) -> Record:
     for key, value in ABSENT_RUN.items():
         if filled[key] is None:
             filled[key] = value
+    if not _is_burstiness(filled["burstiness"]):
+        filled["burstiness"] = None
+        filled["notes"] = [*filled["notes"], "its burstiness cannot be read"]
     for key in ("requested", "achieved", "theory"):
         given = run.get(key)
         filled[key] = {**ABSENT_RUN[key], **(given if isinstance(given, Mapping) else {})}
     return filled
+
+
+def _is_burstiness(found: object) -> bool:
+    """Whether it is absent, or of the shape that the report and the verdict go through."""
+    if found is None:
+        return True
+    try:
+        _BURSTINESS.validate_python(found)
+    except ValidationError:
+        return False
+    return True
 
 
 def _usable_summary(summary: object, runs: list[Record]) -> bool:
@@ -146,7 +164,7 @@ def _document(path: Path) -> dict[str, Any] | None:
         found = json.loads(path.read_bytes())
     except (OSError, ValueError):
         return None
-    return found if isinstance(found, dict) else None
+    return without_nan(found) if isinstance(found, dict) else None
 
 
 def _from_raw_logs(directory: Path) -> list[Record]:
