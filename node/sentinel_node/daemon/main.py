@@ -11,6 +11,7 @@ import asyncio
 import logging
 import os
 import resource
+import signal
 import socket
 import sys
 from collections.abc import Callable, Sequence
@@ -127,8 +128,8 @@ def make_parser() -> argparse.ArgumentParser:
         type=int,
         default=-1,
         metavar="FD",
-        help="load everything, say so on this inherited socket, and start when a byte comes on it; "
-        "end when it is closed: a spare that takes the place of a daemon that died",
+        help="load everything, say so on this inherited socket, and fork a daemon for every byte "
+        "that comes on it; end when it is closed: a spare for daemons that die",
     )
     alone = parser.add_argument_group("by itself, on real hosts")
     add = alone.add_argument
@@ -269,13 +270,33 @@ def _allow_many_files() -> None:
 
 
 def _is_wanted(standby_fd: int) -> bool:
-    """Wait until the controller needs this spare; False if it went away, or never will."""
+    """Wait until a daemon is needed, and be it: a copy of this process, which waits on.
+
+    False if the controller went away.
+    """
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # copies that end leave nothing behind
     with socket.socket(fileno=standby_fd) as line:
         try:
             line.send(STANDBY_READY)
-            return bool(line.recv(1))
+            while line.recv(1):
+                pid = os.fork()
+                if not pid:
+                    os.setsid()  # what is done to the spare's session is not done to it
+                    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+                    return True
+                _hand_over(line, pid)
         except (BrokenPipeError, ConnectionResetError):
             return False
+    return False
+
+
+def _hand_over(line: socket.socket, pid: int) -> None:
+    """Tell the controller of a copy, in a way that cannot mean another process."""
+    pidfd = os.pidfd_open(pid)
+    try:
+        socket.send_fds(line, [pid.to_bytes(4, "big")], [pidfd])
+    finally:
+        os.close(pidfd)
 
 
 def _run(options: argparse.Namespace) -> int:

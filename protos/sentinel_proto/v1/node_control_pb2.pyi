@@ -1602,7 +1602,7 @@ class DetectorSpec(_message.Message):
     PAUSE_NS_FIELD_NUMBER: _builtins.int
     MULTIPLIER_FIELD_NUMBER: _builtins.int
     kind: _builtins.str
-    """"phi" (default) or "fixed" """
+    """"fixed" (default) or "phi" """
     threshold: _builtins.float
     """phi; 0: 8"""
     min_deviation_ns: _builtins.int
@@ -1610,7 +1610,7 @@ class DetectorSpec(_message.Message):
     pause_ns: _builtins.int
     """phi"""
     multiplier: _builtins.int
-    """fixed, and jitter of the heartbeats; 0: 3"""
+    """fixed, and jitter of the heartbeats; 0: 6"""
     def __init__(
         self,
         *,

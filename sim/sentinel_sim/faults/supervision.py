@@ -35,8 +35,10 @@ LADDERS: Mapping[Fault, tuple[tuple[Step, ...], ...]] = {
     Fault.DAEMON_DEAD: ((Step.RESTART_DAEMON, Step.RECONNECT),),
     Fault.DAEMON_FROZEN: ((Step.RESTART_DAEMON, Step.RECONNECT),),
     Fault.PATH_BROKEN: ((Step.REROUTE,),),
+    Fault.LINK_LOST: (),
 }
-"""What a supervisor can do by itself. Resync and resume are the nodes' own business."""
+"""What a supervisor can do by itself. Resync and resume are the nodes' own business, and so is a
+lost link where TCP ends at its ends: they go on as soon as it carries again."""
 
 MS = 1_000_000
 
@@ -168,15 +170,17 @@ class Supervision:
             self._nodes[node].state = _State.WELL
             self.on_death(node, now_ns=now_ns)
 
-    def on_echo(self, link: str, *, now_ns: int) -> None:
+    def on_echo(self, link: str, *, now_ns: int) -> tuple[RepairEffect, ...]:
         """An echo came back over the link; one that was lost is usable again."""
         watched = self._links[link]
         watched.heard_ns = now_ns
         watched.detector.heard(now_ns)
-        if watched.state is _State.BROKEN:
-            watched.state = _State.WELL
-            self._planner.set_avoid(self.lost_links)
-            self._reconsider(now_ns)
+        if watched.state is not _State.BROKEN:
+            return ()
+        watched.state = _State.WELL
+        self._planner.set_avoid(self.lost_links)
+        self._reconsider(now_ns)
+        return self._planner.on_cured(Incident(Fault.LINK_LOST, link), now_ns=now_ns)
 
     def on_stall(self, *, now_ns: int) -> None:
         """We ourselves were kept from watching until now: nobody's silence counts so far."""
@@ -222,6 +226,9 @@ class Supervision:
 
     def _lose(self, link: str, failed_ns: int, now_ns: int) -> None:
         self._planner.set_avoid(self.lost_links)
+        if not self._routes:
+            lost = Incident(Fault.LINK_LOST, link)
+            self._planner.on_fault(lost, failed_ns=failed_ns, now_ns=now_ns)
         for path, way in self._routes.items():
             if link in way:
                 self._broken_ns[path] = failed_ns

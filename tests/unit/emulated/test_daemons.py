@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 import socket
 import subprocess
 import sys
@@ -14,8 +16,9 @@ from tests.unit.emulated.specs import line
 from sentinel_node.daemon.client import NodeClient
 from sentinel_node.daemon.fsu import FsuPoint
 from sentinel_node.daemon.main import daemon_config, main, make_parser
-from sentinel_sim.backends.emulated.daemons import FlowMaps, Spare, daemon_arguments
+from sentinel_sim.backends.emulated.daemons import FlowMaps, daemon_arguments
 from sentinel_sim.backends.emulated.layout import Layout
+from sentinel_sim.backends.emulated.spare import Spare, pidfd_of
 
 LAYOUT = Layout.of("ab12", line())
 
@@ -54,21 +57,41 @@ def test_the_maps_of_every_link_are_handed_over_as_the_daemon_reads_them() -> No
     assert arguments[1:3] == ("-m", main.__module__)
 
 
-async def test_a_spare_is_loaded_first_and_starts_only_when_it_is_needed(tmp_path: Path) -> None:
-    used, unused = [spare_of("m", tmp_path / str(i)) for i in range(2)]
-    for spare in (used, unused):
-        async with asyncio.timeout(30):
-            await spare.loaded()
-            await spare.loaded()  # once is enough for it to say so
-        assert spare.process.poll() is None
-    assert used.use()
-    unused.line.close()
-    assert unused.process.wait(30) == 0, "it was never needed"
-    async with await NodeClient.connect(f"unix:{tmp_path}/0", timeout_s=30) as client:
-        await client.shutdown()
-    assert used.process.wait(30) == 0
-    used.line.close()
-    assert not (tmp_path / "1").exists()
+async def test_a_spare_is_loaded_once_and_copied_whenever_it_is_needed(tmp_path: Path) -> None:
+    control = tmp_path / "socket"
+    spare = spare_of("m", control)
+    async with asyncio.timeout(30):
+        await spare.loaded()
+        await spare.loaded()  # once is enough for it to say so
+    assert not control.exists(), "it was not needed yet"
+    for _ in range(2):
+        copy = spare.fork()
+        assert copy is not None
+        async with await NodeClient.connect(f"unix:{control}", timeout_s=30) as client:
+            assert client.identity.pid == copy.pid != spare.process.pid
+            assert os.getsid(copy.pid) == copy.pid
+            assert copy.poll() is None
+            await client.shutdown()
+        assert copy.wait(30) == 0
+    spare.line.close()
+    assert spare.process.wait(30) == 0
+
+
+async def test_a_copy_is_killed_by_nobody_elses_id(tmp_path: Path) -> None:
+    spare = spare_of("m", tmp_path / "socket")
+    copy = spare.fork()  # also while it is still being loaded
+    assert copy is not None
+    fd = pidfd_of(copy)
+    with pytest.raises(subprocess.TimeoutExpired):
+        copy.wait(0.0)
+    copy.kill()
+    copy.wait(30)
+    copy.kill()  # harmless
+    with pytest.raises(ProcessLookupError):
+        signal.pidfd_send_signal(fd, signal.SIGKILL)
+    os.close(fd)
+    spare.line.close()
+    assert spare.process.wait(30) == 0
 
 
 async def test_a_spare_that_died_is_not_used(tmp_path: Path) -> None:
@@ -77,5 +100,5 @@ async def test_a_spare_that_died_is_not_used(tmp_path: Path) -> None:
     spare.process.wait(30)
     with pytest.raises(ConnectionError):
         await spare.loaded()
-    assert not spare.use()
+    assert spare.fork() is None
     spare.line.close()

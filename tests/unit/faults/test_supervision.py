@@ -98,6 +98,19 @@ def test_a_moment_of_being_stopped_is_no_fault() -> None:
     assert mind.open == ()
 
 
+def test_where_no_path_can_be_led_a_lost_link_is_waited_out() -> None:
+    mind = Supervision(SETTINGS, [], dict.fromkeys(LINKS, 0), {}, now_ns=0)
+    assert live(mind, 150 * MS, without=frozenset({"x--r", *"sxyr"})) == []
+    assert mind.open == (Incident(Fault.LINK_LOST, "x--r"),)
+    assert mind.lost_links == {"x--r"}
+    (record,) = mind.on_echo("x--r", now_ns=900 * MS)
+    assert isinstance(record, RepairRecord)
+    assert (record.repaired, record.failed_ns) == (True, 0)
+    assert record.time_to_detect_ns == SETTINGS.echo_interval_ns * SETTINGS.echo_misses
+    assert record.detected_ns + record.time_to_repair_ns == 900 * MS
+    assert mind.open == ()
+
+
 def test_a_lost_link_leads_its_path_around_it_and_no_other() -> None:
     mind = watching()
     (order,) = live(mind, 150 * MS, without=frozenset({"x--r"}))

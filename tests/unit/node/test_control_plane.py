@@ -13,12 +13,7 @@ from sentinel_node.core.control.custody_messages import CustodyAck
 from sentinel_node.core.control.refusals import Reason, Refusal
 from sentinel_node.core.control.sessions import seal_hello
 from sentinel_node.daemon.control.interface import PeerChange, PeerEvent
-from sentinel_node.daemon.control.plane import (
-    BACKOFF_S,
-    EAGER_CALLS,
-    GrpcControlPlane,
-    dial_pause_s,
-)
+from sentinel_node.daemon.control.plane import GrpcControlPlane
 from sentinel_node.daemon.control.settings import (
     ControlSettings,
     DetectorKind,
@@ -158,6 +153,25 @@ async def test_silence_is_suspected_though_the_stream_stands(kind: DetectorKind)
             assert b.mistakes >= 1
 
 
+async def test_a_session_that_fell_silent_is_overtaken_by_a_new_one() -> None:
+    """As after an outage: the stream still stands, but its TCP waits for long before it goes on."""
+    quick = DetectorSettings(DetectorKind.FIXED, multiplier=3)
+    async with (
+        running(listening("a", heartbeat_ns=20 * MS)) as b,
+        running(dialling("a", "b", await b.ready(), detector=quick)) as a,
+    ):
+        watch = Watcher(a)
+        await watch.until(PeerChange.UP)
+        (stream,) = b._peers.by_name["a"].candidates
+        stream.outbox.put = lambda message: True  # type: ignore[method-assign]
+        await watch.until(PeerChange.SUSPECTED)
+        up = await watch.until(PeerChange.UP)
+        assert not up.restarted
+        assert a.peers["b"].sessions == 2
+        await until(lambda: (a.peers["b"].heartbeat_age_ns or 0) < 60 * MS)
+        assert not a.peers["b"].suspected
+
+
 async def test_a_wrong_secret_and_a_stranger_are_refused_and_counted() -> None:
     async with running(listening("a")) as b:
         port = await b.ready()
@@ -214,11 +228,3 @@ async def test_values_of_a_flow_replace_each_other_while_the_stream_is_busy() ->
                 a.send("b", ack(offset))
             await until(lambda: bool(got) and got[-1] == 9_999)
             assert len(got) < 10
-
-
-def test_a_neighbour_is_called_often_for_a_second_and_then_less_and_less() -> None:
-    pauses = [dial_pause_s(failures) for failures in range(40)]
-    least_s, most_s = BACKOFF_S
-    assert pauses[: EAGER_CALLS + 1] == [least_s] * (EAGER_CALLS + 1)
-    assert pauses == sorted(pauses)
-    assert pauses[-1] == most_s

@@ -28,6 +28,7 @@ class Fault(StrEnum):
     FLOW_STALLED = "flow-stalled"
     OUT_OF_PHASE = "out-of-phase"
     PATH_BROKEN = "path-broken"
+    LINK_LOST = "link-lost"
 
 
 class Step(StrEnum):
@@ -62,7 +63,9 @@ LADDERS: Mapping[Fault, tuple[tuple[Step, ...], ...]] = {
     Fault.FLOW_STALLED: ((Step.RESYNC, Step.RESUME), (Step.REROUTE, Step.RESUME)),
     Fault.OUT_OF_PHASE: ((Step.RESYNC,), (Step.RECONNECT, Step.RESYNC)),
     Fault.PATH_BROKEN: ((Step.REROUTE, Step.RESUME),),
+    Fault.LINK_LOST: (),
 }
+"""A fault without remedies is waited out: it is over when it is reported cured."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,7 +203,9 @@ class RepairPlanner:
         """Steps that are due, within the rate limit."""
         effects: list[RepairEffect] = []
         for repair in sorted(self._repairs.values(), key=lambda repair: repair.due_ns):
-            if repair.running or repair.due_ns > now_ns or self._next_ns > now_ns:
+            if not repair.remedies or repair.running:
+                continue
+            if repair.due_ns > now_ns or self._next_ns > now_ns:
                 continue
             effects.append(self._begin(repair, now_ns))
         return tuple(effects)
@@ -219,7 +224,8 @@ class RepairPlanner:
 
     def next_deadline_ns(self) -> int | None:
         """When to call `on_timer` next; None when there is nothing to wait for."""
-        due = [repair.due_ns for repair in self._repairs.values() if not repair.running]
+        waiting = (one for one in self._repairs.values() if one.remedies and not one.running)
+        due = [repair.due_ns for repair in waiting]
         return max(min(due), self._next_ns) if due else None
 
     def _begin(self, repair: _Repair, now_ns: int) -> RepairEffect:

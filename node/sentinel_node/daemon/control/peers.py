@@ -45,9 +45,21 @@ class Peer:
         self.sessions = 0
         self.heard_ns: int | None = None
         self.suspected = False
+        self.interval_ns = 0
+        """Of its heartbeats, by its own word."""
         self.refused: Counter[str] = Counter()
         self.beats = 0
         self._past = _Traffic()
+
+    @property
+    def is_heard(self) -> bool:
+        """A session stands, and the neighbour speaks."""
+        return self.stream is not None and not self.suspected
+
+    @property
+    def has_session(self) -> bool:
+        """A session stands, whether the neighbour speaks or not."""
+        return self.stream is not None
 
     def retire(self, stream: Stream) -> None:
         """The stream has ended; its counts stay."""
@@ -82,7 +94,6 @@ class Peers:
         self._clock = clock
         self.by_name = {n.name: Peer(n) for n in settings.neighbours}
         self.liveness = Liveness()
-        self._watched: set[str] = set()
         self._handlers: list[PeerHandler] = []
 
     def subscribe(self, handler: PeerHandler) -> Callable[[], None]:
@@ -112,6 +123,9 @@ class Peers:
         if former is not None:
             former.end()
             self._tell(peer, PeerChange.DOWN, detail="a newer session took its place")
+        if peer.suspected:
+            peer.suspected = False  # it just proved to be there, and is watched anew
+            self._watch(peer)
         self._tell(peer, PeerChange.UP, restarted=restarted)
         return True
 
@@ -126,10 +140,9 @@ class Peers:
     def on_heartbeat(self, name: str, message: Heartbeat, now_ns: int) -> None:
         """A heartbeat of a neighbour came."""
         peer = self.by_name[name]
-        if name not in self._watched:
-            self._watched.add(name)
-            detector = self._settings.detector.make(message.interval_ns, now_ns)
-            self.liveness.watch(name, detector, now_ns=now_ns)
+        if not peer.interval_ns:
+            peer.interval_ns = message.interval_ns
+            self._watch(peer)
         peer.heard_ns = now_ns
         for effect in self.liveness.on_heartbeat(
             name, epoch=message.stamp.epoch, sequence=message.stamp.sequence, now_ns=now_ns
@@ -137,6 +150,11 @@ class Peers:
             if isinstance(effect, Trust):
                 peer.suspected = False
                 self._tell(peer, PeerChange.RESTORED, silent_ns=effect.silent_for_ns)
+
+    def _watch(self, peer: Peer) -> None:
+        now_ns = self._clock()
+        detector = self._settings.detector.make(peer.interval_ns, now_ns)
+        self.liveness.watch(peer.neighbour.name, detector, now_ns=now_ns)
 
     def on_timer(self, now_ns: int) -> None:
         """Time has passed."""

@@ -21,9 +21,11 @@ from sentinel_node.core.control.endpoint import Endpoint, Route
 from sentinel_node.core.control.messages import NONCE_BYTES, Heartbeat, Hello, Version
 from sentinel_node.core.control.sessions import PROTOCOL
 from sentinel_node.core.health.detectors import jittered_interval_ns
+from sentinel_node.daemon.control.dialling import Dialler
 from sentinel_node.daemon.control.interface import (
     Handler,
     MessageT,
+    PeerEvent,
     PeerHandler,
     PeerStatus,
     Unsubscribe,
@@ -43,21 +45,15 @@ from sentinel_node.errors import AddressError
 
 logger = logging.getLogger(__name__)
 
-CANDIDATES_MAX = 4
+CANDIDATES_MAX = 8
 """Streams of one neighbour that may be open at once."""
 OUTBOX_PER_FLOW = 4
 """Kinds of messages that may wait for one flow."""
-BACKOFF_S = (0.05, 2.0)
-EAGER_CALLS = 20
-"""So many calls are made at the shortest pause before it grows: a neighbour that died is mostly
-back within a second, and flows wait for it."""
+OPEN_ROUND_TRIPS = 8
+"""TCP, HTTP/2 and the hellos take four of a neighbour that is there."""
+OPEN_SPARE_NS = 300_000_000
+"""For both ends' own work, which may be much."""
 NS_PER_S = 1e9
-
-
-def dial_pause_s(failures: int) -> float:
-    """At most so long after so many calls in a row that came to nothing."""
-    least_s, most_s = BACKOFF_S
-    return min(least_s * 2.0 ** min(max(0, failures - EAGER_CALLS), 10), most_s)
 
 
 class GrpcControlPlane:
@@ -197,8 +193,8 @@ class GrpcControlPlane:
             outbox_limit=OUTBOX_PER_FLOW * self._settings.flows_max,
             source=lambda: self._source(name),
             beat=lambda: self._beat(peer),
-            on_confirmed=self._peers.adopt,
-            open_timeout_s=self._settings.open_timeout_ns / NS_PER_S,
+            on_confirmed=self._adopt,
+            open_timeout_s=self._patience_ns(peer) / NS_PER_S,
         )
         peer.candidates.add(stream)
         return stream
@@ -211,6 +207,15 @@ class GrpcControlPlane:
         )
         stamp = Version(self._epoch, peer.beats)
         return Heartbeat(stamp, time.monotonic_ns(), interval_ns), wait_ns / NS_PER_S
+
+    def _adopt(self, stream: Stream, hello: Hello) -> bool:
+        adopted = self._peers.adopt(stream, hello)
+        self._changed.set()
+        peer = self._peers.by_name[hello.node]
+        if adopted and peer.neighbour.address:
+            for other in peer.candidates - {stream}:
+                other.end()  # we called several times, and one is enough
+        return adopted
 
     def _on_heartbeat(self, name: str, message: Heartbeat, now_ns: int) -> None:
         self._peers.on_heartbeat(name, message, now_ns)
@@ -262,17 +267,33 @@ class GrpcControlPlane:
             await context.abort(status, str(error))
 
     async def _dial(self, peer: Peer) -> None:
-        """Call a neighbour again and again; the pause doubles while it fails for long."""
-        failures = 0
-        # A cancellation that meets the stream's own end is lost (TaskGroup prefers the error).
-        while not self._stop.is_set():
-            sessions = peer.sessions
-            try:
-                await self._call(peer)
-            except HelloRefusedError as error:
-                logger.warning("control: %s refused: %s", peer.neighbour.name, error)
-            failures = 0 if peer.sessions > sessions else failures + 1
-            await asyncio.sleep(dial_pause_s(failures) * self._jitter.uniform(0.5, 1.0))
+        dialler = Dialler(
+            peer, lambda: self._attempt(peer), share=lambda: self._jitter.uniform(0.5, 1.0)
+        )
+
+        def note(event: PeerEvent) -> None:
+            if event.peer == peer.neighbour.name:
+                dialler.on_change()
+
+        end = self._peers.subscribe(note)
+        try:
+            await dialler.run()
+        finally:
+            end()
+
+    async def _attempt(self, peer: Peer) -> None:
+        try:
+            await self._call(peer)
+        except HelloRefusedError as error:
+            logger.warning("control: %s refused: %s", peer.neighbour.name, error)
+
+    def _patience_ns(self, peer: Peer) -> int:
+        """How long a stream may take to prove itself. One that was there before is known to be
+        quick; what takes longer meets a cut link, where another call is better."""
+        if not peer.neighbour.address or not peer.sessions:
+            return self._settings.open_timeout_ns
+        quick_ns = OPEN_ROUND_TRIPS * 2 * peer.neighbour.propagation_ns + OPEN_SPARE_NS
+        return min(quick_ns, self._settings.open_timeout_ns)
 
     async def _call(self, peer: Peer) -> None:
         channel = grpc.aio.insecure_channel(peer.neighbour.target, options=OPTIONS)

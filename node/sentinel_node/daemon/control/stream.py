@@ -126,7 +126,7 @@ class Stream:
             self._note_confirmed(self._hello)
 
     def _note_confirmed(self, hello: Hello) -> None:
-        if not self.confirmed.is_set():
+        if not self.confirmed.is_set() and not self._limit.expired():  # else it is ending
             self.confirmed.set()
             self._limit.reschedule(None)
             if not self._on_confirmed(self, hello):

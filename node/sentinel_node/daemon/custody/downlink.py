@@ -2,7 +2,7 @@
 
 A new attempt connects and asks at the same time, so that a repair costs one round trip. The very
 first attempt of a fresh flow asks nobody. Used by one thread, but for `on_point`, `on_refusal`
-and `check_after`, which leave a note for it.
+and `on_peer`, which leave a note for it.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ from sentinel_node.core.control.custody_messages import (
 )
 from sentinel_node.daemon import sockets
 from sentinel_node.daemon.connection import TrackedConnection
-from sentinel_node.daemon.control.interface import ControlPlane
+from sentinel_node.daemon.control.interface import ControlPlane, PeerEvent
+from sentinel_node.daemon.custody.absence import Absence, Return
 from sentinel_node.daemon.custody.onward import Feed, Onward
 from sentinel_node.daemon.custody.opening import Opening
 from sentinel_node.daemon.custody.patience import (
@@ -29,6 +30,7 @@ from sentinel_node.daemon.custody.patience import (
     BACKOFF_MAX_NS,
     BACKOFF_MIN_NS,
     END_GRACE_NS,
+    Unanswered,
 )
 from sentinel_node.daemon.custody.wake import FlowPoller
 from sentinel_node.daemon.run import NodeRun
@@ -65,11 +67,9 @@ class Downlink:
         self._only_header = False
         self._retry_at_ns: int | None = 0
         self._ask_at_ns: int | None = None
-        self._poke_at_ns: int | None = None
-        self._watched = 0
+        self._unanswered = Unanswered()
         self._backoff_ns = BACKOFF_MIN_NS
-        self._check: tuple[int, int | None] | None = None
-        self._peer_came = False
+        self._absence = Absence(to.peer)
         self._point: ResumePoint | None = None
         self._refusal: CustodyRefusal | None = None
         self.position: int | None = None
@@ -93,9 +93,9 @@ class Downlink:
         """The next node did not take something; the caller wakes the flow's thread."""
         self._refusal = refusal
 
-    def check_after(self, delay_ns: int, progress: int | None) -> None:
-        """Begin a new attempt then, unless the flow's progress is beyond `progress`."""
-        self._check = (time.monotonic_ns() + delay_ns, progress)
+    def on_peer(self, event: PeerEvent) -> None:
+        """A neighbour came, went, or fell silent; the caller wakes the flow's thread."""
+        self._absence.on_peer(event)
 
     # -- the flow's thread -------------------------------------------------------------------
 
@@ -108,7 +108,6 @@ class Downlink:
         self._opening.look_at_ns = None
         self._greet_peer()
         self._watch_progress(now_ns, progress)
-        self._check_silence(now_ns, progress)
         noted = self._take_notes()
         if self._connection is None and self._retry_at_ns is not None:
             if now_ns < self._retry_at_ns:
@@ -136,16 +135,9 @@ class Downlink:
 
     def deadline_ns(self) -> int | None:
         """When `step` has something to do although nothing happened."""
-        times = [self._check[0]] if self._check is not None else []
-        if self._opening.look_at_ns is not None:
-            times.append(self._opening.look_at_ns)
-        if self._connection is None and self._retry_at_ns is not None:
-            times.append(self._retry_at_ns)
-        if self._ask_at_ns is not None:
-            times.append(self._ask_at_ns)
-        if self._poke_at_ns is not None:
-            times.append(self._poke_at_ns)
-        return min(times, default=None)
+        retry_at_ns = self._retry_at_ns if self._connection is None else None
+        times = (self._opening.look_at_ns, retry_at_ns, self._ask_at_ns, self._unanswered.due_ns)
+        return min((at_ns for at_ns in times if at_ns is not None), default=None)
 
     def lose(self, trouble: str) -> None:
         """The connection is of no use any more; another attempt follows."""
@@ -161,7 +153,7 @@ class Downlink:
     def close(self, *, reset: bool) -> None:
         """No more attempts."""
         self._drop(reset=reset)
-        self._retry_at_ns = self._check = None
+        self._retry_at_ns = None
 
     def progressed(self) -> None:
         """Downstream acknowledged more: the next trouble is a new one."""
@@ -170,35 +162,27 @@ class Downlink:
     # -- attempts ----------------------------------------------------------------------------
 
     def _watch_progress(self, now_ns: int, progress: int | None) -> None:
-        """Acknowledgements may be lost, and without them nobody may have anything new to say.
-
-        Asking again, in the same attempt, has the next node say all of it once more.
-        """
-        if progress is None or not self.is_sending:
-            self._poke_at_ns = None
-        elif progress != self._watched or self._poke_at_ns is None:
-            self._watched = progress
-            self._poke_at_ns = now_ns + ASK_AGAIN_NS
-        elif now_ns >= self._poke_at_ns:
+        if self._unanswered.is_due(progress if self.is_sending else None, now_ns):
             self._plane.send(self._to.peer, ResumeQuery(self._feed.name, self.epoch))
-            self._poke_at_ns = now_ns + ASK_AGAIN_NS
 
     def _greet_peer(self) -> None:
         """It was away and is back: neither old questions nor old failures count."""
-        came, self._peer_came = self._peer_came, False
-        if came:
+        back = self._absence.ended()
+        if back is None:
+            return
+        asking = self._connection is None or (self._established and self._start is None)
+        if not asking and (why := self._is_useless(back)):
+            self.lose(why)
+        if back.new_session:
             self._backoff_ns = BACKOFF_MIN_NS
             self._ask_at_ns = None if self._ask_at_ns is None else 0
             self._retry_at_ns = None if self._retry_at_ns is None else 0
 
-    def _check_silence(self, now_ns: int, progress: int | None) -> None:
-        if self._check is not None and now_ns >= self._check[0]:
-            was, self._check = self._check[1], None
-            asking = self._connection is None or (self._established and self._start is None)
-            if was is None and not asking:
-                self.lose("the neighbour was started anew")
-            elif was is not None and progress is not None and progress <= was and not asking:
-                self.lose("no progress since the neighbour fell silent")
+    def _is_useless(self, back: Return) -> str:
+        """Why another connection gets data through sooner; "": this one does."""
+        if self._connection is None:
+            return ""
+        return back.trouble_of(self._connection.sock, established=self._established)
 
     def _begin(self, now_ns: int) -> None:
         # Larger than those of an earlier life of this daemon, as far as clocks go; a node that
@@ -233,10 +217,6 @@ class Downlink:
         if not asked:
             self._note(f"no control session with {self._to.peer}")
         self._ask_at_ns = now_ns + (ASK_AGAIN_NS if asked else self._backoff_ns)
-
-    def ask_again(self) -> None:
-        """A session was opened: what was asked before may be lost. From any thread."""
-        self._peer_came = True
 
     def _take_notes(self) -> bool:
         refusal, self._refusal = self._refusal, None

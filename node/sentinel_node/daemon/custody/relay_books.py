@@ -18,7 +18,6 @@ from sentinel_node.core.custody.throttle import AckThrottle
 from sentinel_node.daemon.control.interface import PeerChange, PeerEvent
 from sentinel_node.daemon.custody.downlink import Downlink
 from sentinel_node.daemon.custody.in_flight import InFlight
-from sentinel_node.daemon.custody.patience import SILENCE_GRACE_NS
 from sentinel_node.daemon.custody.wake import Wake
 
 if TYPE_CHECKING:
@@ -45,7 +44,7 @@ class RelayBooks:
         self._acked = AckThrottle()
         self._delivered: DeliveredAck | None = None
         self._in_flight = InFlight()
-        self._heard = self._progress = self._progress_at_silence = 0
+        self._heard = self._progress = 0
         self._completed = False
 
     def on_custody(self, peer: str, ack: CustodyAck) -> Refusal | None:
@@ -125,15 +124,7 @@ class RelayBooks:
         spec = self._relay.spec
         if event.peer == spec.upstream and event.change is PeerChange.UP:
             self._say_again()
-        if event.peer == spec.onward.peer:
-            if event.change in (PeerChange.SUSPECTED, PeerChange.DOWN):
-                self._progress_at_silence = self._progress
-            elif event.restarted:
-                self._downlink.check_after(0, None)
-            else:
-                self._downlink.check_after(SILENCE_GRACE_NS, self._progress_at_silence)
-            if event.change is PeerChange.UP:
-                self._downlink.ask_again()
+        self._downlink.on_peer(event)
         self._wake.set()
 
     def _from_downstream(self, peer: str) -> Refusal | None:

@@ -8,67 +8,44 @@ progress for the stall timeout it is given up, with all that is known in the err
 from __future__ import annotations
 
 import select
-import threading
 import time
 
 from sentinel_node.core.control.custody_messages import (
-    CustodyAck,
-    CustodyRefusal,
-    DeliveredAck,
     ResumePoint,
-    ResumeQuery,
 )
-from sentinel_node.core.control.refusals import Reason, Refusal
+from sentinel_node.core.control.refusals import Refusal
 from sentinel_node.core.custody.effects import (
     CannotResume,
-    Completed,
-    Confirm,
-    Effect,
     ResumeFrom,
 )
 from sentinel_node.core.custody.running_hash import Checkpoint, RunningHash
-from sentinel_node.core.custody.source import SourceLedger
 from sentinel_node.core.framing import FlowHeader, FlowTrailer, flow_token
 from sentinel_node.daemon.connection import TrackedConnection
-from sentinel_node.daemon.control.interface import PeerChange, PeerEvent, control_flow_id
-from sentinel_node.daemon.custody.claims import is_claim
+from sentinel_node.daemon.control.interface import control_flow_id
 from sentinel_node.daemon.custody.downlink import Downlink
 from sentinel_node.daemon.custody.flow_spec import CustodyFlowSpec, LostError
 from sentinel_node.daemon.custody.hub import CustodyHub
-from sentinel_node.daemon.custody.in_flight import InFlight
 from sentinel_node.daemon.custody.opening import Opening
-from sentinel_node.daemon.custody.patience import SILENCE_GRACE_NS
+from sentinel_node.daemon.custody.sender_books import SenderBooks
 from sentinel_node.daemon.custody.sources import BLOCK_BYTES
-from sentinel_node.daemon.custody.wake import FlowPoller, Wake
-from sentinel_node.daemon.records import CustodyRecord, FlowRecord, Resumption
+from sentinel_node.daemon.custody.wake import FlowPoller
+from sentinel_node.daemon.records import FlowRecord, Resumption
 from sentinel_node.daemon.run import NodeRun
 from sentinel_node.errors import StalledError
 
 
-class SenderFlow:
+class SenderFlow(SenderBooks):
     """One flow. The ledger is under a lock; source and connection belong to the flow's thread."""
 
     def __init__(
         self, run: NodeRun, hub: CustodyHub, spec: CustodyFlowSpec, record: FlowRecord
     ) -> None:
-        self.name = control_flow_id(run.name, spec.flow_id)
+        super().__init__(control_flow_id(run.name, spec.flow_id), spec, record)
         self._run = run
         self._hub = hub
-        self._spec = spec
-        self._record = record
-        self._books = record.custody = CustodyRecord(spec.series_interval_ns)
-        self._lock = threading.Lock()
-        self._ledger = SourceLedger(
-            self.name,
-            next_hop=spec.onward.peer,
-            receiver=spec.receiver,
-            replayable=spec.source.replayable,
-            release=spec.release,
-        )
         self._hash = RunningHash()
         self._trailer: FlowTrailer | None = None
         self._token = flow_token(run.name, spec.flow_id)
-        self._wake = Wake()
         self._poller = FlowPoller(run.stop, self._wake)
         self._downlink = Downlink(
             run,
@@ -80,96 +57,10 @@ class SenderFlow:
             fresh=not spec.resume,
         )
         self._told_all_sent = False
-        self._in_flight = InFlight()
-        self._claim: tuple[str, DeliveredAck] | None = None
         self._doubted: int | None = None
         self._starved = False
         self._sent_max = 0
-        self._viewed_ns = self._moved_ns = time.monotonic_ns()
-        self._heard = self._progress = self._progress_at_silence = 0
-
-    # -- from the event loop's thread --------------------------------------------------------
-
-    def on_custody(self, peer: str, ack: CustodyAck) -> Refusal | None:
-        """The next custodian answers for a prefix."""
-        if self._in_flight.is_early(peer, ack):
-            self._wake.set()
-            return None
-        with self._lock:
-            result = self._ledger.on_custody(peer, ack)
-        return self._heard_of(result, ack.offset)
-
-    def on_delivered(self, peer: str, ack: DeliveredAck) -> Refusal | None:
-        """The receiver has a prefix."""
-        if self._in_flight.is_early(peer, ack):
-            self._wake.set()
-            return None
-        with self._lock:
-            result = self._ledger.on_delivered(peer, ack)
-            delivered = self._ledger.delivered_bytes
-        if not isinstance(result, Refusal):
-            self._books.deliver(time.monotonic_ns(), delivered)
-        elif is_claim(self._spec, self._hash.offset, result, ack):
-            self._claim = peer, ack
-            self._wake.set()
-            return None
-        return self._heard_of(result, ack.offset)
-
-    def on_refusal(self, peer: str, refusal: CustodyRefusal) -> Refusal | None:
-        """The next node did not take something."""
-        if peer != self._spec.onward.peer:
-            return self._wrong_peer(peer)
-        self._downlink.on_refusal(refusal)
-        self._wake.set()
-        return None
-
-    def on_point(self, peer: str, point: ResumePoint) -> Refusal | None:
-        """The next node says where to go on."""
-        if peer != self._spec.onward.peer:
-            return self._wrong_peer(peer)
-        self._downlink.on_point(point)
-        self._wake.set()
-        return None
-
-    def on_query(self, peer: str, query: ResumeQuery) -> Refusal | None:
-        """Nobody is upstream of a sender."""
-        del query
-        return self._wrong_peer(peer)
-
-    def on_peer(self, event: PeerEvent) -> None:
-        """A neighbour came, went, or fell silent."""
-        if event.peer != self._spec.onward.peer:
-            return
-        if event.change in (PeerChange.SUSPECTED, PeerChange.DOWN):
-            self._progress_at_silence = self._progress
-        elif event.restarted:
-            self._downlink.check_after(0, None)
-        else:
-            self._downlink.check_after(SILENCE_GRACE_NS, self._progress_at_silence)
-        if event.change is PeerChange.UP:
-            self._downlink.ask_again()
-        self._wake.set()
-
-    def _wrong_peer(self, peer: str) -> Refusal:
-        return Refusal(Reason.WRONG_PEER, f"flow {self.name:016x}: not {peer}'s to say")
-
-    def _heard_of(self, result: tuple[Effect, ...] | Refusal, offset: int) -> Refusal | None:
-        if isinstance(result, Refusal):
-            return result
-        now_ns = time.monotonic_ns()
-        if offset > self._heard or result:
-            self._heard = max(offset, self._heard)
-            self._progress += 1
-            self._moved_ns = now_ns
-            self._downlink.progressed()
-        for effect in result:
-            if isinstance(effect, Confirm):
-                self._books.confirm(now_ns, effect.offset, self._ledger.exposure_bytes_max)
-                self._spec.on_confirm(effect.offset)
-            self._record.complete |= isinstance(effect, Completed)
-        if result:
-            self._wake.set()
-        return None
+        self._viewed_ns = self._moved_ns
 
     # -- the flow's thread -------------------------------------------------------------------
 
@@ -198,14 +89,6 @@ class SenderFlow:
             self._spec.source.close()
             self._wake.close()
             self._note_books()
-
-    def _hear_early(self) -> None:
-        self._in_flight.booked()
-        for peer, ack in self._in_flight.take():
-            if isinstance(ack, CustodyAck):
-                self.on_custody(peer, ack)
-            else:
-                self.on_delivered(peer, ack)
 
     def _look_into_claim(self) -> None:
         """Read what an earlier life sent, to know whether the receiver has just that."""
@@ -292,19 +175,6 @@ class SenderFlow:
             stall_ns = time.monotonic_ns() + self._spec.stall_timeout_ns
         link_ns = self._downlink.deadline_ns()
         return stall_ns if link_ns is None else min(link_ns, stall_ns)
-
-    def _watched_progress(self) -> int | None:
-        """How often the next node said something new; None: there is nothing to hear of."""
-        with self._lock:
-            undelivered = self._ledger.unsent()[0] > self._ledger.delivered_bytes
-        return self._progress if undelivered or self._trailer is not None else None
-
-    def _note_books(self) -> None:
-        with self._lock:
-            self._books.attempts = self._downlink.attempts
-            self._books.refused = {
-                reason.value: count for reason, count in self._ledger.refused.counts.items()
-            }
 
     # -- as the downlink's feed --------------------------------------------------------------
 

@@ -18,12 +18,11 @@ from sentinel_node.errors import NodeUnavailableError
 from sentinel_sim.backends.emulated.confinement import DAEMON_PRIVILEGES
 from sentinel_sim.backends.emulated.layout import Layout
 from sentinel_sim.backends.emulated.net import MininetNetwork
+from sentinel_sim.backends.emulated.spare import SPARE_NICE, Process, Spare, pidfd_of
 from sentinel_sim.errors import EmulationError
 from sentinel_sim.host.ownership import Ownership
 
 STARTUP_TIMEOUT_S = 20.0
-SPARE_NICE = 10
-"""While it is loaded: flows that were just repaired come first."""
 REPAIR_TIMEOUT_S = 5.0
 """For a daemon that takes another's place: one that is stopped at its start is killed soon."""
 SHUTDOWN_TIMEOUT_S = 5.0
@@ -64,38 +63,6 @@ def daemon_arguments(
     )
 
 
-@dataclass(slots=True)
-class Spare:
-    """A loaded daemon that waits to be used; it ends when its line is closed."""
-
-    process: subprocess.Popen[bytes]
-    line: socket.socket
-    is_loaded: bool = False
-
-    async def loaded(self) -> None:
-        """Return when it is. Raises OSError if it died."""
-        if self.is_loaded:
-            return
-        self.line.setblocking(False)
-        if not await asyncio.get_running_loop().sock_recv(self.line, 1):
-            raise ConnectionError("it ended while it was loaded")
-        self.is_loaded = True
-
-    def use(self) -> bool:
-        """Let it start, as soon as it is loaded; False if it is dead.
-
-        The line stays open: a spare that is still being loaded has yet to say that it is.
-        """
-        if self.process.poll() is not None:
-            return False
-        try:
-            for task in Path(f"/proc/{self.process.pid}/task").iterdir():
-                os.setpriority(os.PRIO_PROCESS, int(task.name), 0)
-            return self.line.send(b"g") == 1
-        except OSError:
-            return False
-
-
 async def exit_of(pidfd: int) -> None:
     """Return when that process has ended."""
     loop, ended = asyncio.get_running_loop(), asyncio.Event()
@@ -119,14 +86,12 @@ class Daemons:
     directory_of: Callable[[str], Path]
     """The node's own directory, the only one of the run that its processes see."""
     clients: dict[str, NodeClient] = field(default_factory=dict)
-    processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+    processes: dict[str, Process] = field(default_factory=dict)
     without_power: set[str] = field(default_factory=set)
     """Nodes in which nothing can be started now."""
     _pidfds: dict[str, int] = field(default_factory=dict)
     _spares: dict[str, Spare] = field(default_factory=dict)
-    _used: dict[str, Spare] = field(default_factory=dict)
-    """Spares that became the node's daemon."""
-    _answering: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+    _answering: dict[str, Process] = field(default_factory=dict)
     """The process that the node's client was connected to."""
     _logs: list[IO[bytes]] = field(default_factory=list)
     _locks: dict[str, asyncio.Lock] = field(default_factory=dict)
@@ -162,24 +127,20 @@ class Daemons:
         return process
 
     def _start(self, net: MininetNetwork, node: str, flow_maps: Sequence[FlowMaps]) -> None:
-        """The node's daemon from now on: its spare, if it has one, else a new process."""
-        spare = self._spares.pop(node, None)
-        if (before := self._used.pop(node, None)) is not None:
-            before.line.close()
-        if spare is None or not spare.use():
-            if spare is not None:
-                spare.line.close()
-            self._take(node, self._launch(net, node, flow_maps))
-            return
-        self._used[node] = spare
-        self._take(node, spare.process)
+        """The node's daemon from now on: a copy of its spare, if it has one, else a new process."""
+        spare = self._spares.get(node)
+        process: Process | None = None if spare is None else spare.fork()
+        if process is None:
+            process = self._launch(net, node, flow_maps)
+        else:
+            self.ownership.record_child(process.pid, f"daemon of {node}")
+        self._take(node, process)
 
-    def _take(self, node: str, process: subprocess.Popen[bytes]) -> None:
+    def _take(self, node: str, process: Process) -> None:
         self.processes[node] = process
         if node in self._pidfds:
             os.close(self._pidfds[node])
-        # Our child, and nobody has waited for it: the id is still its own.
-        self._pidfds[node] = os.pidfd_open(process.pid)
+        self._pidfds[node] = pidfd_of(process)
 
     async def stand_by(
         self, net: MininetNetwork, flow_maps: Mapping[str, Sequence[FlowMaps]]
@@ -267,7 +228,7 @@ class Daemons:
         self,
         net: MininetNetwork,
         node: str,
-        died: subprocess.Popen[bytes],
+        died: Process,
         flow_maps: Sequence[FlowMaps],
     ) -> bool:
         """See to it that a node has another daemon than `died`, which is killed if it lives.
@@ -304,18 +265,13 @@ class Daemons:
 
     async def stop(self) -> None:
         """Ask every daemon to end; those that do not are left to the ownership record."""
-        spares = list(self._spares.values())
-        for spare in (*spares, *self._used.values()):
-            spare.line.close()
-        self._spares.clear()
-        self._used.clear()
         await asyncio.gather(*(self._shut_down(node) for node in self.clients))
-        for process in (*self.processes.values(), *(spare.process for spare in spares)):
-            try:
-                await asyncio.to_thread(process.wait, SHUTDOWN_TIMEOUT_S)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                await asyncio.to_thread(process.wait)
+        for process in self.processes.values():
+            await self._end(process)
+        while self._spares:
+            spare = self._spares.popitem()[1]
+            spare.line.close()
+            await self._end(spare.process)
         for log in self._logs:
             log.close()
         while self._replaced:
@@ -325,6 +281,13 @@ class Daemons:
         self._logs.clear()
         while self._pidfds:
             os.close(self._pidfds.popitem()[1])
+
+    async def _end(self, process: Process) -> None:
+        try:
+            await asyncio.to_thread(process.wait, SHUTDOWN_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            await asyncio.to_thread(process.wait)
 
     async def _shut_down(self, node: str) -> None:
         client = self.clients[node]

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import subprocess
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
@@ -19,6 +18,7 @@ from sentinel_node.core.health.repair import Perform, RepairEffect, RepairRecord
 from sentinel_node.errors import NodeError
 from sentinel_sim.backends.emulated.layout import path_way
 from sentinel_sim.backends.emulated.link_echo import LinkEcho
+from sentinel_sim.backends.emulated.spare import Process, pidfd_of
 from sentinel_sim.backends.emulated.world import World
 from sentinel_sim.errors import SimError
 from sentinel_sim.faults.events import RepairEvent
@@ -31,6 +31,8 @@ from sentinel_sim.wire.shell import batch
 logger = logging.getLogger(__name__)
 
 FSU_INTERVAL_S = 0.5
+WATCH_PRIORITY = 1
+"""SCHED_RR, below all that carries packets: whoever watches must not wait for who is watched."""
 Reopen = Callable[[str], Awaitable[None]]
 """Tell a new daemon of this node what the old one had been told for the run."""
 
@@ -81,19 +83,25 @@ class Supervisor:
         self._mind = Supervision(
             self.settings, tuple(self.spec.roles), slack_ns, ways_of(self.spec), now_ns=now_ns
         )
+        self._asked_ns = now_ns
         self._wake = asyncio.Event()
         self._steps: set[asyncio.Task[None]] = set()
         self._pidfds: dict[str, int] = {}
-        self._known: dict[str, subprocess.Popen[bytes]] = {}
+        self._known: dict[str, Process] = {}
         self._echoes = {link.name: self._open_echo(link) for link in self.spec.links}
         for node in self.spec.roles:
             self._watch(node)
         loops = [self._decide(), self._send_echoes(), self._look_at_fsus(), self._look_at_states()]
         loops += [self._ask(node) for node in self.spec.roles]
         self._loops = [asyncio.ensure_future(loop) for loop in loops]
+        self._policy = os.sched_getscheduler(0), os.sched_getparam(0)
+        os.sched_setscheduler(
+            0, os.SCHED_RR | os.SCHED_RESET_ON_FORK, os.sched_param(WATCH_PRIORITY)
+        )
         return self
 
     async def __aexit__(self, *exc: object) -> None:
+        os.sched_setscheduler(0, *self._policy)
         for task in self._loops:
             task.cancel()
         results = await asyncio.gather(*self._loops, return_exceptions=True)
@@ -126,8 +134,9 @@ class Supervisor:
 
     def _echoed(self, link: str, echo: LinkEcho) -> None:
         if echo.received():
-            self._mind.on_echo(link, now_ns=time.monotonic_ns())
-            self._wake.set()
+            self._apply(self._mind.on_echo(link, now_ns=time.monotonic_ns()))
+            if self._mind.open:
+                self._wake.set()
 
     def _watch(self, node: str) -> None:
         """Learn of the death of the node's daemon from the kernel, at once."""
@@ -136,8 +145,7 @@ class Supervisor:
         if process.poll() is not None:
             self._died(node)
             return
-        # Our child, not waited for: its id is still its own.
-        self._pidfds[node] = os.pidfd_open(process.pid)
+        self._pidfds[node] = pidfd_of(process)
         asyncio.get_running_loop().add_reader(self._pidfds[node], self._died, node)
 
     def _unwatch(self, node: str) -> None:
@@ -169,6 +177,7 @@ class Supervisor:
         while True:
             for echo in self._echoes.values():
                 echo.send()
+            self._asked_ns = time.monotonic_ns()
             next_ns += interval_ns
             late_ns = time.monotonic_ns() - next_ns
             if late_ns > interval_ns:
@@ -199,6 +208,7 @@ class Supervisor:
     async def _decide(self) -> None:
         while True:
             self._wake.clear()
+            self._make_up_for_stalls()
             self._apply(self._mind.on_timer(time.monotonic_ns()))
             deadline_ns = self._mind.next_deadline_ns()
             wait_s = None if deadline_ns is None else (deadline_ns - time.monotonic_ns()) / 1e9
@@ -207,6 +217,14 @@ class Supervisor:
                     await self._wake.wait()
             except TimeoutError:
                 continue
+
+    def _make_up_for_stalls(self) -> None:
+        """What came while we were held up was no silence, nor was what we did not ask for."""
+        for link, echo in self._echoes.items():
+            self._echoed(link, echo)
+        now_ns = time.monotonic_ns()
+        if now_ns - self._asked_ns > 2 * self.settings.echo_interval_ns:
+            self._mind.on_stall(now_ns=now_ns)
 
     def _apply(self, effects: Sequence[RepairEffect]) -> None:
         for effect in effects:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import subprocess
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -14,6 +13,7 @@ from sentinel_sim.backends.emulated.daemons import Daemons
 from sentinel_sim.backends.emulated.deployment import Deployment
 from sentinel_sim.backends.emulated.fault_stages import FaultStages
 from sentinel_sim.backends.emulated.kernel_parts import KernelParts
+from sentinel_sim.backends.emulated.spare import Process
 from sentinel_sim.faults.events import NO_DAEMON
 from sentinel_sim.faults.operations import NodeAction, Operation, SetLink, SetNode
 from sentinel_sim.host import namespaces, processes
@@ -37,7 +37,7 @@ class World:
     stages: FaultStages
     repaired: bool
     """Somebody starts daemons again; else those of nodes that get power back are started here."""
-    _frozen: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+    _frozen: dict[str, Process] = field(default_factory=dict)
 
     async def perform(self, operation: Operation) -> str:
         """Do it; says what was found or done. Raises SimError, NodeError or OSError."""
@@ -114,7 +114,7 @@ class World:
             for fd in (fd for one in maps for fd in one.descriptors):
                 os.close(fd)
 
-    async def new_daemon(self, node: str, died: subprocess.Popen[bytes]) -> bool:
+    async def new_daemon(self, node: str, died: Process) -> bool:
         """See to another daemon than `died`; False if there is one. Raises EmulationError."""
         maps = self.parts.flow_maps(node)
         try:

@@ -111,6 +111,9 @@ def test_every_incident_ends_once_and_steps_keep_their_distance(
     now_ns, begun, records = 0, [], []
     for fault, target in faults:
         planner.on_fault(Incident(fault, target), failed_ns=0, now_ns=0)
+    for incident in planner.open:
+        if not LADDERS[incident.fault]:  # nothing is done about it, and it is over some day
+            records += planner.on_cured(incident, now_ns=now_ns)  # type: ignore[arg-type]
     waiting: list[Perform] = []
     turns = iter(answers)
     for _ in range(2000):
@@ -129,6 +132,16 @@ def test_every_incident_ends_once_and_steps_keep_their_distance(
     incidents = [record.incident for record in records]  # type: ignore[attr-defined]
     assert sorted(incidents, key=str) == sorted({Incident(*fault) for fault in faults}, key=str)
     assert all(later - earlier >= 5 for earlier, later in pairwise(begun))
+
+
+def test_a_fault_without_remedies_is_waited_out() -> None:
+    planner = RepairPlanner(POLICY)
+    away = Incident(Fault.LINK_LOST, "a--b")
+    planner.on_fault(away, failed_ns=0, now_ns=5)
+    assert planner.next_deadline_ns() is None
+    assert planner.on_timer(10**12) == ()
+    record = recorded(planner.on_cured(away, now_ns=9))
+    assert (record.repaired, record.steps, record.time_to_repair_ns) == (True, (), 4)
 
 
 def test_every_fault_has_a_ladder() -> None:
