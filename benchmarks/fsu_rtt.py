@@ -24,8 +24,9 @@ Traffic:
 
 The limits are judged for the first two, where both figures mean the same; for the others the
 verdict is in brackets. The FSU's figure is below the kernel's by what lies between TCP and the wire
-inside the node: this is the column `bias`. Both average alike (RFC 6298, gain 1/8), but the kernel
-takes a sample from each acknowledgement, the FSU one from each round trip.
+inside the node: this is the column `bias`. The kernel averages a sample from each acknowledgement
+(RFC 6298, gain 1/8), the FSU one from each round trip, which counts by the window behind it as so
+many acknowledgements would (sentinel_rtt.h), but is up to a round trip old.
 
 Exit code 0: all limits that are judged are met; 1: one is missed; 3: a privilege or a package is
 missing.

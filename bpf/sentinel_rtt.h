@@ -31,7 +31,12 @@
  *
  * Smoothing (RFC 6298, scaled as by Jacobson 1988):
  *     first:  srtt = R, rttvar = R / 2
- *     then:   rttvar = 3/4 rttvar + 1/4 |srtt - R|,  srtt = 7/8 srtt + 1/8 R
+ *     then:   rttvar = 3/4 rttvar + 1/4 |srtt - R|,  srtt = srtt + w (R - srtt)
+ * A sender that takes a sample from each of the n acknowledgements of a round trip, as Linux does,
+ * forgets by (7/8)^n in that time: its average is of the latest eight acknowledgements. One sample
+ * a round trip follows it with w = 1 - (7/8)^n. n is not counted here: it is taken as 1 and one
+ * more for every 4096 bytes that were sent behind the probed segment, about one for two or three
+ * full segments, and w comes in eighths: 1/8 for a window below 4096 bytes, all for 64 KiB.
  * Delayed acknowledgements add up to 40 ms to a sample: hence the minimum of two windows of 2^33
  * ns (8.6 s) beside it, the latest that is open and the one before.
  *
@@ -117,10 +122,25 @@ static __always_inline __u32 sentinel_microseconds(__u64 ns)
 	return (__u32)((ns * SENTINEL_PER_1000) >> SENTINEL_PER_1000_SHIFT);
 }
 
-/* RFC 6298, times eight. */
-static __always_inline __u64 sentinel_smooth(__u64 srtt_ns_x8, __u64 rtt_ns)
+/* 8 (1 - (7/8)^n), rounded, for n = 1 + the acknowledgements of so many bytes. */
+static __always_inline __u64 sentinel_weight_x8(__u32 sent_behind_bytes)
 {
-	return srtt_ns_x8 ? srtt_ns_x8 - (srtt_ns_x8 >> 3) + rtt_ns : rtt_ns << 3;
+	if (sent_behind_bytes < 4096)
+		return 1;
+	if (sent_behind_bytes < 8192)
+		return 2;
+	if (sent_behind_bytes < 16384)
+		return 3;
+	if (sent_behind_bytes < 32768)
+		return 5;
+	return sent_behind_bytes < 65536 ? 7 : 8;
+}
+
+/* RFC 6298, times eight; a weight of 1 is its gain of 1/8. */
+static __always_inline __u64 sentinel_smooth(__u64 srtt_ns_x8, __u64 rtt_ns, __u64 weight_x8)
+{
+	return srtt_ns_x8 ? srtt_ns_x8 - weight_x8 * (srtt_ns_x8 >> 3) + weight_x8 * rtt_ns :
+			    rtt_ns << 3;
 }
 
 static __always_inline void sentinel_minimum(struct sentinel_flow_half *half, __u32 rtt_ns,
@@ -140,9 +160,9 @@ static __always_inline void sentinel_minimum(struct sentinel_flow_half *half, __
 		half->rtt_min_ns = half->min_before_ns;
 }
 
-/* A sample of the SEQ probe, above zero. */
+/* A sample of the SEQ probe for `value`, above zero. */
 static __always_inline void sentinel_sample(struct sentinel_flow_half *half, __u64 rtt_ns,
-					    __u64 now_ns)
+					    __u32 value, __u64 now_ns)
 {
 	__u64 srtt_ns = half->srtt_ns_x8 >> 3;
 	__u64 away_ns = rtt_ns > srtt_ns ? rtt_ns - srtt_ns : srtt_ns - rtt_ns;
@@ -152,7 +172,8 @@ static __always_inline void sentinel_sample(struct sentinel_flow_half *half, __u
 		half->rttvar_ns_x4 = rtt_ns << 1;
 	else
 		half->rttvar_ns_x4 += away_ns - (half->rttvar_ns_x4 >> 2);
-	half->srtt_ns_x8 = sentinel_smooth(half->srtt_ns_x8, rtt_ns);
+	half->srtt_ns_x8 = sentinel_smooth(half->srtt_ns_x8, rtt_ns,
+					   sentinel_weight_x8(half->seq_high - value));
 	half->rtt_us = sentinel_microseconds(half->srtt_ns_x8 >> 3);
 	half->rtt_last_ns = (__u32)rtt_ns;
 	half->rtt_samples += 1;
@@ -160,7 +181,7 @@ static __always_inline void sentinel_sample(struct sentinel_flow_half *half, __u
 
 static __always_inline void sentinel_ts_sample(struct sentinel_flow_half *half, __u64 rtt_ns)
 {
-	half->ts_srtt_ns_x8 = sentinel_smooth(half->ts_srtt_ns_x8, rtt_ns);
+	half->ts_srtt_ns_x8 = sentinel_smooth(half->ts_srtt_ns_x8, rtt_ns, 1);
 	half->ts_rtt_us = sentinel_microseconds(half->ts_srtt_ns_x8 >> 3);
 	half->ts_samples += 1;
 }
@@ -202,7 +223,7 @@ static __always_inline int sentinel_seq_probe(const struct sentinel_rtt_view *vi
 				 &rtt_ns)) {
 		probe &= ~SENTINEL_PROBE_WAITS;
 		if (rtt_ns)
-			sentinel_sample(half, rtt_ns, now_ns);
+			sentinel_sample(half, rtt_ns, (__u32)probe, now_ns);
 	}
 	if (tcp->occupies) {
 		if (known && sentinel_is_after(half->seq_high, tcp->sequence)) {

@@ -13,7 +13,7 @@ from typing import cast
 
 from sentinel_bpf import abi
 from sentinel_bpf.reference import rtt
-from sentinel_bpf.reference.state import HalfState
+from sentinel_bpf.reference.state import MASK32, HalfState
 
 
 def take_pending(half: abi.FlowHalf, own: abi.Exchange, other: abi.Exchange) -> None:
@@ -24,6 +24,7 @@ def take_pending(half: abi.FlowHalf, own: abi.Exchange, other: abi.Exchange) -> 
     """
     state = cast(HalfState, half)  # the same fields under the same names
     if sample_ns := rtt.waiting_ns(own.probe, other.stamp, half.probe_sent_ns):
-        rtt.take_sample(state, sample_ns, half.probe_sent_ns + sample_ns)
+        value = own.probe & MASK32
+        rtt.take_sample(state, sample_ns, value, half.probe_sent_ns + sample_ns)
     if sample_ns := rtt.waiting_ns(own.ts_probe, other.ts_stamp, half.ts_sent_ns):
         rtt.take_ts_sample(state, sample_ns)

@@ -12,6 +12,8 @@ VOID = 1 << 47
 STAMP_TIME = VOID - 1
 RTT_MAX_NS = 2**32 - 1
 WINDOW_SHIFT = 33
+WEIGHTS_X8 = (1, 2, 3, 5, 7, 8)
+"""By the bits of the window in 4096 bytes: below 1, 1, 2 to 3, 4 to 7, 8 to 15, and 16 or more."""
 
 
 def is_after(a: int, b: int) -> bool:
@@ -44,9 +46,16 @@ def waiting_ns(probe: int, stamp: int, sent_ns: int) -> int:
     return _sample_ns(stamp, sent_ns) if answered else 0
 
 
-def smooth(srtt_ns_x8: int, rtt_ns: int) -> int:
-    """RFC 6298, times eight."""
-    return srtt_ns_x8 - (srtt_ns_x8 >> 3) + rtt_ns if srtt_ns_x8 else rtt_ns << 3
+def weight_x8(sent_behind_bytes: int) -> int:
+    """sentinel_weight_x8(): what a sample counts, by the bytes sent behind the probed segment."""
+    return WEIGHTS_X8[min(sent_behind_bytes >> 12, 16).bit_length()]
+
+
+def smooth(srtt_ns_x8: int, rtt_ns: int, weight_x8: int = 1) -> int:
+    """sentinel_smooth(): RFC 6298, times eight; a weight of 1 is its gain of 1/8."""
+    if not srtt_ns_x8:
+        return rtt_ns << 3
+    return srtt_ns_x8 - weight_x8 * (srtt_ns_x8 >> 3) + weight_x8 * rtt_ns
 
 
 def take_minimum(half: HalfState, rtt_ns: int, now_ns: int) -> None:
@@ -63,15 +72,16 @@ def take_minimum(half: HalfState, rtt_ns: int, now_ns: int) -> None:
         half.rtt_min_ns = min(half.rtt_min_ns, half.min_before_ns)
 
 
-def take_sample(half: HalfState, rtt_ns: int, now_ns: int) -> None:
-    """sentinel_sample()."""
+def take_sample(half: HalfState, rtt_ns: int, value: int, now_ns: int) -> None:
+    """sentinel_sample(): `value` is the sequence number that was probed."""
     away_ns = abs(rtt_ns - (half.srtt_ns_x8 >> 3))
     take_minimum(half, rtt_ns, now_ns)
     if not half.srtt_ns_x8:
         half.rttvar_ns_x4 = rtt_ns << 1
     else:
         half.rttvar_ns_x4 += away_ns - (half.rttvar_ns_x4 >> 2)
-    half.srtt_ns_x8 = smooth(half.srtt_ns_x8, rtt_ns)
+    weight = weight_x8((half.seq_high - value) & MASK32)
+    half.srtt_ns_x8 = smooth(half.srtt_ns_x8, rtt_ns, weight)
     half.rtt_us = (half.srtt_ns_x8 >> 3) // 1000 & MASK32
     half.rtt_last_ns = rtt_ns
     half.rtt_samples = (half.rtt_samples + 1) & MASK32
@@ -106,7 +116,7 @@ def seq_probe(half: HalfState, other: Exchange, tcp: Tcp, now_ns: int) -> bool:
         rtt_ns = _sample_ns(other.stamp, half.probe_sent_ns)
         probe &= ~WAITS
         if rtt_ns:
-            take_sample(half, rtt_ns, now_ns)
+            take_sample(half, rtt_ns, probe & MASK32, now_ns)
     if tcp.occupies:
         end, known = (tcp.sequence + tcp.occupies) & MASK32, probe & KNOWN
         if known and is_after(half.seq_high, tcp.sequence):

@@ -49,9 +49,8 @@ class Traffic(StrEnum):
     """As `stream`, but with segments as many at a time as the kernel likes: up to 64 KB on short
     paths (tcp_tso_rtt_log)."""
     BULK = "bulk"
-    """As fast as TCP can, through a full queue: the RTT changes while it is averaged, and the
-    kernel's average has the latest eight acknowledgements in it, the FSU's the latest eight round
-    trips."""
+    """As fast as TCP can, through a full queue: the RTT changes all the time, and the FSU's latest
+    sample is up to a round trip old, the kernel's one acknowledgement."""
 
     @property
     def judged(self) -> bool:
