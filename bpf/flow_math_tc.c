@@ -11,6 +11,10 @@
  * each with headers. Only headers are read: they are in the linear part of what a socket sends, or
  * are pulled there; the payload is never copied.
  *
+ * A veth without XDP has no queue with one reader: its packets are handled on the CPU that sent them,
+ * an acknowledgement by a socket's reader on one while the receiving side sends another on the next.
+ * So the totals are added atomically here. The estimates are not: a rare packet is missing in one.
+ *
  * Built by bcc, which rewrites maps in the main file only: flow_tc.py puts flow_math.c in
  * place of the #include. Plain clang compiles the file as it stands, which checks it; libbpf would
  * refuse that object, because SEC("xdp") stays on the function that is inlined here.
@@ -19,6 +23,7 @@
 #include "sentinel_types.h"
 #include <linux/bpf.h>
 #endif
+#define SENTINEL_MANY_WRITERS
 #define xdp_md __sk_buff
 #define flow_stabilization_unit static __always_inline observe_skb
 #define SENTINEL_FRAME_BYTES(skb) ((__u64)(skb)->len)
