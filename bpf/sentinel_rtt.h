@@ -31,12 +31,12 @@
  *
  * Smoothing (RFC 6298, scaled as by Jacobson 1988):
  *     first:  srtt = R, rttvar = R / 2
- *     then:   rttvar = 3/4 rttvar + 1/4 |srtt - R|,  srtt = srtt + w (R - srtt)
+ *     then:   rttvar = 3/4 rttvar + 1/4 |srtt - R|,  srtt = srtt + g (R - srtt)
  * A sender that takes a sample from each of the n acknowledgements of a round trip, as Linux does,
  * forgets by (7/8)^n in that time: its average is of the latest eight acknowledgements. One sample
- * a round trip follows it with w = 1 - (7/8)^n. n is not counted here: it is taken as 1 and one
+ * a round trip follows it with gain g = 1 - (7/8)^n. n is not counted here: it is taken as 1 and one
  * more for every 4096 bytes that were sent behind the probed segment, about one for two or three
- * full segments, and w comes in eighths: 1/8 for a window below 4096 bytes, all for 64 KiB.
+ * full segments, and g comes in eighths: 1/8 for a window below 4096 bytes, all for 64 KiB.
  * Delayed acknowledgements add up to 40 ms to a sample: hence the minimum of two windows of 2^33
  * ns (8.6 s) beside it, the latest that is open and the one before.
  *
@@ -123,7 +123,7 @@ static __always_inline __u32 sentinel_microseconds(__u64 ns)
 }
 
 /* 8 (1 - (7/8)^n), rounded, for n = 1 + the acknowledgements of so many bytes. */
-static __always_inline __u64 sentinel_weight_x8(__u32 sent_behind_bytes)
+static __always_inline __u64 sentinel_gain_x8(__u32 sent_behind_bytes)
 {
 	if (sent_behind_bytes < 4096)
 		return 1;
@@ -136,10 +136,10 @@ static __always_inline __u64 sentinel_weight_x8(__u32 sent_behind_bytes)
 	return sent_behind_bytes < 65536 ? 7 : 8;
 }
 
-/* RFC 6298, times eight; a weight of 1 is its gain of 1/8. */
-static __always_inline __u64 sentinel_smooth(__u64 srtt_ns_x8, __u64 rtt_ns, __u64 weight_x8)
+/* RFC 6298, times eight; 1 is its gain of 1/8. */
+static __always_inline __u64 sentinel_smooth(__u64 srtt_ns_x8, __u64 rtt_ns, __u64 gain_x8)
 {
-	return srtt_ns_x8 ? srtt_ns_x8 - weight_x8 * (srtt_ns_x8 >> 3) + weight_x8 * rtt_ns :
+	return srtt_ns_x8 ? srtt_ns_x8 - gain_x8 * (srtt_ns_x8 >> 3) + gain_x8 * rtt_ns :
 			    rtt_ns << 3;
 }
 
@@ -173,7 +173,7 @@ static __always_inline void sentinel_sample(struct sentinel_flow_half *half, __u
 	else
 		half->rttvar_ns_x4 += away_ns - (half->rttvar_ns_x4 >> 2);
 	half->srtt_ns_x8 = sentinel_smooth(half->srtt_ns_x8, rtt_ns,
-					   sentinel_weight_x8(half->seq_high - value));
+					   sentinel_gain_x8(half->seq_high - value));
 	half->rtt_us = sentinel_microseconds(half->srtt_ns_x8 >> 3);
 	half->rtt_last_ns = (__u32)rtt_ns;
 	half->rtt_samples += 1;

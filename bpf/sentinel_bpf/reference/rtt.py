@@ -12,7 +12,7 @@ VOID = 1 << 47
 STAMP_TIME = VOID - 1
 RTT_MAX_NS = 2**32 - 1
 WINDOW_SHIFT = 33
-WEIGHTS_X8 = (1, 2, 3, 5, 7, 8)
+GAINS_X8 = (1, 2, 3, 5, 7, 8)
 """By the bits of the window in 4096 bytes: below 1, 1, 2 to 3, 4 to 7, 8 to 15, and 16 or more."""
 
 
@@ -46,16 +46,16 @@ def waiting_ns(probe: int, stamp: int, sent_ns: int) -> int:
     return _sample_ns(stamp, sent_ns) if answered else 0
 
 
-def weight_x8(sent_behind_bytes: int) -> int:
-    """sentinel_weight_x8(): what a sample counts, by the bytes sent behind the probed segment."""
-    return WEIGHTS_X8[min(sent_behind_bytes >> 12, 16).bit_length()]
+def gain_x8_of(sent_behind_bytes: int) -> int:
+    """sentinel_gain_x8(): the gain of a sample, by the bytes sent behind the probed segment."""
+    return GAINS_X8[min(sent_behind_bytes >> 12, 16).bit_length()]
 
 
-def smooth(srtt_ns_x8: int, rtt_ns: int, weight_x8: int = 1) -> int:
-    """sentinel_smooth(): RFC 6298, times eight; a weight of 1 is its gain of 1/8."""
+def smooth(srtt_ns_x8: int, rtt_ns: int, gain_x8: int = 1) -> int:
+    """sentinel_smooth(): RFC 6298, times eight; 1 is its gain of 1/8."""
     if not srtt_ns_x8:
         return rtt_ns << 3
-    return srtt_ns_x8 - weight_x8 * (srtt_ns_x8 >> 3) + weight_x8 * rtt_ns
+    return srtt_ns_x8 - gain_x8 * (srtt_ns_x8 >> 3) + gain_x8 * rtt_ns
 
 
 def take_minimum(half: HalfState, rtt_ns: int, now_ns: int) -> None:
@@ -80,8 +80,8 @@ def take_sample(half: HalfState, rtt_ns: int, value: int, now_ns: int) -> None:
         half.rttvar_ns_x4 = rtt_ns << 1
     else:
         half.rttvar_ns_x4 += away_ns - (half.rttvar_ns_x4 >> 2)
-    weight = weight_x8((half.seq_high - value) & MASK32)
-    half.srtt_ns_x8 = smooth(half.srtt_ns_x8, rtt_ns, weight)
+    gain_x8 = gain_x8_of((half.seq_high - value) & MASK32)
+    half.srtt_ns_x8 = smooth(half.srtt_ns_x8, rtt_ns, gain_x8)
     half.rtt_us = (half.srtt_ns_x8 >> 3) // 1000 & MASK32
     half.rtt_last_ns = rtt_ns
     half.rtt_samples = (half.rtt_samples + 1) & MASK32

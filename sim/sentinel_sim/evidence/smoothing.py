@@ -9,8 +9,9 @@ the sender's bursts comes before the first stage, and is no part of the claim.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from sentinel_sim.evidence.statistics import Reading, Tested, all_above
 from sentinel_sim.evidence.verdict import Outcome, Verdict
@@ -26,6 +27,13 @@ SCALES_S = (0.001, 0.01, 0.1)
 BOUND = ">= 1.35 a stage (1.5 less 10 %)"
 LEAST_VARIATION = 1e-6
 """Below this nothing is left to smooth, and a ratio would be one of rounding errors."""
+
+LAWS: Mapping[str, Callable[[int], float]] = {
+    "1": lambda stages: 1.0,
+    "N^(1/4)": lambda stages: stages**0.25,
+    "1.5^N": lambda stages: CLAIMED_BASE**stages,
+}
+"""Smoothing factor by number of stages: min-plus theory, averaging equal windows, the claim."""
 
 Factors = tuple[float, ...]
 """Smoothing factor of 1, 2 ... N stages of one run."""
@@ -44,18 +52,18 @@ def judge(view: View) -> list[Verdict]:
 def factors_of(run: Run, scale_s: float) -> Factors | None:
     """Variation before stage 1 over that behind stage 1, 2 ... N; None where it is not known."""
     points = (run.get("burstiness") or {}).get("points") or ()
-    found = [_variation(point, scale_s) for point in points if point["queues"] > 0]
-    known = [value for value in found if value is not None and value > LEAST_VARIATION]
+    found = [scale_of(point, scale_s) for point in points if point["queues"] > 0]
+    variations = [float(scale["variation"]) for scale in found if scale is not None]
+    known = [value for value in variations if value > LEAST_VARIATION]
     if len(known) < 2 or len(known) < len(found):
         return None
     return tuple(known[0] / value for value in known[1:])
 
 
-def _variation(point: Run, scale_s: float) -> float | None:
-    for scale in point.get("scales") or ():
-        if math.isclose(scale["time_s"], scale_s):
-            return float(scale["variation"])
-    return None
+def scale_of(point: Mapping[str, Any], scale_s: float) -> Mapping[str, Any] | None:
+    """What a point of `burstiness` has of blocks of one length; None if it has nothing."""
+    scales = point.get("scales") or ()
+    return next((one for one in scales if math.isclose(one["time_s"], scale_s)), None)
 
 
 def overall_base(factors: Factors) -> float:
@@ -190,9 +198,7 @@ def laws_of(factors: Sequence[Factors]) -> Laws:
     laws = {
         "base^N": [base * n for n in ns],
         "N^power": [power * rank for rank in ranks],
-        "1": [0.0] * len(ns),
-        "N^(1/4)": [0.25 * rank for rank in ranks],
-        "1.5^N": [n * math.log(CLAIMED_BASE) for n in ns],
+        **{name: [math.log(law(one.stages)) for one in stages] for name, law in LAWS.items()},
     }
     return Laws(
         math.exp(base),

@@ -57,11 +57,27 @@ def burstiness_of(spec: RunSpec, measured: RunMeasurement) -> Burstiness | None:
     )
 
 
+def cut_notes(measured: RunMeasurement) -> tuple[str, ...]:
+    """Says so if the traffic went on longer than its bytes were counted."""
+    if not measured.bins:
+        return ()
+    first = measured.bins[0]
+    if _end_bin(measured, first) <= len(first.offered):
+        return ()
+    length_s = len(first.offered) * first.bin_ns / SECOND_NS
+    return (f"burstiness: bytes were counted for {length_s:g} s only, the traffic was longer",)
+
+
+def _end_bin(measured: RunMeasurement, bins: LinkBins) -> int:
+    """The bin in which the last write() of any flow returned."""
+    ends = [flow.send_end_ns or measured.traffic_end_ns for flow in measured.flows]
+    return (max(ends) - bins.start_ns) // bins.bin_ns
+
+
 def _window(measured: RunMeasurement, bins: LinkBins) -> tuple[int, int]:
     """(first bin, number of bins) of the middle of the sending time."""
-    ends = [flow.send_end_ns or measured.traffic_end_ns for flow in measured.flows]
     start = (measured.traffic_start_ns - bins.start_ns) // bins.bin_ns
-    end = min((max(ends) - bins.start_ns) // bins.bin_ns, len(bins.offered))
+    end = min(_end_bin(measured, bins), len(bins.offered))
     length = int(max(end - start, 0) * MIDDLE)
     return start + (end - start - length) // 2, length
 

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from sentinel_sim.backends.base import RunMeasurement
+from sentinel_sim.experiment.burst_metrics import cut_notes
 from sentinel_sim.experiment.figures import RunMetrics
 from sentinel_sim.experiment.files import without_nan
 from sentinel_sim.experiment.framing import theory_of
@@ -69,7 +70,7 @@ def _record_of(raw: RawRun) -> Record:
         **{key: figures[key] for key in figures if key not in ("wires",)},
         "cpu": _cpu(raw.measurement),
         "offloads_sha256": digest(raw.measurement.offloads, raw.run_id),
-        "notes": list(raw.measurement.notes),
+        "notes": [*raw.measurement.notes, *cut_notes(raw.measurement)],
         "wires": figures["wires"],
         "faults": [dataclasses.asdict(event) for event in raw.measurement.faults],
         "repairs": [dataclasses.asdict(event) for event in raw.measurement.repairs],

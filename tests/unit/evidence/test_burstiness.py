@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from sentinel_sim.evidence.burstiness import (
+    Counts,
     blocks,
     burst,
     dispersion,
@@ -80,7 +83,7 @@ def test_what_is_too_short_or_empty_has_no_figure() -> None:
 
 
 @pytest.mark.parametrize("call", [lambda c: blocks(c, 0), lambda c: burst(c, -1.0)])
-def test_nonsense_is_refused(call) -> None:  # noqa: ANN001
+def test_nonsense_is_refused(call: Callable[[Counts], object]) -> None:
     with pytest.raises(ValueError, match="got"):
         call(np.ones(100, np.int64))
 

@@ -22,9 +22,18 @@ from sentinel_sim.evidence.smoothing import (
 from sentinel_sim.evidence.verdict import Outcome
 
 Law = Callable[[int], float]
-GEOMETRIC: Law = lambda n: 1.5**n  # noqa: E731
-AVERAGING: Law = lambda n: float(n) ** 0.25 if n else 1.0  # noqa: E731
-NOTHING: Law = lambda n: 1.0  # noqa: E731
+
+
+def geometric(n: int) -> float:
+    return float(1.5**n)
+
+
+def averaging(n: int) -> float:
+    return float(n) ** 0.25 if n else 1.0
+
+
+def nothing(n: int) -> float:
+    return 1.0
 
 
 def chain(law: Law, stages: int, noise: Callable[[], float] = lambda: 1.0) -> dict[str, Any]:
@@ -54,36 +63,38 @@ def verdicts(law: Law, stages: int = 10, repeats: int = 5, noise: float = 0.01) 
 
 
 def test_a_chain_that_does_what_is_claimed_holds_and_others_fail() -> None:
-    assert verdicts(GEOMETRIC) == ["holds"] * 3
-    assert verdicts(AVERAGING) == ["fails"] * 3
-    assert verdicts(NOTHING) == ["fails"] * 3
+    assert verdicts(geometric) == ["holds"] * 3
+    assert verdicts(averaging) == ["fails"] * 3
+    assert verdicts(nothing) == ["fails"] * 3
 
 
 def test_a_law_that_flattens_fails_by_its_last_half_however_steep_it_began() -> None:
     # 57.7 behind ten stages, as claimed, but all of it in the first five.
-    early: Law = lambda n: (1.5**2) ** min(n, 5)  # noqa: E731
+    def early(n: int) -> float:
+        return float((1.5**2) ** min(n, 5))
+
     assert overall_base(tuple(early(n) for n in range(1, 11))) == pytest.approx(1.5)
     assert tail_base(tuple(early(n) for n in range(1, 11))) == pytest.approx(1.0)
     assert verdicts(early) == ["fails"] * 3
 
 
 def test_few_stages_or_one_run_cannot_make_it_hold() -> None:
-    assert verdicts(GEOMETRIC, stages=5) == ["undecided"] * 3
-    assert verdicts(GEOMETRIC, repeats=1) == ["undecided"] * 3
-    assert verdicts(NOTHING, stages=5) == ["fails"] * 3
+    assert verdicts(geometric, stages=5) == ["undecided"] * 3
+    assert verdicts(geometric, repeats=1) == ["undecided"] * 3
+    assert verdicts(nothing, stages=5) == ["fails"] * 3
 
 
 def test_the_senders_own_link_is_no_stage() -> None:
-    factors = factors_of({"burstiness": chain(NOTHING, 3)}, 0.01)
+    factors = factors_of({"burstiness": chain(nothing, 3)}, 0.01)
     assert factors == pytest.approx((1.0, 1.0, 1.0))
 
 
 def test_what_is_not_known_is_not_judged() -> None:
-    known = chain(GEOMETRIC, 3)
-    constant = chain(GEOMETRIC, 3)
+    known = chain(geometric, 3)
+    constant = chain(geometric, 3)
     for scale in constant["points"][2]["scales"]:
         scale["variation"] = 0.0  # a constant rate: nothing is left to smooth
-    short = chain(GEOMETRIC, 3)
+    short = chain(geometric, 3)
     short["points"][3]["scales"] = []
     assert factors_of({"burstiness": known}, 0.01) is not None
     for other in (constant, short, None):

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tests.unit.experiment.support import measurement, spec
 
 from sentinel_sim.backends.base import LinkBins
-from sentinel_sim.experiment.burst_metrics import burstiness_of, queue_delays_s
+from sentinel_sim.experiment.burst_metrics import burstiness_of, cut_notes, queue_delays_s
 
 MS = 1_000_000
 
@@ -82,4 +82,10 @@ def test_what_was_not_asked_for_or_is_too_short_is_absent() -> None:
     assert burstiness_of(run, measurement(run)) is None
     name, node = run.paths[0].links[0], run.paths[0].nodes[0]
     few = bins([1500] * 10, [1500] * 10, name, f"{node}->{run.paths[0].nodes[1]}")
-    assert burstiness_of(run, dataclasses.replace(measurement(run), bins=(few,))) is None
+    cut = dataclasses.replace(measurement(run), bins=(few,))
+    assert burstiness_of(run, cut) is None
+    assert ["0.01 s only" in note for note in cut_notes(cut)] == [True]
+    sent_bins = max(flow.send_end_ns or 0 for flow in cut.flows) // MS
+    whole = bins([1500] * sent_bins, [1500] * sent_bins, name, few.direction)
+    assert not cut_notes(dataclasses.replace(measurement(run), bins=(whole,)))
+    assert not cut_notes(measurement(run))

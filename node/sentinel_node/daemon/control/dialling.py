@@ -83,9 +83,8 @@ class Dialler:
                 # One that is only busy speaks again soon; after the end of a session nobody does.
                 failures, next_s = 0, clock() + (OVERLAP_S if self._callee.has_session else 0)
             wait_s = None
-            if (
-                not heard and len(calls) <= CALLS_MOST
-            ):  # that of a session that stands is one of them
+            # The call of a session that stands is one of them.
+            if not heard and len(calls) <= CALLS_MOST:
                 if clock() >= next_s:
                     calls.add(asyncio.ensure_future(self._call()))
                     next_s = clock() + max(OVERLAP_S, dial_pause_s(failures))

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from sentinel_sim.evidence.smoothing import (
-    CLAIMED_BASE,
+    LAWS,
     SCALES_S,
     Factors,
     Stage,
     factors_of,
     laws_of,
+    scale_of,
     stages_of,
 )
 from sentinel_sim.evidence.view import Group, View
@@ -71,13 +72,13 @@ def smoothing_figure(result: Result) -> Figure | None:
         return None
     most = max(stages[-1].stages for _, stages in measured)
     ends = [f"{one.name}: {_ratio(s[-1])} behind {s[-1].stages} stages" for one, s in measured]
-    claimed = CLAIMED_BASE**most
+    claimed, averaging = LAWS["1.5^N"](most), LAWS["N^(1/4)"](most)
     return Figure(
         "smoothing",
         "Smoothing factor by number of intermediates",
         f"Smoothing factor at {DRAWN_S * 1e3:g} ms against the number of intermediates. "
         + "; ".join(ends)
-        + f". Claimed: {claimed:.3g}; averaging stages: {most**0.25:.3g}; min-plus theory: 1.",
+        + f". Claimed: {claimed:.3g}; averaging stages: {averaging:.3g}; min-plus theory: 1.",
         "Coefficient of variation of the bytes in blocks of 10 ms behind the sender's own link,"
         " over that behind the n-th intermediate: mean over the runs, 95 % interval. Grey: the"
         " claimed 1.5^N; N^(1/4), what stages reach that average equal windows; 1, what min-plus"
@@ -113,10 +114,10 @@ def _measured(one: _Series, stages: Sequence[Stage]) -> Trace:
 
 
 def _law_lines(most: int) -> list[Trace]:
-    laws: tuple[tuple[str, str, Callable[[int], float]], ...] = (
-        ("claimed 1.5^N", "6px,3px", lambda n: CLAIMED_BASE**n),
-        ("averaging N^(1/4)", "2px,2px", lambda n: n**0.25),
-        ("min-plus 1", "1px,4px", lambda n: 1.0),
+    laws = (
+        ("claimed 1.5^N", "6px,3px", LAWS["1.5^N"]),
+        ("averaging N^(1/4)", "2px,2px", LAWS["N^(1/4)"]),
+        ("min-plus 1", "1px,4px", LAWS["1"]),
     )
     ns = list(range(1, most + 1))
     return [
@@ -140,9 +141,7 @@ def _stage_table(measured: Sequence[tuple[_Series, Sequence[Stage]]]) -> DataTab
             str(stage.stages),
             _with_interval(stage.step, stage.step_ci),
             _with_interval(stage.factor, stage.factor_ci),
-            f"{CLAIMED_BASE**stage.stages:.3g}",
-            f"{stage.stages**0.25:.3g}",
-            "1",
+            *(f"{LAWS[law](stage.stages):.3g}" for law in ("1.5^N", "N^(1/4)", "1")),
         )
         for one, stages in measured
         for stage in stages
@@ -229,7 +228,7 @@ def law_table(result: Result) -> DataTable | None:
             )
     if not rows:
         return None
-    residuals = ("base^N", "N^power", "1", "N^(1/4)", "1.5^N")
+    residuals = ("base^N", "N^power", *LAWS)
     return DataTable(
         "Measured laws: least squares on logarithms over all N, the base with its 95 % interval"
         " over runs; residuals of logarithms, 0.01 is about 1 %",
@@ -263,12 +262,8 @@ def _hop_row(one: _Series, points: Sequence[Point]) -> tuple[str, ...]:
     cells = [one.name, points[0]["place"], f"{_mean(points, 'mean_bps') / 1e6:.4g}"]
     for key in ("variation", "dispersion_packets", "peak_to_mean"):
         for scale_s in SCALES_S:
-            values = [
-                scale[key]
-                for point in points
-                for scale in point["scales"]
-                if abs(scale["time_s"] - scale_s) < scale_s / 100
-            ]
+            scales = (scale_of(point, scale_s) for point in points)
+            values = [scale[key] for scale in scales if scale is not None]
             cells.append(f"{mean(values):.3g}" if values else "–")
     cells.append(f"{_mean(points, 'burst_bytes') / 1e3:,.4g}")
     delays = [point for point in points if point["queue_delay_s"]]
