@@ -214,7 +214,7 @@ def _claims(result: Mapping[str, Any]) -> Table:
         title_justify="left",
         pad_edge=False,
     )
-    for heading in ("claim", "part", "bound", "measured [95 %]", "verdict"):
+    for heading in ("claim", "part", "bound", "measured [98 %]", "verdict"):
         table.add_column(heading)
     last = ""
     for part in result["claims"]:

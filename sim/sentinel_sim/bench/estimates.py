@@ -13,16 +13,18 @@ from dataclasses import dataclass
 
 from scipy.special import stdtrit
 
-from sentinel_sim.plan.stats import CONFIDENCE, ci95, mean
+from sentinel_sim.plan.stats import CONFIDENCE, ci95, interval, mean
 
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """A mean over `n` values and its interval; `ci95` None where one value allows none."""
+    """A mean over `n` values and its intervals; None where one value allows none."""
 
     mean: float
     ci95: tuple[float, float] | None
     n: int
+    ci98: tuple[float, float] | None = None
+    """Verdicts are judged by it: 1 % on either side. None where no verdict was foreseen."""
 
     def as_json(self) -> dict[str, object]:
         """For a result file."""
@@ -30,6 +32,7 @@ class Figure:
             "mean": self.mean,
             "ci95": None if self.ci95 is None else list(self.ci95),
             "n": self.n,
+            "ci98": None if self.ci98 is None else list(self.ci98),
         }
 
 
@@ -37,7 +40,7 @@ def figure(values: Sequence[float]) -> Figure | None:
     """Arithmetic mean and Student's interval; None without values."""
     if not values:
         return None
-    return Figure(mean(values), ci95(values), len(values))
+    return Figure(mean(values), ci95(values), len(values), interval(values, 0.98))
 
 
 def difference(values: Sequence[float], baseline: Sequence[float]) -> Figure | None:
@@ -67,8 +70,8 @@ def unpaired_ratio(values: Sequence[float], baseline: Sequence[float]) -> Figure
     sides = [[math.log(value) for value in side] for side in (values, baseline)]
     centre = mean(sides[0]) - mean(sides[1])
     n = min(len(values), len(baseline))
-    interval = None if n < 2 else _welch(centre, sides[0], sides[1])
-    return _exponential(Figure(centre, interval, n))
+    ends = None if n < 2 else _welch(centre, sides[0], sides[1])
+    return _exponential(Figure(centre, ends, n))
 
 
 def _welch(centre: float, one: Sequence[float], other: Sequence[float]) -> tuple[float, float]:
@@ -91,12 +94,15 @@ def _variance(values: Sequence[float]) -> float:
 def _exponential(logs: Figure | None) -> Figure | None:
     if logs is None:
         return None
-    interval = None
-    if logs.ci95 is not None:
-        # An interval from two pairs can be wider than a float's exponent reaches.
-        low, high = (min(max(bound, -700.0), 700.0) for bound in logs.ci95)
-        interval = (math.exp(low), math.exp(high))
-    return Figure(math.exp(logs.mean), interval, logs.n)
+    return Figure(math.exp(logs.mean), _raised(logs.ci95), logs.n, _raised(logs.ci98))
+
+
+def _raised(ends: tuple[float, float] | None) -> tuple[float, float] | None:
+    if ends is None:
+        return None
+    # An interval from two pairs can be wider than a float's exponent reaches.
+    low, high = (min(max(bound, -700.0), 700.0) for bound in ends)
+    return math.exp(low), math.exp(high)
 
 
 def quantile(ordered: Sequence[float], share: float) -> float:

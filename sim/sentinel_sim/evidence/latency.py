@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from sentinel_sim.evidence.coverage import covered
 from sentinel_sim.evidence.statistics import Reading, all_below
 from sentinel_sim.evidence.verdict import Outcome, Verdict
 from sentinel_sim.evidence.view import Group, Run, View, counted, interval_text, keys_of, number
@@ -63,11 +64,12 @@ def _part(group: Group, claim: str, part: str, ratio: Ratio, bound: str) -> list
     if not readings:
         return []
     tested = all_below(readings, 1.0)
-    worst = used[tested.worst]
+    said = _why(used[tested.worst], tested.outcome)
+    outcome, why = covered(group, lambda run: ratio(run) is not None, tested.outcome, said)
     return [
         Verdict(
             claim,
-            tested.outcome,
+            outcome,
             part=part,
             arm=group.arm,
             condition=group.condition,
@@ -79,7 +81,7 @@ def _part(group: Group, claim: str, part: str, ratio: Ratio, bound: str) -> list
             text=interval_text(tested.figure or 0.0, tested.ci),
             n=sum(map(len, used)),
             evidence=keys_of([run for runs in used for run in runs]),
-            why=_why(worst, tested.outcome),
+            why=why,
         )
     ]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from sentinel_sim.evidence.coverage import covered
 from sentinel_sim.evidence.statistics import Reading, Tested, all_above, all_below
 from sentinel_sim.evidence.verdict import Outcome, Verdict
 from sentinel_sim.evidence.view import Group, Run, counted, interval_text, keys_of, number
@@ -59,9 +60,10 @@ def _said(
             if few
             else ": the interval contains the bound"
         )
+    outcome, why = covered(group, lambda run: _value(run, wanted) is not None, tested.outcome, why)
     return Verdict(
         wanted.claim,
-        tested.outcome,
+        outcome,
         part=wanted.part,
         arm=group.arm,
         condition=group.condition,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from sentinel_sim.evidence.counting import ENOUGH
 from sentinel_sim.evidence.verdict import Outcome, Verdict
 from sentinel_sim.evidence.view import Group, Run, View, counted, interval_text, keys_of, number
 
@@ -25,7 +26,9 @@ def _retransmission(group: Group) -> list[Verdict]:
     lossy = [
         run
         for run in group.valid
-        if dropped_packets(run) > 0 and (number(run, "bytes_delivered") or 0) > 0
+        if dropped_packets(run) > 0
+        and (number(run, "bytes_delivered") or 0) > 0
+        and number(run, "retransmitted_bytes") is not None
     ]
     if not lossy:
         return []
@@ -66,4 +69,8 @@ def _decide(lossy: list[Run], shares: list[float]) -> tuple[Outcome, str]:
     ]
     if control:
         said += f"; control bytes per data byte {sum(control) / len(control):.2g}"
-    return (Outcome.FAILS if again else Outcome.HOLDS), said
+    if again:
+        return Outcome.FAILS, said
+    if lost < ENOUGH:
+        return Outcome.UNDECIDED, f"{said}; {ENOUGH} lost packets are needed"
+    return Outcome.HOLDS, said

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from sentinel_sim.evidence.coverage import covered
 from sentinel_sim.evidence.statistics import Reading, Tested, all_above
 from sentinel_sim.evidence.verdict import Outcome, Verdict
 from sentinel_sim.evidence.view import Group, Run, View, counted, interval_text, keys_of
@@ -79,7 +80,11 @@ def tail_base(factors: Factors) -> float:
 
 
 def _verdict(group: Group, scale_s: float) -> Verdict:
-    known = [(run, found) for run in group.valid if (found := factors_of(run, scale_s))]
+    points = [
+        [(run, found) for run in runs if (found := factors_of(run, scale_s))]
+        for runs in group.points()
+    ]
+    known = [one for point in points for one in point]
     part = f"variation before / behind a stage, blocks of {scale_s * 1000:g} ms"
     if not known:
         return Verdict(
@@ -93,11 +98,11 @@ def _verdict(group: Group, scale_s: float) -> Verdict:
             why="the runs are too short for blocks of that length, or nothing in them varies",
         )
     runs = [run for run, _ in known]
-    factors = [found for _, found in known]
-    stages = min(len(one) for one in factors)
-    cut = [one[:stages] for one in factors]
-    tested = bases_above(cut)
-    outcome, why = _decide(tested, stages)
+    stages = min(len(found) for _, found in known)
+    tested = bases_above([[found[:stages] for _, found in point] for point in points if point])
+    outcome, why = covered(
+        group, lambda run: factors_of(run, scale_s) is not None, *_decide(tested, stages)
+    )
     if group.invalid_count:
         why += f"; {counted(group.invalid_count, 'invalid run')} left out"
     ci = None if tested.ci is None else (math.exp(tested.ci[0]), math.exp(tested.ci[1]))
@@ -120,16 +125,21 @@ def _verdict(group: Group, scale_s: float) -> Verdict:
     )
 
 
-def bases_above(factors: Sequence[Factors]) -> Tested:
-    """Are both bases above the limit? On logarithms; the worse one decides."""
+def bases_above(points: Sequence[Sequence[Factors]]) -> Tested:
+    """Are both bases above the limit at every point of the sweep? On logarithms.
+
+    The worst decides; the index of the overall base is even, that of the tail's odd.
+    """
     readings = [
-        Reading([math.log(base(one)) for one in factors]) for base in (overall_base, tail_base)
+        Reading([math.log(base(one)) for one in factors])
+        for factors in points
+        for base in (overall_base, tail_base)
     ]
     return all_above(readings, math.log(LIMIT))
 
 
 def _decide(tested: Tested, stages: int) -> tuple[Outcome, str]:
-    over = "the last half of the stages" if tested.worst else "all stages"
+    over = "the last half of the stages" if tested.worst % 2 else "all stages"
     if tested.outcome is Outcome.FAILS:
         return tested.outcome, f"over {over} of {stages} the factor a stage is below the bound"
     if tested.outcome is Outcome.HOLDS and stages < NAMED_STAGES:

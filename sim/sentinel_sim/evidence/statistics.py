@@ -13,6 +13,15 @@ Power of the test of constancy, five distances, true ratio 1.00, by simulation (
     1 %                        0.03      1.00      1.00      1.00
     3 %                        0.00      0.20      1.00      1.00
     10 %                       0.00      0.00      0.00      0.48
+
+Power of a figure against a limit (`all_below`, `all_above`), five points, by simulation:
+
+    the mean's distance from the limit, in sd of a run     n = 2     n = 3     n = 5     n = 10
+    2                                                       0.00      0.00      0.22      1.00
+    5                                                       0.00      0.29      1.00      1.00
+    10                                                      0.00      0.98      1.00      1.00
+    20                                                      0.10      1.00      1.00      1.00
+    50                                                      0.87      1.00      1.00      1.00
 """
 
 from __future__ import annotations

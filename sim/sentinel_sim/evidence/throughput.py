@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from sentinel_sim.evidence.coverage import covered
 from sentinel_sim.evidence.statistics import Tested, constant
 from sentinel_sim.evidence.verdict import Outcome, Verdict
 from sentinel_sim.evidence.view import Group, Run, View, counted, interval_text, keys_of, number
@@ -49,7 +50,8 @@ def _verdict(view: View, group: Group, part: str, metric: str, points: Points) -
         why = "goodput is known at fewer than two distances"
     else:
         tested = constant([[number(r, metric) or 0.0 for r in points[km]] for km in points], LIMIT)
-        outcome, why = _decide(view, group, points, tested)
+        decided = _decide(view, group, points, tested)
+        outcome, why = covered(group, lambda run: (number(run, metric) or 0.0) > 0, *decided)
     left_out = group.invalid_count
     if left_out:
         why += f"; {counted(left_out, 'invalid run')} left out"
@@ -72,6 +74,7 @@ def _verdict(view: View, group: Group, part: str, metric: str, points: Points) -
 
 
 def _decide(view: View, group: Group, points: Points, tested: Tested) -> tuple[Outcome, str]:
+    """Outcome and reason, before what the group lacks."""
     counts = sorted({len(runs) for runs in points.values()})
     times = counted(counts[-1], "run")
     times = times if len(counts) == 1 else f"{counts[0]} to {times}"
@@ -79,8 +82,6 @@ def _decide(view: View, group: Group, points: Points, tested: Tested) -> tuple[O
     said = f"lowest at {lowest:,.0f} km; {times} at each of {len(points)} distances"
     if tested.ci is not None and tested.ci[0] == tested.ci[1]:
         said += "; repeats are equal to the last digit (deterministic), so n does not count"
-    if _unlike(points):
-        return Outcome.UNDECIDED, "the runs had different offloads and are not pooled"
     if counts[0] < 2 and tested.outcome is not Outcome.FAILS:
         return Outcome.UNDECIDED, f"{said}: one run gives no interval, use --repeat 3 or more"
     if tested.outcome is Outcome.UNDECIDED:
@@ -94,8 +95,3 @@ def _decide(view: View, group: Group, points: Points, tested: Tested) -> tuple[O
 
 def _missing(points: Points) -> str:
     return ", ".join(f"{km:,.0f}" for km in NAMED_KM if km not in points)
-
-
-def _unlike(points: Points) -> bool:
-    """Whether repeats of one point differ in offloads: such runs are not pooled."""
-    return any(len({run.get("offloads_sha256") for run in runs}) > 1 for runs in points.values())

@@ -50,12 +50,22 @@ class Group:
                 found.setdefault(km, []).append(run)
         return dict(sorted(found.items()))
 
-    def points(self) -> list[list[Run]]:
-        """Valid runs of one base RTT each, ascending: repeats of one point of the sweep."""
+    def asked(self) -> dict[float, list[Run]]:
+        """Runs, invalid ones too, by base RTT in s, ascending: repeats of one point each."""
         found: dict[float, list[Run]] = {}
-        for run in self.valid:
+        for run in self.runs:
             found.setdefault(number(run, "requested", "rtt_s") or 0.0, []).append(run)
-        return [runs for _, runs in sorted(found.items())]
+        return dict(sorted(found.items()))
+
+    def points(self) -> list[list[Run]]:
+        """Valid runs of one base RTT each, ascending; a point without any is left out."""
+        valid = [[run for run in runs if run.get("valid")] for runs in self.asked().values()]
+        return [runs for runs in valid if runs]
+
+    @property
+    def unlike(self) -> bool:
+        """Whether repeats of one point differ in offloads: such runs are not pooled."""
+        return any(len({run.get("offloads_sha256") for run in runs}) > 1 for runs in self.points())
 
 
 class View:

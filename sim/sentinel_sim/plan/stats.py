@@ -35,7 +35,12 @@ def mean(values: Sequence[float]) -> float:
 
 
 def ci95(values: Sequence[float]) -> tuple[float, float] | None:
-    """Two-sided 95 % interval of the mean by Student's t; None for a single value.
+    """Two-sided 95 % interval of the mean by Student's t; None for a single value."""
+    return interval(values, CONFIDENCE)
+
+
+def interval(values: Sequence[float], confidence: float) -> tuple[float, float] | None:
+    """Two-sided interval of the mean by Student's t; None for a single value.
 
     Assumes independent, roughly normal repeats (Student, Biometrika 6, 1908).
     """
@@ -44,7 +49,7 @@ def ci95(values: Sequence[float]) -> tuple[float, float] | None:
     if n < 2:
         return None
     variance = math.fsum((value - centre) ** 2 for value in values) / (n - 1)
-    quantile = float(stdtrit(n - 1, (1 + CONFIDENCE) / 2))
+    quantile = float(stdtrit(n - 1, (1 + confidence) / 2))
     half = quantile * math.sqrt(variance / n)
     return centre - half, centre + half
 

@@ -44,7 +44,7 @@ def records(mode: Mode = Mode.ALL, **of_trials: Any) -> Records:  # noqa: ANN401
         found.costs.append(
             {"lane": str(lane), "flows": 1, "state": "hot", "method": "",
              "full_ns": [100.0, 101.0, 99.0], "empty_ns": [20.0, 20.0, 20.0],
-             "net_ns": {"mean": 80.0, "ci95": [78.0, 82.0], "n": 3}}
+             "net_ns": {"mean": 80.0, "ci95": [78.0, 82.0], "n": 3, "ci98": [77.0, 83.0]}}
         )  # fmt: skip
         found.flow_checks.append(
             {"variant": str(lane), "flows": 1, "packets": 9, "received": 9, "flows_sent": 1,

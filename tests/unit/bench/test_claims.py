@@ -15,7 +15,7 @@ numbers = st.floats(-1e9, 1e9)
 
 
 def interval(low: float, high: float) -> Figure:
-    return Figure((low + high) / 2, (low, high), 5)
+    return Figure((low + high) / 2, (low, high), 5, (low, high))
 
 
 @given(numbers, numbers, numbers)

@@ -203,15 +203,15 @@ SYNC = {
     "phase_error_s": {"p50": 0.0005, "p99": 0.0008},
     "error_bytes": {"p50": 10.0, "p99": 90.0},
     "samples": 100,
-    "checks": 2,
-    "checks_ok": 2,
+    "checks": 4,
+    "checks_ok": 4,
     "final_ok": True,
 }
 
 
 def controlled(**changes: Any) -> dict[str, Any]:  # noqa: ANN401
     given = {
-        "lead_time_s": {"p50": 0.02, "least": 0.001, "share_ahead": 1.0, "n": 2, "by_kind": {}},
+        "lead_time_s": {"p50": 0.02, "least": 0.001, "share_ahead": 1.0, "n": 4, "by_kind": {}},
         "control_bytes_per_data_byte": 0.001,
         "sync": SYNC,
     }

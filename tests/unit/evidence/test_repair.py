@@ -29,11 +29,13 @@ def parts(*runs: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def test_all_mended_holds_with_the_times_and_an_interval_that_grows_with_the_count() -> None:
-    few = parts(run("split", repairs=[incident()]))[0]
+    few = parts(run("split", repairs=[incident()] * 3))[0]
     many = parts(run("split", repairs=[incident(), incident(detect_ms=90, repair_ms=1400)] * 30))[0]
-    assert (few["verdict"], few["text"], few["arm"]) == ("holds", "1 of 1", "split")
-    assert few["ci"] == [pytest.approx(0.05), 1.0]
-    assert many["ci"] == [pytest.approx(0.05 ** (1 / 60)), 1.0]
+    assert (few["verdict"], few["text"], few["arm"]) == ("undecided", "3 of 3", "split")
+    assert "only 3 incidents, 44 are needed" in few["why"]
+    assert few["ci"] == [pytest.approx(0.01 ** (1 / 3)), 1.0]
+    assert many["verdict"] == "holds"
+    assert many["ci"] == [pytest.approx(0.01 ** (1 / 60)), 1.0]
     assert "within 90 ms, repaired 1,400 ms later at most" in many["why"]
 
 
@@ -53,7 +55,7 @@ def test_one_that_stayed_broken_refutes_and_is_named() -> None:
     ],
 )
 def test_a_repair_that_lost_bytes_is_none(ending: dict[str, Any], verdict: str) -> None:
-    [_, flows] = parts(run("split", repairs=[incident()], **ending))
+    [_, flows] = parts(run("split", repairs=[incident()] * 50, **ending))
     assert flows["verdict"] == verdict
 
 
@@ -65,6 +67,11 @@ def test_without_incidents_nothing_is_said() -> None:
 
 def test_the_arm_that_repairs_in_the_network_speaks_for_the_claim() -> None:
     verdicts = judge(
-        result([run("tuned", repairs=[incident(repaired=False)]), run("fsu", repairs=[incident()])])
+        result(
+            [
+                run("tuned", repairs=[incident(repaired=False)]),
+                run("fsu", repairs=[incident()] * 50),
+            ]
+        )
     )
     assert headline(BY_ID["self-repair"], verdicts).verdict is Outcome.HOLDS

@@ -117,7 +117,7 @@ def test_at_the_limit_it_is_said_to_hold_in_one_of_a_hundred_at_most() -> None:
             logs = [n * math.log(base) + first - draws.gauss(0, 0.05) for n in range(1, 11)]
             return tuple(math.exp(one) for one in logs)
 
-        found = (bases_above([factors() for _ in range(5)]) for _ in range(trials))
+        found = (bases_above([[factors() for _ in range(5)]]) for _ in range(trials))
         return sum(one.outcome is outcome for one in found) / trials
 
     assert share(LIMIT, Outcome.HOLDS) <= 0.01 + 3 * math.sqrt(0.01 * 0.99 / 2000)

@@ -135,6 +135,19 @@ def test_a_bound_is_held_falsely_as_rarely_as_stated() -> None:
     assert held / TRIALS <= MOST_BY_CHANCE
 
 
+@pytest.mark.parametrize(
+    ("away_sd", "n", "power"), [(2, 5, 0.22), (5, 3, 0.29), (10, 3, 0.98), (20, 2, 0.10)]
+)
+def test_the_power_against_a_limit_is_as_stated(away_sd: float, n: int, power: float) -> None:
+    random = np.random.default_rng(6)
+    held = sum(
+        all_below([Reading(list(random.normal(-away_sd, 1.0, n))) for _ in range(5)], 0.0).outcome
+        is Outcome.HOLDS
+        for _ in range(TRIALS)
+    )
+    assert held / TRIALS == pytest.approx(power, abs=0.05)
+
+
 def test_the_interval_covers_the_truth() -> None:
     random = np.random.default_rng(9)
     truth = math.log(1.3)
