@@ -12,6 +12,7 @@ from sentinel_sim.cli.demands import refuse_unknown, say_unmet
 from sentinel_sim.cli.group import Invocation
 from sentinel_sim.errors import EXIT_INVALID, EXIT_OK, EXIT_USAGE, EXIT_VERDICT
 from sentinel_sim.evidence.judging import judge
+from sentinel_sim.evidence.verdict import changed
 from sentinel_sim.experiment import salvage
 from sentinel_sim.experiment.files import without_nan
 from sentinel_sim.experiment.results import RESULT_FILE, read_result, write_result
@@ -76,6 +77,9 @@ def _write_back(place: Path, verdicts: list[dict[str, Any]]) -> None:
         write_result(folder, {**stored, "verdicts": verdicts})
     except OSError as error:
         output.say(f"sentinel-sim: {place}: verdicts are not written back: {error.strerror}")
+        return
+    for said in changed(stored["verdicts"], verdicts):
+        output.say(f"sentinel-sim: {place}: judged anew by this version: {said}")
 
 
 def _write(flags: ReportFlags, folder: Path, found: Salvaged) -> Path:

@@ -133,3 +133,19 @@ def unmet(words: Sequence[str], verdicts: Sequence[Json]) -> list[str]:
         if said.verdict is not Outcome.HOLDS:
             found.append(f"{one}: {said.verdict}: {said.why}")
     return found
+
+
+def changed(before: Sequence[Json], after: Sequence[Json]) -> list[str]:
+    """Which verdicts differ between two judgements of the same runs, and what they were.
+
+    Parts that only one of the two has are left out: they are new, or of a version that had others.
+    """
+    keys = ("claim", "arm", "part", "condition")
+    known = {tuple(one.get(key) for key in keys): one.get("verdict") for one in before}
+    found = []
+    for one in after:
+        was = known.get(tuple(one[key] for key in keys))
+        if was is not None and was != one["verdict"]:
+            words = " ".join(str(one[key]) for key in ("claim", "arm", "condition") if one[key])
+            found.append(f"{words} was {was}, is {one['verdict']}: {one['why']}")
+    return found

@@ -74,7 +74,7 @@ def read(place: Path) -> Salvaged:
     document = _document(path)
     if document is not None and isinstance(document.get("runs"), list):
         return Salvaged(whole(document), (problem, "shown is what this version understands of it"))
-    records = _from_raw_logs(path.parent)
+    records, unreadable = _from_raw_logs(path.parent)
     if not records:
         raise first
     rebuilt = results.build(
@@ -86,7 +86,8 @@ def read(place: Path) -> Salvaged:
         records=records,
         complete=False,
     )
-    return Salvaged(rebuilt, (problem, f"shown are the {len(records)} runs of the raw logs"))
+    shown = f"shown are the {len(records)} runs of the raw logs"
+    return Salvaged(rebuilt, (problem, shown, *unreadable))
 
 
 def whole(document: Mapping[str, Any]) -> Result:
@@ -167,13 +168,14 @@ def _document(path: Path) -> dict[str, Any] | None:
     return without_nan(found) if isinstance(found, dict) else None
 
 
-def _from_raw_logs(directory: Path) -> list[Record]:
-    found = []
+def _from_raw_logs(directory: Path) -> tuple[list[Record], list[str]]:
+    """The runs, and what is wrong with each unreadable log, which hides no other."""
+    found, unreadable = [], []
     for path in sorted((directory / rawlog.RAW_FOLDER).glob("*.json.gz")):
         if rawlog.ATTEMPT in path.name:
             continue
         try:
             found.append(record_of(rawlog.read_raw(path)))
-        except ResultError:
-            continue  # one damaged log does not hide the others
-    return found
+        except ResultError as error:
+            unreadable.append(f"left out: {error}")
+    return found, unreadable

@@ -76,6 +76,21 @@ def test_report_judges_an_older_result_and_writes_only_its_verdicts(
     assert after == before
 
 
+def test_report_says_which_verdicts_it_changed(tmp_path: Path, world: World) -> None:
+    directory = write(tmp_path / "old")
+    path = directory / "result.json"
+    document = json.loads(path.read_text())
+    [one] = [
+        v for v in document["verdicts"] if (v["claim"], v["arm"]) == ("local-confirm", "split")
+    ]
+    now, one["verdict"] = one["verdict"], "fails" if one["verdict"] != "fails" else "holds"
+    path.write_text(json.dumps(document))
+    shown = world.call("report", str(directory))
+    assert f"local-confirm split was {one['verdict']}, is {now}" in " ".join(shown.stderr.split())
+    assert shown.stderr.count("judged anew") == 1
+    assert "judged anew" not in world.call("report", str(directory)).stderr
+
+
 def test_report_leaves_an_unfinished_and_a_damaged_result_alone(
     tmp_path: Path, world: World
 ) -> None:

@@ -12,6 +12,7 @@ from tests.unit.report.html.results import write
 
 from sentinel_sim.errors import ResultError
 from sentinel_sim.experiment import salvage
+from sentinel_sim.experiment.rawlog import RAW_FOLDER
 from sentinel_sim.experiment.results import RESULT_FILE, read_result
 from sentinel_sim.report.html.writing import write_report
 
@@ -67,3 +68,15 @@ def test_a_damaged_part_of_a_run_hides_nothing_else(tmp_path: Path) -> None:
     assert all(run["burstiness"] is None for run in found.result["runs"])
     assert all(run["notes"] == ["its burstiness cannot be read"] for run in found.result["runs"])
     assert write_report(tmp_path, found).is_file()
+
+
+def test_a_damaged_raw_log_is_named_and_hides_no_other(tmp_path: Path) -> None:
+    write(tmp_path, repeats=2)
+    (tmp_path / RESULT_FILE).write_text("{")
+    logs = sorted((tmp_path / RAW_FOLDER).glob("*.json.gz"))
+    whole = len(salvage.read(tmp_path).result["runs"])
+    logs[0].write_bytes(logs[0].read_bytes()[:40])
+    found = salvage.read(tmp_path)
+    assert len(found.result["runs"]) == whole - 1
+    assert len(found.problems) == 3
+    assert found.problems[-1].startswith(f"left out: {logs[0]}: ")
