@@ -70,7 +70,8 @@ def _judged(place: Path, found: Salvaged) -> Salvaged:
 def _write_back(place: Path, verdicts: list[dict[str, Any]]) -> None:
     """Into the file as it is: what was filled in for reading stays out of it."""
     stored = read_result(place)
-    if stored["verdicts"] == verdicts or not (place.is_dir() or place.name == RESULT_FILE):
+    before = stored.get("verdicts") or []
+    if before == verdicts or not (place.is_dir() or place.name == RESULT_FILE):
         return
     folder = place if place.is_dir() else place.parent
     try:
@@ -78,7 +79,7 @@ def _write_back(place: Path, verdicts: list[dict[str, Any]]) -> None:
     except OSError as error:
         output.say(f"sentinel-sim: {place}: verdicts are not written back: {error.strerror}")
         return
-    for said in changed(stored["verdicts"], verdicts):
+    for said in changed(before, verdicts):
         output.say(f"sentinel-sim: {place}: judged anew by this version: {said}")
 
 

@@ -89,6 +89,11 @@ def test_report_says_which_verdicts_it_changed(tmp_path: Path, world: World) -> 
     assert f"local-confirm split was {one['verdict']}, is {now}" in " ".join(shown.stderr.split())
     assert shown.stderr.count("judged anew") == 1
     assert "judged anew" not in world.call("report", str(directory)).stderr
+    document = json.loads(path.read_text())
+    del document["verdicts"]
+    path.write_text(json.dumps(document))
+    assert world.call("report", str(directory)).exit_code == 0
+    assert json.loads(path.read_text())["verdicts"]
 
 
 def test_report_leaves_an_unfinished_and_a_damaged_result_alone(
