@@ -215,7 +215,10 @@ async def _keep_probing(chain: Chain, record: Record, end: asyncio.Event) -> Non
     number = 0
     while not end.is_set():
         began = chain.now_s()
-        record.probes.append(await probe(chain, number))
+        record.probes.append(found := await probe(chain, number))
+        took = f"{found.latency_s * 1e3:,.0f} ms" if found.ok else "NOT WHOLE"
+        whole_s = chain.now_s() - began
+        sys.stderr.write(f"{began:6.0f} s: 10 kB in {took}, {whole_s:.1f} s with set-up\n")
         for name, reading in (await chain.read_all()).items():
             record.readings.setdefault(name, []).append(reading)
         number += 1
@@ -245,8 +248,6 @@ async def _load(chain: Chain, options: argparse.Namespace, record: Record) -> No
             raise RuntimeError(f"{progress.flows_failed} slow flows failed; see the log above")
         if deadline_s is not None and chain.now_s() >= deadline_s:
             break
-    reply = await chain.clients["intermediate"].collect(SLOW, expect_flows=0, wait_s=0)
-    record.held_bytes_max = reply.relay_buffered_bytes_max
 
 
 async def _settle(chain: Chain, record: Record) -> None:
@@ -275,6 +276,8 @@ async def measure(options: argparse.Namespace) -> Record:
             await _load(chain, options, record)
             end.set()
             await probing
+        reply = await chain.clients["intermediate"].collect(SLOW, expect_flows=0, wait_s=0)
+        record.held_bytes_max = reply.relay_buffered_bytes_max
         await chain.release(SLOW)
         await _settle(chain, record)
     return record

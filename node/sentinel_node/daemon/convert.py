@@ -23,7 +23,7 @@ from sentinel_node.daemon.relay import DEFAULT_BUFFER_BYTES, DEFAULT_MODE, Relay
 from sentinel_node.daemon.run import NodeRun
 from sentinel_node.daemon.sender import DEFAULT_STALL_TIMEOUT_NS, FlowOrder, SendSpec
 from sentinel_node.daemon.sockets import TcpProfile
-from sentinel_node.daemon.tcp_info import TcpInfo, acked_stream_bytes
+from sentinel_node.daemon.tcp_info import FieldReader, acked_stream_bytes
 from sentinel_node.errors import RequestError
 from sentinel_proto.v1 import node_control_pb2 as pb
 
@@ -56,6 +56,8 @@ _SAMPLE_FIELDS = {
     "bytes_sent": "bytes_sent",
 }
 """Field of TcpInfoSample to field of struct tcp_info."""
+
+_read_sample = FieldReader(_SAMPLE_FIELDS.values())
 
 
 def run_name(run: str) -> str:
@@ -134,9 +136,8 @@ def send_spec(request: pb.SendRequest, hub: Callable[[str], CustodyHub]) -> Send
 
 def tcp_info_sample(sample: RawSample) -> pb.TcpInfoSample:
     """One sample; fields that this kernel does not have stay 0."""
-    info = TcpInfo(sample.raw)
-    values = {name: info[source] or 0 for name, source in _SAMPLE_FIELDS.items()}
-    return pb.TcpInfoSample(t_ns=sample.t_ns, **values)
+    values = zip(_SAMPLE_FIELDS, _read_sample(sample.raw), strict=True)
+    return pb.TcpInfoSample(t_ns=sample.t_ns, **dict(values))
 
 
 def connection_report(connection: TrackedConnection) -> pb.ConnectionReport:

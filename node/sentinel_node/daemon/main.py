@@ -30,6 +30,7 @@ from sentinel_node.daemon.standalone import (
     StandaloneSpec,
     run_standalone,
 )
+from sentinel_node.daemon.switching import adapt_switching
 from sentinel_node.errors import (
     AddressError,
     NodeError,
@@ -47,10 +48,6 @@ EXIT_MISSING = 3
 
 STANDBY_READY = b"r"
 ROLES = ("sender", "intermediate", "receiver")
-
-SWITCH_INTERVAL_S = 0.0005
-"""Python's own is 5 ms: so long a flow's thread would wait for the lock after each system call
-while the event loop is busy, and at 1 Gbit/s a block of 256 KB takes 2 ms."""
 
 
 def parse_host_port(text: str) -> tuple[str, int]:
@@ -300,7 +297,7 @@ def _hand_over(line: socket.socket, pid: int) -> None:
 
 
 def _run(options: argparse.Namespace) -> int:
-    sys.setswitchinterval(SWITCH_INTERVAL_S)
+    adapt_switching()
     if options.standby >= 0:
         load_ahead(options.role)
         if not _is_wanted(options.standby):

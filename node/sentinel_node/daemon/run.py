@@ -17,6 +17,7 @@ from sentinel_node.daemon.process_stats import Usage, resident_bytes
 from sentinel_node.daemon.records import FlowRecord, Resumption
 from sentinel_node.daemon.sampler import Sampler
 from sentinel_node.daemon.stop import SocketWaiter, StopSignal
+from sentinel_node.daemon.switching import adapt_switching
 from sentinel_node.errors import Stopped
 
 if TYPE_CHECKING:
@@ -188,6 +189,7 @@ class NodeRun:
             finally:
                 with self._lock:
                     self._threads.discard(thread)
+                adapt_switching()
 
         thread = threading.Thread(target=body, name=f"{self.name}:{label}")
         with self._lock:
@@ -196,6 +198,7 @@ class NodeRun:
             self._threads.add(thread)
             # Inside the lock, so that close() never meets a thread that was not started.
             thread.start()
+        adapt_switching()
 
     def close(self) -> int:
         """Stop every thread, close every socket. Gives how many connections were still open.

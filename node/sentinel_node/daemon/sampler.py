@@ -2,7 +2,8 @@
 
 It reads `struct tcp_info` of every open connection and the resident memory of the process. One
 thread for all: the cost per sample is one getsockopt call, and nothing runs when nothing is
-registered.
+registered. Where there is so much to look at that a sweep takes long, sweeps come less often: they
+measure, and must not be what is measured.
 """
 
 from __future__ import annotations
@@ -12,6 +13,9 @@ import time
 from typing import Protocol
 
 DEFAULT_INTERVAL_NS = 50_000_000
+SWEEP_EVERY = 20
+"""Times its own CPU time: a twentieth of a CPU. Two thousand connections are looked at about once
+a second."""
 
 
 class Sampled(Protocol):
@@ -67,8 +71,18 @@ class Sampler:
                 if self._closed:
                     return
                 targets = tuple(self._targets)
+            begun_ns = time.thread_time_ns()
             for target in targets:
                 target.sample(time.monotonic_ns())
-            # Points that were missed (a busy machine) are left out, not made up for.
-            late = max(0, time.monotonic_ns() - next_ns)
-            next_ns += (late // self._interval_ns + 1) * self._interval_ns
+            spent_ns = time.thread_time_ns() - begun_ns
+            next_ns = following_ns(next_ns, time.monotonic_ns(), spent_ns, self._interval_ns)
+
+
+def following_ns(due_ns: int, now_ns: int, spent_ns: int, interval_ns: int) -> int:
+    """The next point of the grid after a sweep that was due at `due_ns` and took `spent_ns` of CPU.
+
+    Points that were missed (a busy machine) are left out, not made up for, and so are those at
+    which a sweep would take more than its share of the CPU.
+    """
+    wait_ns = max(now_ns + 1 - due_ns, spent_ns * SWEEP_EVERY, 1)
+    return due_ns + -(-wait_ns // interval_ns) * interval_ns

@@ -11,6 +11,8 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from sentinel_node.core.framing import HEADER_BYTES
 from sentinel_node.daemon.connection import MAX_SAMPLES, RawSample, TrackedConnection
@@ -19,6 +21,7 @@ from sentinel_node.daemon.tcp_info import (
     FULL_BYTES,
     LAYOUT,
     MINIMUM_BYTES,
+    FieldReader,
     TcpInfo,
     acked_stream_bytes,
     field,
@@ -41,6 +44,15 @@ def raw_with(**values: int) -> bytes:
         size = {"B": 1, "H": 2, "I": 4, "Q": 8}[code]
         raw[offset : offset + size] = value.to_bytes(size, "little")
     return bytes(raw)
+
+
+@given(st.binary(min_size=FULL_BYTES, max_size=FULL_BYTES + 40), st.permutations(list(LAYOUT)))
+def test_many_fields_at_once_are_what_each_is_alone(raw: bytes, names: list[str]) -> None:
+    for chosen in (names[:2], names[:20], names):
+        alone = tuple(field(raw, name) for name in chosen)
+        assert FieldReader(chosen)(raw) == alone
+    early = FieldReader(["snd_wnd", "rtt"])
+    assert early(raw[:MINIMUM_BYTES]) == (0, field(raw, "rtt"))
 
 
 def test_offsets_are_those_of_the_running_kernel() -> None:

@@ -109,6 +109,10 @@ class CustodyStore:
         """Ids of the flows in custody."""
         return tuple(self._flows)
 
+    def holds(self, flow_id: int) -> bool:
+        """Whether the flow is in custody."""
+        return flow_id in self._flows
+
     def span(self, flow_id: int) -> tuple[int, int]:
         """[base, end) of what is held of the flow. Raises KeyError if it is not open."""
         held = self._flows[flow_id]

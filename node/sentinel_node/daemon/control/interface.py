@@ -48,6 +48,11 @@ class PeerChange(StrEnum):
     DOWN = "down"
     """The session ended (the stream broke, or was closed); it is dialled again."""
 
+    @property
+    def is_back(self) -> bool:
+        """The neighbour is to be spoken to again."""
+        return self in (PeerChange.UP, PeerChange.RESTORED)
+
 
 @dataclass(frozen=True, slots=True)
 class PeerEvent:

@@ -7,6 +7,7 @@ grid, and tells its owner when the peer has proved itself. It decides nothing el
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from collections.abc import Callable
 from typing import Protocol
@@ -59,6 +60,7 @@ class Stream:
     ) -> None:
         self._transport = transport
         self._loop = asyncio.get_running_loop()
+        self._thread = threading.get_ident()
         self._wakeup = asyncio.Event()
         self._opened = asyncio.Event()
         self._source = source
@@ -75,7 +77,10 @@ class Stream:
 
     def wake(self) -> None:
         """There may be something to send. From any thread, while the loop lives."""
-        self._loop.call_soon_threadsafe(self._wakeup.set)
+        if threading.get_ident() == self._thread:
+            self._wakeup.set()  # without the system call that rouses the loop
+        elif not self._wakeup.is_set():
+            self._loop.call_soon_threadsafe(self._wakeup.set)
 
     def end(self) -> None:
         """End the stream; `run` returns soon. From the loop's thread."""

@@ -51,7 +51,7 @@ class ReceiverFlow:
         self.record = FlowRecord(0, receiver.spec.series_interval_ns)
         self.record.custody = CustodyRecord(receiver.spec.series_interval_ns)
         self.wake = Wake()
-        self.acked = AckThrottle()
+        self.acked = AckThrottle(flows=lambda: receiver.run.active)
         self._said: DeliveredAck | None = None
         self._generation = 0
         self._file: FlowFile | None = None

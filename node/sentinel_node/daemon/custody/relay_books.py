@@ -41,7 +41,7 @@ class RelayBooks:
         self._query: ResumeQuery | None = None
         self._upstream_epoch = 0
         self._store_epoch = 0
-        self._acked = AckThrottle()
+        self._acked = AckThrottle(flows=lambda: relay.run.active)
         self._delivered: DeliveredAck | None = None
         self._in_flight = InFlight()
         self._heard = self._progress = 0
@@ -125,7 +125,8 @@ class RelayBooks:
         if event.peer == spec.upstream and event.change is PeerChange.UP:
             self._say_again()
         self._downlink.on_peer(event)
-        self._wake.set()
+        if event.change.is_back:
+            self._wake.set()
 
     def _from_downstream(self, peer: str) -> Refusal | None:
         return None if peer == self._relay.spec.onward.peer else self._wrong_peer(peer)

@@ -85,7 +85,7 @@ class RelayFeed(RelayBooks):
     def unsent(self) -> tuple[int, int]:
         """[start, end) of what is to be forwarded now."""
         with self._relay.lock:
-            if self.name not in self._store.flows:
+            if not self._store.holds(self.name):
                 return 0, 0
             start, end = self._store.unsent(self.name)
         # What was kept on disk may still be on its way into memory.
@@ -102,7 +102,7 @@ class RelayFeed(RelayBooks):
     def on_sent(self, count_bytes: int) -> None:
         """The onward connection took so much."""
         with self._relay.lock:
-            if self.name in self._store.flows:
+            if self._store.holds(self.name):
                 self._store.on_sent(self.name, count_bytes)
 
     def trailer(self) -> FlowTrailer | None:

@@ -22,6 +22,7 @@ from sentinel_node.daemon.custody.opening import Opening
 from sentinel_node.daemon.custody.relay_feed import CustodyRefusedError, RelayFeed
 from sentinel_node.daemon.custody.uplink import Uplink
 from sentinel_node.daemon.custody.wake import FlowPoller
+from sentinel_node.daemon.switching import Turn
 from sentinel_node.errors import FramingError, NodeError, Stopped
 
 if TYPE_CHECKING:
@@ -39,7 +40,8 @@ class RelayFlow(RelayFeed):
         self, relay: CustodyRelay, name: int, *, fresh: bool, recovered: Recovered | None = None
     ) -> None:
         super().__init__(relay, name, fresh=fresh, recovered=recovered)
-        self._poller = FlowPoller(relay.run.stop, self._wake)
+        self._turn = Turn()
+        self._poller = FlowPoller(relay.run.stop, self._wake, self._turn)
         self._downlink = Downlink(
             relay.run,
             self._plane,
@@ -66,6 +68,10 @@ class RelayFlow(RelayFeed):
 
     def run_to_end(self) -> None:
         """Move bytes until all is delivered. Bytes that the run's release throws away are told."""
+        with self._turn:
+            self._move()
+
+    def _move(self) -> None:
         clean = False
         try:
             while not self._completed:
@@ -113,7 +119,8 @@ class RelayFlow(RelayFeed):
         """What was made ready on the flow's forecast, when it is ready."""
         ready = self._run.preparations.get(self.name)
         if ready is not None:
-            ready.done.wait()
+            with self._turn.left:
+                ready.done.wait()
         return ready
 
     def _cut_upstream(self) -> None:
@@ -140,7 +147,7 @@ class RelayFlow(RelayFeed):
             return  # downstream has not said where it goes on
         self._query = None
         with self._relay.lock:
-            if self.name not in self._store.flows:
+            if not self._store.holds(self.name):
                 return  # completed meanwhile
             point = self._store.resume_point(self.name)
         self._plane.send(
@@ -178,11 +185,12 @@ class RelayFlow(RelayFeed):
     def _skip_delivered(self) -> None:
         """Upstream goes on behind what is delivered; the onward stream has not come so far."""
         with self._relay.lock:
-            if self.name not in self._store.flows:
+            if not self._store.holds(self.name):
                 return
             base, _ = self._store.span(self.name)
         if self._disk is not None:
-            self._disk.wait()
+            with self._turn.left:
+                self._disk.wait()
         self._buffer.free(base)
 
     def _is_loading(self) -> bool:
@@ -193,7 +201,7 @@ class RelayFlow(RelayFeed):
         if not count:
             return
         with self._relay.lock:
-            if self.name in self._store.flows:
+            if self._store.holds(self.name):
                 taken = self._store.offer(self.name, self._store_epoch, self._buffer.end, count)
                 if isinstance(taken, CustodyRefusal):
                     raise CustodyRefusedError(taken)
@@ -219,7 +227,7 @@ class RelayFlow(RelayFeed):
         if not self._store_epoch:
             return
         with self._relay.lock:
-            if self.name not in self._store.flows:
+            if not self._store.holds(self.name):
                 return
             base, end = self._store.span(self.name)
         durable = self._write_down(base, end)
@@ -239,7 +247,7 @@ class RelayFlow(RelayFeed):
             return 0
         synced = self._disk.step(base, self._buffer.end, self._header, self._trailer)
         with self._relay.lock:
-            if self.name not in self._store.flows:
+            if not self._store.holds(self.name):
                 return self._durable
             durable = self._store.ack(self.name, durable=True).durable_offset
             if synced is not None and durable < synced <= end:
@@ -288,7 +296,7 @@ class RelayFlow(RelayFeed):
         for uplink in (*self._arrived, *([self._uplink] if self._uplink else [])):
             self._run.untrack(uplink.connection, reset=not clean)
         with self._relay.lock:
-            if self.name in self._store.flows:
+            if self._store.holds(self.name):
                 self._store.drop(self.name)
         if self._disk is not None:
             self._disk.close(delivered=self._completed)

@@ -31,6 +31,7 @@ from sentinel_node.daemon.custody.sources import BLOCK_BYTES
 from sentinel_node.daemon.custody.wake import FlowPoller
 from sentinel_node.daemon.records import FlowRecord, Resumption
 from sentinel_node.daemon.run import NodeRun
+from sentinel_node.daemon.switching import Turn
 from sentinel_node.errors import StalledError
 
 
@@ -46,7 +47,8 @@ class SenderFlow(SenderBooks):
         self._hash = RunningHash()
         self._trailer: FlowTrailer | None = None
         self._token = flow_token(run.name, spec.flow_id)
-        self._poller = FlowPoller(run.stop, self._wake)
+        self._turn = Turn()
+        self._poller = FlowPoller(run.stop, self._wake, self._turn)
         self._downlink = Downlink(
             run,
             hub.plane,
@@ -66,6 +68,10 @@ class SenderFlow(SenderBooks):
 
     def run_to_end(self) -> None:
         """Send until delivered. Raises NodeError."""
+        with self._turn:
+            self._send()
+
+    def _send(self) -> None:
         self._moved_ns = time.monotonic_ns()
         self._record.start_ns = self._record.start_ns or self._moved_ns
         self._hub.add(self.name, self)

@@ -102,7 +102,8 @@ class SenderBooks:
         """A neighbour came, went, or fell silent."""
         if event.peer == self._spec.onward.peer:
             self._downlink.on_peer(event)
-            self._wake.set()
+            if event.change.is_back:
+                self._wake.set()
 
     def _wrong_peer(self, peer: str) -> Refusal:
         return Refusal(Reason.WRONG_PEER, f"flow {self.name:016x}: not {peer}'s to say")

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import select
 import threading
 import time
+from contextlib import AbstractContextManager, nullcontext
 
 from sentinel_node.daemon.stop import StopSignal
+from sentinel_node.daemon.switching import Turn
+
+_write = ctypes.PyDLL(None).eventfd_write
+"""As os.eventfd_write, but without letting go of the interpreter's lock: with a thousand busy
+threads the event loop got it back milliseconds later, after every single wake. It cannot block."""
+_write.argtypes = (ctypes.c_int, ctypes.c_uint64)
 
 
 class Wake:
@@ -26,7 +34,7 @@ class Wake:
         """Wake the thread that waits, or the next one that will."""
         with self._lock:
             if self._open:
-                os.eventfd_write(self._fd, 1)
+                _write(self._fd, 1)
 
     def clear(self) -> None:
         """Before looking at what may have changed."""
@@ -46,8 +54,12 @@ class Wake:
 class FlowPoller:
     """poll(2) over a flow's sockets, its wake and the run's stop; masks may change each time."""
 
-    def __init__(self, stop: StopSignal, wake: Wake) -> None:
+    def __init__(self, stop: StopSignal, wake: Wake, turn: Turn | None = None) -> None:
+        """`turn`: left while waiting; of a thread that waits nowhere else for long."""
         self._stop = stop
+        self._elsewhere: AbstractContextManager[object] = (
+            nullcontext() if turn is None else turn.left
+        )
         self._wake = wake
         self._poller = select.poll()
         self._poller.register(stop.fileno(), select.POLLIN)
@@ -70,6 +82,8 @@ class FlowPoller:
         timeout_ms = None
         if deadline_ns is not None:
             timeout_ms = max(0.0, (deadline_ns - time.monotonic_ns()) / 1e6)
-        self._poller.poll(timeout_ms)
+        with self._elsewhere:
+            ready = self._poller.poll(timeout_ms)
         self._stop.raise_if_set()
-        self._wake.clear()
+        if any(fd == self._wake.fileno() for fd, _ in ready):
+            self._wake.clear()

@@ -8,7 +8,12 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from sentinel_node.core.custody.memory import FLOW_CHUNKS, ChunkPool, FlowBuffer, chunk_bytes_for
-from sentinel_node.core.custody.throttle import AckThrottle
+from sentinel_node.core.custody.throttle import (
+    ACK_INTERVAL_NS,
+    AckThrottle,
+    ack_bytes,
+    ack_interval_ns,
+)
 
 CHUNK = 5
 
@@ -104,24 +109,33 @@ def test_too_little_memory_for_the_flows_is_refused_with_what_is_needed() -> Non
         chunk_bytes_for(100 << 20, 1000)
 
 
-@given(st.lists(st.tuples(st.integers(0, 30), st.integers(0, 30)), max_size=40))
+@pytest.mark.parametrize("flows", [1, 1000])
+@given(steps=st.lists(st.tuples(st.integers(0, 30), st.integers(0, 30)), max_size=40))
 def test_acknowledgements_come_by_bytes_or_time_and_say_nothing_twice(
-    steps: list[tuple[int, int]],
+    flows: int, steps: list[tuple[int, int]]
 ) -> None:
-    throttle = AckThrottle(every_bytes=20, every_ns=50)
+    most, longest_ns = ack_bytes(flows), ack_interval_ns(flows)
+    throttle = AckThrottle(flows=lambda: flows)
     value = now_ns = last_ns = 0
     said: list[int] = []
-    for count, wait_ns in steps:
-        value, now_ns = value + count, now_ns + wait_ns
+    for count, wait in steps:
+        value, now_ns = value + count * most // 20, now_ns + wait * longest_ns // 50
         if throttle.is_due(value, now_ns):
             assert value > (said[-1] if said else 0)
-            assert not said or value - said[-1] >= 20 or now_ns - last_ns >= 50
+            assert not said or value - said[-1] >= most or now_ns - last_ns >= longest_ns
             throttle.on_said(value, now_ns)
             said.append(value)
             last_ns = now_ns
         else:
             unsaid = value - (said[-1] if said else 0)
-            assert unsaid < 20
-            assert unsaid == 0 or now_ns - last_ns < 50
+            assert unsaid < most
+            assert unsaid == 0 or now_ns - last_ns < longest_ns
     throttle.force()
     assert throttle.is_due(value, now_ns)
+
+
+def test_a_thousand_flows_share_what_a_few_may_say() -> None:
+    assert ack_interval_ns(1) == ack_interval_ns(2) == ACK_INTERVAL_NS
+    per_second = [flows * 1_000_000_000 // ack_interval_ns(flows) for flows in (1, 3, 50, 1000)]
+    assert per_second == [100, 250, 250, 250]
+    assert [ack_bytes(flows) for flows in (1, 4, 1000)] == [1 << 20, 1 << 18, 1 << 16]
