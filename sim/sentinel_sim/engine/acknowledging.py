@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from sentinel_sim.engine import bbr, congestion
 from sentinel_sim.engine.jit import compiled_inline
-from sentinel_sim.engine.layout import APP_LIMITED, BBR, LOSS, RECOVERY, SACKED
+from sentinel_sim.engine.layout import BBR, LOSS, RECOVERY
 from sentinel_sim.engine.recovery import enter_recovery, leave_recovery, reduce_window
 from sentinel_sim.engine.scoreboard import (
+    begin_sample,
     detect,
     in_flight,
-    segment,
     take_blocks,
     take_cumulative,
 )
@@ -46,33 +46,30 @@ def _take_window(c, packet):
 
 
 @compiled_inline
-def _newest(w, c, packet):
-    """The last segment that this packet says has arrived for the first time, or -1."""
-    if packet.seq > c.una:
-        return packet.seq - 1
-    if packet.blocks > 0:
-        seq = packet.seq + packet.end0 - 1
-        if seq >= c.una and segment(w, c, seq).flags & SACKED == 0:
-            return seq
-    return -1
-
-
-@compiled_inline
 def _take_segments(w, i, packet, now):
-    """Everything that the packet acknowledges; gives the RTT of the last segment, or 0."""
+    """Everything that the packet acknowledges; gives the RTT of the last segment, or 0.
+
+    What is SACKed for the first time tells the time, too, where the rest does not
+    (tcp_ack_update_rtt): while a gap is open, nothing else would.
+    """
     c = w.conns[i]
-    last_rtt = 0
+    last_rtt, first_rtt = 0, 0
     if packet.seq > c.una:
         last_rtt, first_rtt = take_cumulative(w, c, packet.seq, now)
-        if first_rtt > 0:
-            update_rtt(c, first_rtt)
-        if last_rtt > 0:
-            c.min_rtt = min(c.min_rtt, last_rtt)
         c.probe_out = 0
         if c.ca_state != LOSS:
             c.backoff = 0
     if packet.blocks > 0:
         take_blocks(w, i, packet, now)
+        if c.sacked_first >= 0:
+            last_rtt = now - c.sacked_last
+            if first_rtt == 0:
+                first_rtt = now - c.sacked_first
+    if first_rtt > 0:
+        update_rtt(c, first_rtt)
+        c.backoff = 0
+    if last_rtt > 0:
+        c.min_rtt = min(c.min_rtt, last_rtt)
     return last_rtt
 
 
@@ -101,17 +98,15 @@ def on_ack(w, i, packet, now):
     advanced = packet.seq > c.una
     before = c.delivered
     c.bbr_prior_out = in_flight(c)
-    # Read before the segments are given up: their places may be used again.
-    newest = _newest(w, c, packet)
-    sampled, interval, was_limited = -1, 0, False
-    if newest >= 0:
-        row = segment(w, c, newest)
-        sampled, interval = row.delivered, row.sent - row.first_sent
-        was_limited = row.flags & APP_LIMITED != 0
-        c.delivered_prior_at = row.delivered_at
-        c.first_sent = row.sent
-        c.delivered_at = now
+    begin_sample(c)
     last_rtt = _take_segments(w, i, packet, now)
+    sampled, interval, was_limited = -1, 0, False
+    if c.sample_sent >= 0:
+        sampled, interval = c.sample_from, c.sample_sent - c.sample_first
+        was_limited = c.sample_limited != 0
+        c.delivered_prior_at = c.sample_at
+        c.first_sent = c.sample_sent
+        c.delivered_at = now
     delivered = c.delivered - before
     if c.app_limited > 0 and c.delivered > c.app_limited:
         c.app_limited = 0

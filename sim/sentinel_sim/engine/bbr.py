@@ -10,7 +10,7 @@ import numpy as np
 
 from sentinel_sim.engine.chance import draw
 from sentinel_sim.engine.jit import compiled, compiled_inline
-from sentinel_sim.engine.layout import LOSS, RECOVERY, SECOND_NS
+from sentinel_sim.engine.layout import LOSS, MS_NS, RECOVERY, SECOND_NS
 from sentinel_sim.engine.scoreboard import in_flight
 
 STARTUP, DRAIN, PROBE_BW, PROBE_RTT = 0, 1, 2, 3
@@ -31,13 +31,17 @@ UNIT = 1 << 20
 
 @compiled
 def init(c, now):
-    """The connection is established; its first RTT is known (bbr_init)."""
+    """The connection is established (bbr_init).
+
+    Its first RTT is not known if the SYN was sent twice: then 1 ms is taken until it is.
+    """
     c.bbr_mode = STARTUP
     c.bbr_min_rtt = c.min_rtt
     c.bbr_min_at = now
     c.bbr_pacing_gain = HIGH_GAIN
     c.bbr_cwnd_gain = HIGH_GAIN
-    c.bbr_rate = HIGH_GAIN * c.cwnd * 1e9 / max(c.srtt, 1000)
+    rtt = c.srtt if c.srtt > 0 else MS_NS
+    c.bbr_rate = HIGH_GAIN * c.cwnd * 1e9 / rtt
     c.bbr_pace_next = now
 
 
@@ -170,7 +174,7 @@ def _check_startup(c, limited, now):
 @compiled_inline
 def _check_probe_rtt(c, rtt, now):
     expired = now > c.bbr_min_at + MIN_RTT_WINDOW_NS
-    if rtt > 0 and (rtt < c.bbr_min_rtt or expired):
+    if rtt > 0 and (c.bbr_min_rtt == 0 or rtt < c.bbr_min_rtt or expired):
         c.bbr_min_rtt = rtt
         c.bbr_min_at = now
     if expired and c.bbr_mode != PROBE_RTT:

@@ -111,6 +111,9 @@ CONNECTION = _row(
     " srtt rttvar rto backoff min_rtt delivered delivered_at first_sent app_limited"
     " rack_sent rack_seq rack_rtt scan lost_head lost_tail again_head again_tail"
     " prr_delivered prr_out prior_cwnd ack_stamp probe_out"
+    # Of the ACK at hand: the segment sent last among those it says have arrived, and when the first
+    # and the last of those left that it SACKs for the first time (-1: none).
+    " sample_sent sample_from sample_at sample_first sample_limited sacked_first sacked_last"
     " packet_left last_sent limited limited_seq most_out"
     " resent_segments sent_segments sent_bytes resent_bytes"
     " cache_begin0 cache_end0 cache_begin1 cache_end1 cache_begin2 cache_end2"

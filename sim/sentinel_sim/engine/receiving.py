@@ -148,6 +148,21 @@ def _advance(w, c):
 
 
 @compiled_inline
+def _raise_limit(c, wanted):
+    """Of the window, to so many bytes and what waits beyond a gap (tcp_rcvbuf_grow)."""
+    if c.gaps > 0:
+        beyond = max(max(c.end0, c.end1), max(c.end2, c.end3)) - c.rcv_nxt
+        wanted += max(beyond, 0) * c.mss
+    c.rcv_clamp = min(max(wanted, c.rcv_clamp), c.receive_max)
+
+
+@compiled_inline
+def _open_window(c):
+    """By two segments for each that arrives, also beyond a gap (tcp_grow_window)."""
+    c.rcv_ssthresh = max(c.rcv_ssthresh, min(c.rcv_ssthresh + 2 * c.mss, c.rcv_clamp))
+
+
+@compiled_inline
 def right_size(c, now):
     """Once per RTT, after the application has copied: raise the window's limit."""
     if c.fixed_window > 0 or now - c.drs_at < c.rcv_rtt or c.rcv_rtt == 0:
@@ -156,8 +171,7 @@ def right_size(c, now):
     if copied > c.space:
         wanted = 2 * copied + 16 * c.mss
         grow = wanted * (copied - c.space) // c.space
-        wanted += 2 * grow
-        c.rcv_clamp = min(max(wanted, c.rcv_clamp), c.receive_max)
+        _raise_limit(c, wanted + 2 * grow)
         c.space = copied
     c.copied_mark = c.copied
     c.drs_at = now
@@ -215,6 +229,8 @@ def on_data(w, i, packet, now):
     if seq != c.rcv_nxt:
         c.gaps += 1
         _note_out_of_order(c, seq)
+        _raise_limit(c, 2 * c.space)
+        _open_window(c)
         # What is out of order ends the packet that was being merged.
         hand_up(c, now)
         send_ack(w, i, now)
@@ -223,7 +239,7 @@ def on_data(w, i, packet, now):
         c.first_byte = now
     had_gaps = c.gaps > 0
     _advance(w, c)
-    c.rcv_ssthresh = max(c.rcv_ssthresh, min(c.rcv_ssthresh + 2 * c.mss, c.rcv_clamp))
+    _open_window(c)
     if c.rcv_nxt == c.total:
         c.last_byte = now
     return _acknowledge(w, i, had_gaps or c.rcv_nxt == c.total, packet.blocks > 0, now)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from sentinel_sim.engine.jit import compiled, compiled_inline
 from sentinel_sim.engine.layout import (
+    APP_LIMITED,
     EVER_RETRANSMITTED,
     LOST,
     NEVER,
@@ -46,9 +47,32 @@ def _rack_advance(c, row, seq, now):
 
 
 @compiled_inline
+def begin_sample(c):
+    """A new ACK: nothing is known of it yet."""
+    c.sample_sent = -1
+    c.sacked_first = -1
+    c.sacked_last = -1
+
+
+@compiled_inline
+def _take_sample(c, row):
+    """Of all segments that one ACK delivers the one sent last says how fast (tcp_rate.c).
+
+    Not the one with the highest number: that may have been SACKed, and counted, long ago.
+    """
+    if row.sent >= c.sample_sent:
+        c.sample_sent = row.sent
+        c.sample_from = row.delivered
+        c.sample_at = row.delivered_at
+        c.sample_first = row.first_sent
+        c.sample_limited = row.flags & APP_LIMITED
+
+
+@compiled_inline
 def _delivered(w, c, row, seq, now):
     """Count a segment that is SACKed or acknowledged for the first time."""
     flags = row.flags
+    _take_sample(c, row)
     c.delivered += 1
     if flags & LOST:
         c.lost -= 1
@@ -84,6 +108,10 @@ def _take_block(w, c, begin, end, now):
             continue
         row = segment(w, c, seq)
         if not row.flags & SACKED:
+            if not row.flags & EVER_RETRANSMITTED:
+                c.sacked_last = row.sent
+                if c.sacked_first < 0:
+                    c.sacked_first = row.sent
             _delivered(w, c, row, seq, now)
             row.flags |= SACKED
             c.sacked += 1
@@ -116,22 +144,35 @@ def take_blocks(w, i, packet, now):
 
 @compiled_inline
 def take_cumulative(w, c, ack, now):
-    """Everything before `ack` has arrived. Gives the RTT of the last and of the first in ns,
-    each 0 if it cannot be told from a retransmission's."""
-    first = segment(w, c, c.una)
-    last = segment(w, c, ack - 1)
-    last_rtt = 0 if last.flags & (EVER_RETRANSMITTED | SACKED) else now - last.sent
-    first_rtt = 0 if first.flags & (EVER_RETRANSMITTED | SACKED) else now - first.sent
+    """Everything before `ack` has arrived. Gives the RTT of the last and of the first in ns.
+
+    Both are 0 if any of them was sent twice; what was SACKed before says nothing (Karn's rule, as
+    tcp_clean_rtx_queue).
+    """
+    last_rtt, first_rtt = 0, 0
     if c.sacked == 0 and c.lost == 0 and c.retrans == 0:
+        first, last = segment(w, c, c.una), segment(w, c, ack - 1)
+        if not (first.flags | last.flags) & EVER_RETRANSMITTED:
+            last_rtt, first_rtt = now - last.sent, now - first.sent
+        _take_sample(c, last)
         c.delivered += ack - c.una
         _rack_advance(c, last, ack - 1, now)
     else:
+        twice = False
         for seq in range(c.una, ack):
             row = segment(w, c, seq)
+            if row.flags & EVER_RETRANSMITTED:
+                twice = True
+            elif not row.flags & SACKED:
+                last_rtt = now - row.sent
+                if first_rtt == 0:
+                    first_rtt = last_rtt
             if row.flags & SACKED:
                 c.sacked -= 1
             else:
                 _delivered(w, c, row, seq, now)
+        if twice:
+            last_rtt, first_rtt = 0, 0
     c.una = ack
     c.scan = max(c.scan, ack)
     if c.sacked == 0:

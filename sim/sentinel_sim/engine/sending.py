@@ -41,11 +41,15 @@ SKB_SHARE_NUM, SKB_SHARE_DEN = 65_160, 66_120
 
 @compiled_inline
 def update_send_buffer(c):
-    """Autotuning: twice the window, never less than before (tcp_sndbuf_expand)."""
+    """Autotuning: twice the window, three times for BBR, never less than before.
+
+    (tcp_sndbuf_expand, bbr_sndbuf_expand.)
+    """
     if c.cwnd <= c.room_cwnd:
         return
     c.room_cwnd = c.cwnd
-    wanted = min(2 * max(c.cwnd, c.initial_window) * SEGMENT_TRUESIZE, c.send_max)
+    times = 3 if c.control == BBR else 2
+    wanted = min(times * max(c.cwnd, c.initial_window) * SEGMENT_TRUESIZE, c.send_max)
     c.send_buffer = max(c.send_buffer, wanted)
     c.send_room = max(c.send_buffer * SKB_SHARE_NUM // (SKB_SHARE_DEN * c.mss), 2)
 
@@ -68,6 +72,16 @@ def fill_send_buffer(c, available):
     return True
 
 
+@compiled_inline
+def _arm_rto(w, c, now):
+    """From now on; also when the first segment leaves again (tcp_xmit_retransmit_queue).
+
+    Else the answer to a second loss of it, a round trip later, would mostly come too late.
+    """
+    c.rto_at = now + min(c.rto << c.backoff, RTO_MAX_NS)
+    wake(w, c.rank, c.rto_at)
+
+
 @compiled
 def set_timers(w, c, now):
     """Arm what guards the segments in flight; called after sending and after progress."""
@@ -75,8 +89,7 @@ def set_timers(w, c, now):
         c.rto_at = NEVER
         c.tlp_at = NEVER
         return
-    rto = min(c.rto << c.backoff, RTO_MAX_NS)
-    c.rto_at = now + rto
+    _arm_rto(w, c, now)
     c.tlp_at = NEVER
     if c.ca_state <= DISORDER and c.sacked == 0 and c.probe_out == 0 and c.srtt > 0:
         alone = RTO_MIN_NS if c.nxt - c.una == 1 else TLP_MIN_NS
@@ -144,6 +157,8 @@ def send_again(w, i, seq, now):
     c.again_tail += 1
     if c.ca_state == RECOVERY:
         c.prr_out += 1
+    if seq == c.una:
+        _arm_rto(w, c, now)
 
 
 @compiled_inline
