@@ -132,6 +132,32 @@ def test_an_endpoint_counts_refusals_by_reason() -> None:
     assert b.refused.total == 3
 
 
+@given(IN_SESSION)
+def test_forged_foreign_and_replayed_never_reach_a_core(message: Message) -> None:
+    """Whatever kind it is: it is counted by its reason, and no route hears of it."""
+    taken: list[object] = []
+    routes = {type(message): lambda peer, got, now_ns: taken.append((peer, got))}
+    a, b = Endpoint(SECRET, A, {}), Endpoint(SECRET, B, routes)
+    b.receive(a.hello(), now_ns=0)
+    a.receive(b.hello(), now_ns=0)
+    forged = pb.Envelope.FromString(Session(b"another secret...", own=A, peer=B).seal(message))
+    forged.session = pb.Envelope.FromString(Session(SECRET, own=A, peer=B).seal(message)).session
+    earlier = Hello("a", "b", 2, b"c" * 32, 10)
+    foreign = Session(SECRET, own=earlier, peer=B).seal(message)
+
+    assert reason(b.receive(forged.SerializeToString(), now_ns=0)) is Reason.BAD_TAG
+    assert reason(b.receive(foreign, now_ns=0)) is Reason.FOREIGN_SESSION
+    assert not taken
+    assert not b.confirmed
+    sealed = a.send(message)
+    assert isinstance(b.receive(sealed, now_ns=0), Handled)
+    assert reason(b.receive(sealed, now_ns=0)) is Reason.REPLAYED
+    assert taken == [("a", message)]
+    assert b.refused.counts == dict.fromkeys(
+        (Reason.BAD_TAG, Reason.FOREIGN_SESSION, Reason.REPLAYED), 1
+    )
+
+
 @pytest.mark.parametrize(
     "make",
     [
