@@ -134,11 +134,10 @@ class FlowExchange:
         )
         self._book.apply(flow.path)
         self._seen(state, now_ns).path = flow.path
+        slope = self._make_slope(flow.interval_ns, bound)
         self._own[state.flow_id] = _Own(
             flow,
-            Forecaster(
-                state, self._make_slope(flow.interval_ns, bound), interval_ns=flow.interval_ns
-            ),
+            Forecaster(state, slope, interval_ns=flow.interval_ns),
             total,
             on_predicted,
             flow.path.hops[1].node,

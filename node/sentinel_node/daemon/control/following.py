@@ -64,7 +64,7 @@ class Following:
         window = prepared.window_clamp_bytes = plan.window_clamp_bytes
         if prepared.inward is not None:
             prepared.inward.change(lambda sock: sockets.hold_window(sock, window))
-        run.preparations.adjusted(prepared, WINDOW, plan, _offset(state))
+        run.preparations.adjusted(prepared, WINDOW, plan, offset_bytes(state))
 
     def _outward(
         self, run: NodeRun, state: FlowState, outgoing: Outgoing, connection: TrackedConnection
@@ -78,8 +78,9 @@ class Following:
         if self.prepared.gate is not None:
             self.prepared.gate.limit(plan.pacing_Bps)
         if connection.change(set_options):
-            run.preparations.adjusted(self.prepared, SEND_BUFFER, plan, _offset(state))
+            run.preparations.adjusted(self.prepared, SEND_BUFFER, plan, offset_bytes(state))
 
 
-def _offset(state: FlowState) -> int:
+def offset_bytes(state: FlowState) -> int:
+    """Payload that was sent before this prediction was made."""
     return state.total_bytes if state.phase is FlowPhase.ACTIVE else 0
