@@ -17,7 +17,8 @@ from sentinel_node.core.control import messages as msg
 from sentinel_node.core.control.endpoint import Endpoint
 from sentinel_node.core.control.refusals import Refusal
 from sentinel_node.core.control.sessions import Session
-from sentinel_node.daemon.control.flow_sync import Announced, FlowSync
+from sentinel_node.core.sync.announcement import Announced
+from sentinel_node.daemon.control.flow_sync import FlowSync
 from sentinel_node.daemon.control.plane import GrpcControlPlane
 from sentinel_node.daemon.control.settings import ControlSettings, Neighbour
 
@@ -64,7 +65,8 @@ class DaemonNode:
 
     def fingerprint(self) -> bytes:
         """All state but counters of refusals, and what merely says when something was heard."""
-        sync, telling = self.sync, self.sync._telling
+        sync = self.sync._core
+        telling = sync.telling
         logs = {
             flow: (log.path, len(log.views), log.state, len(log.verdicts), log.final)
             for flow, log in sync.logs.items()

@@ -12,12 +12,12 @@ from dataclasses import dataclass, field
 
 from sentinel_node.core.framing import StreamVerifier
 from sentinel_node.core.series import DEFAULT_INTERVAL_NS
+from sentinel_node.core.sync.flow_log import Delivered
 from sentinel_node.core.token_bucket import TokenBucket
 from sentinel_node.daemon import sockets
 from sentinel_node.daemon.connection import TrackedConnection
 from sentinel_node.daemon.control.interface import control_flow_id
 from sentinel_node.daemon.control.preparing import Expected, prepare_on_forecast
-from sentinel_node.daemon.control.replicas import Delivered
 from sentinel_node.daemon.control.starting import Prepared
 from sentinel_node.daemon.records import FlowRecord
 from sentinel_node.daemon.run import NodeRun, accept_in_background

@@ -17,16 +17,17 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from sentinel_node.core.framing import HEADER_BYTES, FlowHeader
+from sentinel_node.core.start.gate import StartGate
 from sentinel_node.daemon import sockets
 from sentinel_node.daemon.connection import TrackedConnection
-from sentinel_node.daemon.control.gate import StartGate
+from sentinel_node.daemon.control.gate import SocketTcp
 from sentinel_node.daemon.control.preparing import (
     Expected,
     Onward,
     prepare_on_forecast,
     take_prepared,
 )
-from sentinel_node.daemon.control.starting import Prepared
+from sentinel_node.daemon.control.starting import Prepared, observe_end
 from sentinel_node.daemon.relay_lanes import CopyLane, Lane, SpliceLane
 from sentinel_node.daemon.run import NodeRun, accept_in_background
 from sentinel_node.daemon.sockets import TcpProfile
@@ -127,7 +128,7 @@ def _relay_connection(
         if prepared is not None:
             outward = prepared.connection
         if prepared is not None and outward is not None and prepared.outgoing is not None:
-            gate = prepared.gate = prepared.outgoing.gate(outward.sock)
+            gate = prepared.gate = prepared.outgoing.gate(SocketTcp(outward.sock))
         if prepared is not None:
             prepared.inward = inward
         outward = outward or _connect_onward(run, spec)
@@ -145,7 +146,7 @@ def _relay_connection(
         if gate is not None:
             gate.close()
         if clean and prepared is not None and prepared.outgoing is not None:
-            prepared.outgoing.observe_end(outward)
+            observe_end(prepared.outgoing, outward)
         run.end_work()
 
 

@@ -17,16 +17,12 @@ from sentinel_node.core.arrivals import ArrivalSchedule
 from sentinel_node.core.framing import HEADER_BYTES, FlowHeader, FlowTrailer, flow_token
 from sentinel_node.core.payload import FILL_SLACK_BYTES, PayloadStream
 from sentinel_node.core.series import DEFAULT_INTERVAL_NS
+from sentinel_node.core.start.gate import StartGate
+from sentinel_node.core.sync.announcement import Announcement
 from sentinel_node.daemon import sockets
 from sentinel_node.daemon.connection import TrackedConnection
-from sentinel_node.daemon.control.announcing import (
-    Announcement,
-    Start,
-    announce,
-    remember,
-    tell_end,
-)
-from sentinel_node.daemon.control.gate import StartGate
+from sentinel_node.daemon.control.announcing import Start, announce, remember, tell_end
+from sentinel_node.daemon.control.gate import SocketTcp
 from sentinel_node.daemon.control.starting import Prepared, sending_profile
 from sentinel_node.daemon.custody.flow_spec import CustodyFlowSpec
 from sentinel_node.daemon.custody.onward import Onward
@@ -165,7 +161,7 @@ def _send_flow(run: NodeRun, order: FlowOrder, record: FlowRecord, spec: SendSpe
         if start is None:
             record.start_ns = time.monotonic_ns()
         else:
-            gate = start.prepared.gate = start.outgoing.gate(sock)
+            gate = start.prepared.gate = start.outgoing.gate(SocketTcp(sock))
         connection = run.track(sock, "out", record.start_ns)
         connection.flow_id = order.flow_id
         sockets.connect(

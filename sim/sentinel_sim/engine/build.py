@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from sentinel_sim.engine import layout
-from sentinel_sim.engine.layout import INFINITE_SSTHRESH, NEVER, Array, World
+from sentinel_sim.engine.layout import BOUNDLESS, INFINITE_SSTHRESH, NEVER, Array, World
 from sentinel_sim.engine.spec import (
     CONTROLS,
     ConnectionSpec,
@@ -29,6 +29,7 @@ LATENESS_EVERY = 97
 FIRST_WINDOW_BYTES = 65_535
 FIRST_SEND_BUFFER = 16_384
 STEP_BITS = 20
+TIMERS = ("start", "stop", "nudge_at", "rto_at", "tlp_at", "reorder_at", "pace_at", "delack_at")
 NANOSECONDS_BITS = 8_000_000_000
 
 
@@ -142,7 +143,8 @@ def _fill_connection(row: Array, spec: ConnectionSpec) -> None:
     row["advertised"] = spec.fixed_window or min(first, spec.receive_max)
     row["space"] = spec.initial_window * spec.mss
     row["rack_seq"] = -1
-    for timer in ("start", "stop", "rto_at", "tlp_at", "reorder_at", "pace_at", "delack_at"):
+    row["write_most"] = BOUNDLESS
+    for timer in TIMERS:
         row[timer] = NEVER
 
 

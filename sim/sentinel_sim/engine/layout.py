@@ -12,6 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 NEVER = 1 << 62
+BOUNDLESS = 1 << 52
+"""Segments of a stream whose length nothing limits."""
 SECOND_NS = 1_000_000_000
 MS_NS = 1_000_000
 INFINITE_SSTHRESH = 0x7FFFFFFF
@@ -106,6 +108,9 @@ CONNECTION = _row(
     # The application at the sending end. `total` is -1 until it is known.
     " state total last_bytes written write_end send_buffer send_room room_cwnd accepted"
     " first_write done_at"
+    # Its start, if somebody holds it back from outside: how far it may write, and when to look
+    # again; how much may wait unsent (0: as much as there is room for).
+    " write_most nudge_at unsent_most"
     # The sender.
     " una nxt edge cwnd ssthresh cwnd_count sacked lost retrans ca_state high_seq"
     " srtt rttvar rto backoff min_rtt delivered delivered_at first_sent app_limited"
@@ -132,7 +137,7 @@ CONNECTION = _row(
     " bbr_full_count bbr_full_bw bbr_cycle bbr_cycle_at bbr_conserve bbr_prior_cwnd bbr_bw0 bbr_at0"
     " bbr_bw1 bbr_at1 bbr_bw2 bbr_at2 bbr_restore bbr_pace_next bbr_prev_state bbr_has_rtt"
     " bbr_probe_round bbr_seed bbr_prior_out delivered_prior_at",
-    "origin k bbr_pacing_gain bbr_cwnd_gain bbr_rate",
+    "origin k bbr_pacing_gain bbr_cwnd_gain bbr_rate pace_most",
 )
 """One TCP connection, both ends of it."""
 

@@ -97,6 +97,9 @@ def _fire(w, i, now):
         open_connection(w, i, now)
     if c.stop <= now and c.state != CLOSED:
         stop_writing(w, i, now)
+    if c.nudge_at <= now:
+        c.nudge_at = NEVER
+        _nudge(w, i, now)
     if c.delack_at <= now:
         hand_up(c, now)
         send_ack(w, i, now)
@@ -112,9 +115,20 @@ def _fire(w, i, now):
     if c.pace_at <= now:
         c.pace_at = NEVER
         transmit(w, i, now)
-    sooner = min(c.start, c.stop, c.delack_at)
+    sooner = min(c.start, c.stop, c.delack_at, c.nudge_at)
     later = min(c.reorder_at, c.tlp_at, c.rto_at, c.pace_at)
     set_due(w, c.rank, min(sooner, later))
+
+
+@compiled
+def _nudge(w, i, now):
+    """More may be written now: whoever holds back the start has said so."""
+    c = w.conns[i]
+    if c.previous >= 0:
+        relay_and_send(w, c.previous, now)
+    else:
+        write(w, i, now)
+    transmit(w, i, now)
 
 
 @compiled
@@ -209,20 +223,23 @@ def make_kernel(fingerprint: str) -> Kernel:
     fingerprint becomes part of the key.
     """
 
-    def advance(w, heads, tails, out, out_links, tick, ticks, tick_ns):
+    def advance(w, heads, tails, out, out_links, tick, ticks, tick_ns, stop_ns):
         """Run to the end of each of `ticks` intervals, from number `tick`, sampling at each.
 
-        Gives how many were completed; `state.status` says why it is fewer.
+        Not beyond `stop_ns`. Gives how many were completed; `state.status` says why it is fewer.
         """
         assert len(fingerprint) > 0
         state = w.state[0]
         done = np.int64(0)
         while done < ticks:
-            until = (tick + done + 1) * tick_ns
+            end = (tick + done + 1) * tick_ns
+            until = min(end, stop_ns)
             _run_until(w, until)
             if state.status != REACHED:
                 break
             state.now = until
+            if until < end:
+                break
             _sample(w, heads, tails, out, out_links, done)
             done += 1
             if state.connections_left == 0:

@@ -12,6 +12,7 @@ from sentinel_sim.engine.congestion import start_round
 from sentinel_sim.engine.jit import compiled, compiled_inline
 from sentinel_sim.engine.layout import (
     BBR,
+    BOUNDLESS,
     CLOSED,
     ESTABLISHED,
     FINISHED,
@@ -36,7 +37,7 @@ from sentinel_sim.engine.wires import place_rare
 SYN_BYTES = 74
 """Ethernet 14, IPv4 20, TCP 20, options 20."""
 SYN_TIMEOUT_NS = SECOND_NS
-BOUNDLESS = 1 << 52
+UNSCALED_WINDOW = 65_535
 
 
 @compiled
@@ -89,12 +90,13 @@ def on_synack(w, i, packet, now):
     else:
         c.rto = SYN_TIMEOUT_NS
     c.backoff = 0
-    c.edge = packet.window // c.mss
+    # The window of a SYN-ACK is never scaled (RFC 7323, section 2.2).
+    c.edge = min(packet.window, UNSCALED_WINDOW) // c.mss
     start_round(c, now)
     if c.control == BBR:
         bbr.init(c, now)
+    c.first_write = now
     if c.previous < 0:
-        c.first_write = now
         write(w, i, now)
     else:
         relay(w, c.previous, now)
@@ -109,7 +111,7 @@ def on_accepted(w, i, now):
         return
     c.accepted = 1
     c.drs_at = now
-    if c.next >= 0:
+    if c.next >= 0 and w.conns[c.next].state == CLOSED:
         open_connection(w, c.next, now)
 
 

@@ -1,6 +1,7 @@
 """The sending end: the send buffer, what leaves when, and the timers that guard it.
 
-As Linux (net/ipv4/tcp_output.c: tcp_write_xmit, tcp_xmit_retransmit_queue). Only BBR is paced.
+As Linux (net/ipv4/tcp_output.c: tcp_write_xmit, tcp_xmit_retransmit_queue). Paced is BBR, and what
+was given a largest rate.
 """
 
 from __future__ import annotations
@@ -65,7 +66,12 @@ def fill_send_buffer(c, available):
     held = c.written - c.una
     if 3 * held > 2 * room:
         return False
-    upto = min(available, c.una + room)
+    upto = min(available, c.una + room, c.write_most)
+    if c.unsent_most > 0:
+        # Writable again below half of it (TCP_NOTSENT_LOWAT, __sk_stream_memory_free).
+        if 2 * (c.written - c.nxt) >= c.unsent_most:
+            return False
+        upto = min(upto, c.nxt + c.unsent_most)
     if upto <= c.written:
         return False
     c.written = upto
@@ -163,12 +169,22 @@ def send_again(w, i, seq, now):
 
 @compiled_inline
 def _paced_out(w, c, now):
-    """BBR: may the next burst leave? If not, a timer is set."""
+    """Paced: may the next burst leave? If not, a timer is set."""
     if c.bbr_pace_next <= now:
         return False
     c.pace_at = c.bbr_pace_next
     wake(w, c.rank, c.pace_at)
     return True
+
+
+@compiled_inline
+def _update_pacing(c):
+    """Without BBR: twice the window per round trip in slow start, else 1.2 times, and no more
+    than is allowed (tcp_update_pacing_rate, SO_MAX_PACING_RATE)."""
+    if c.control != BBR:
+        ratio = 2.0 if 2 * c.cwnd < c.ssthresh else 1.2
+        rate = ratio * 1e9 * max(c.cwnd, c.nxt - c.una) / max(c.srtt, 1)
+        c.bbr_rate = min(rate, c.pace_most)
 
 
 @compiled_inline
@@ -221,11 +237,12 @@ def transmit(w, i, now):
     if c.state != ESTABLISHED:
         return
     quota = BURST_SEGMENTS
-    paced = c.control == BBR
+    paced = c.control == BBR or c.pace_most > 0
     c.packet_left = 0
     if paced:
         if _paced_out(w, c, now):
             return
+        _update_pacing(c)
         quota = min(quota, bbr.burst_of(c))
     sent = 0
     outcome = SENT_ONE

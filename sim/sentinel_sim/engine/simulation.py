@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any, cast
 
 import numpy as np
 
@@ -21,6 +22,7 @@ from sentinel_sim.engine.layout import (
 )
 from sentinel_sim.engine.machine import Kernel
 from sentinel_sim.engine.spec import NetworkSpec
+from sentinel_sim.engine.timeline import set_due
 from sentinel_sim.errors import SimulationError
 
 SENT, DELIVERED, CONFIRMED = 0, 1, 2
@@ -54,6 +56,8 @@ class Simulation:
         self._heads = np.flatnonzero(conns["previous"] < 0)
         self._tails = np.flatnonzero(conns["next"] < 0)
         self._starts = conns["start"][self._heads].copy()
+        self._no_flows = np.zeros((1, len(self._heads), 3), np.int64)
+        self._no_links = np.zeros((1, len(self.link_names), 2), np.int64)
 
     @property
     def now_ns(self) -> int:
@@ -80,6 +84,14 @@ class Simulation:
         """When each flow was asked to start, flows by id."""
         return self._starts
 
+    def wake(self, timer: str, index: int, when_ns: int) -> None:
+        """Set a timer of connection `index`: `start` opens it, `nudge_at` has it write."""
+        conn, due = self.world.conns[index], self.world.due
+        conn[timer] = when_ns
+        source = int(conn["rank"])
+        # Called as plain Python: there is no compiled entry but the kernel's.
+        cast(Any, set_due).py_func(self.world, source, min(when_ns, int(due[source])))
+
     def stop_probing(self) -> None:
         """Send none of the probes that are still to come, so that the links run empty."""
         world = self.world
@@ -104,24 +116,36 @@ class Simulation:
         links = np.zeros((ticks, len(self.link_names), 2), np.int64)
         done = 0
         while done < ticks:
-            done += self._kernel(
-                self.world,
-                self._heads,
-                self._tails,
-                flows[done:],
-                links[done:],
-                self._tick + done,
-                ticks - done,
-                self._tick_ns,
-            )
-            status = int(self.world.state["status"][0])
-            self.world.state["status"] = REACHED
+            completed, status = self._run(flows[done:], links[done:], done, ticks - done, NEVER)
+            done += completed
             if status == ALL_DONE:
                 break
-            self._enlarge(status, int(self.world.state["which"][0]))
         times = (np.arange(self._tick + 1, self._tick + done + 1)) * self._tick_ns
         self._tick += done
         return Samples(times, flows[:done], links[:done])
+
+    def run_to(self, stop_ns: int) -> None:
+        """Run up to what happens at `stop_ns`, within the present interval; samples nothing."""
+        if not self.now_ns <= stop_ns < (self._tick + 1) * self._tick_ns:
+            raise ValueError(f"{stop_ns} ns does not lie in the interval of {self.now_ns} ns")
+        while self.now_ns < stop_ns:
+            self._run(self._no_flows, self._no_links, 0, 1, stop_ns)
+
+    def _run(
+        self, flows: Array, links: Array, after: int, ticks: int, stop_ns: int
+    ) -> tuple[int, int]:
+        """(intervals completed, why it came back); enlarges what had become too small."""
+        state = self.world.state[0]
+        tick = self._tick + after
+        heads, tails = self._heads, self._tails
+        completed = self._kernel(
+            self.world, heads, tails, flows, links, tick, ticks, self._tick_ns, stop_ns
+        )
+        status = int(state["status"])
+        if status != REACHED:
+            state["status"] = REACHED
+            self._enlarge(status, int(state["which"]))
+        return completed, status
 
     def _enlarge(self, status: int, which: int) -> None:
         if status == GROW_RING:

@@ -138,8 +138,9 @@ def _meter(spec: RunSpec, flow: FlowMeasurement, views: Sequence[dict[str, Any]]
     nodes = spec.paths[flow.path].nodes
     first_link = f"{nodes[0]}->{nodes[1]}"
     end_ns = flow.send_end_ns or flow.first_write_ns
+    header_bytes = HEADER_BYTES if flow.payload_carried else 0  # a simulated flow has no header
     truth = [
-        (one["t_ns"], one["bytes_sent"] - one["bytes_retrans"] - HEADER_BYTES)
+        (one["t_ns"], one["bytes_sent"] - one["bytes_retrans"] - header_bytes)
         for one in flow.tcp_info
         if one["connection"] == first_link and flow.first_write_ns <= one["t_ns"] <= end_ns
     ]

@@ -18,9 +18,10 @@ from sentinel_node.core.control.messages import (
     Version,
 )
 from sentinel_node.core.control.refusals import Reason, Refusal
-from sentinel_node.daemon.control.flow_sync import Announced, FlowSync
+from sentinel_node.core.sync.announcement import Announced
+from sentinel_node.core.sync.flow_log import Delivered
+from sentinel_node.daemon.control.flow_sync import FlowSync
 from sentinel_node.daemon.control.plane import GrpcControlPlane
-from sentinel_node.daemon.control.replicas import Delivered
 from sentinel_node.daemon.control.settings import ControlSettings, Neighbour
 
 SECRET = b"s" * 32
@@ -193,15 +194,15 @@ async def test_advice_of_anybody_but_the_next_node_is_refused_and_changes_nothin
             (c, "b", Reason.WRONG_PEER),
             (a, "c", Reason.WRONG_PEER),
         ):
-            refusal = sync._on_advice(peer, advice)
+            refusal = sync._core.routes[RateAdvice](peer, advice, 0)
             assert isinstance(refusal, Refusal)
             assert refusal.reason is reason
-        unknown = a._on_advice("b", RateAdvice(Version(1, 9), 8, 1000))
+        unknown = a._core.routes[RateAdvice]("b", RateAdvice(Version(1, 9), 8, 1000), 0)
         assert isinstance(unknown, Refusal)
         assert unknown.reason is Reason.UNKNOWN_FLOW
         assert peak(a, 7) == 1_000_000
-        assert a._on_advice("b", advice) is None
+        assert a._core.routes[RateAdvice]("b", advice, 0) is None
         assert peak(a, 7) == 1000
-        late = a._on_advice("b", RateAdvice(Version(1, 8), 7, 9000))
+        late = a._core.routes[RateAdvice]("b", RateAdvice(Version(1, 8), 7, 9000), 0)
         assert isinstance(late, Refusal)
         assert late.reason is Reason.OUTDATED

@@ -8,8 +8,9 @@ import struct
 import pytest
 
 from sentinel_node.core.start.careful_resume import CarefulResume, Phase, ResumeLimits, SavedPath
+from sentinel_node.core.start.gate import StartGate, UNLIMITED_Bps
 from sentinel_node.daemon.control import gate as module
-from sentinel_node.daemon.control.gate import SO_MAX_PACING_RATE, StartGate, UNLIMITED_Bps
+from sentinel_node.daemon.control.gate import SO_MAX_PACING_RATE, SocketTcp
 from sentinel_node.daemon.tcp_info import FULL_BYTES, LAYOUT
 
 MS = 1_000_000
@@ -46,7 +47,7 @@ def kernel(monkeypatch: pytest.MonkeyPatch) -> Kernel:
 def gate_of(kernel: Kernel, ends: list[bool]) -> StartGate:
     saved = SavedPath(2 * JUMP, RTT_NS, 0)
     resume = CarefulResume(saved, ResumeLimits(INITIAL, JUMP, 1448))
-    return StartGate(kernel, resume, 30_000_000, ends.append)  # type: ignore[arg-type]
+    return StartGate(SocketTcp(kernel), resume, 30_000_000, ends.append)  # type: ignore[arg-type]
 
 
 def test_no_more_than_the_initial_window_in_flight_until_all_of_it_was_acknowledged(
@@ -94,7 +95,7 @@ def test_a_vouched_window_is_paced_until_it_was_acknowledged_and_nothing_is_held
     kernel: Kernel,
 ) -> None:
     resume = CarefulResume(None, ResumeLimits(1448, 1448, 1448))
-    gate = StartGate(kernel, resume, 30_000_000, lambda _: None, JUMP)  # type: ignore[arg-type]
+    gate = StartGate(SocketTcp(kernel), resume, 30_000_000, lambda _: None, JUMP)  # type: ignore[arg-type]
     assert kernel.pacing_Bps == [30_000_000]
     assert gate.room(0) is None
     kernel.set(bytes_acked=1 + JUMP - 1)

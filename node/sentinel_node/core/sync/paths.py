@@ -38,3 +38,8 @@ class PathBook:
             self._paths = {f: p for f, p in self._paths.items() if self._table.get(f)}
         self._paths[path.flow_id] = path
         return path
+
+
+def hop_names(path: PathMetadata) -> tuple[str, ...]:
+    """The nodes of a path, origin first."""
+    return tuple(hop.node for hop in path.hops)

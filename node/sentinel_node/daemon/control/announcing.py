@@ -6,55 +6,30 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from sentinel_node.core.control.messages import FlowPhase, FlowState, PathHop, PathMetadata
+from sentinel_node.core.control.messages import FlowState
 from sentinel_node.core.control.refusals import Refusal
 from sentinel_node.core.framing import HEADER_BYTES
-from sentinel_node.core.start.buffer_plan import StartMode
+from sentinel_node.core.start.outgoing import Outgoing
+from sentinel_node.core.sync.announcement import Announcement
 from sentinel_node.daemon.connection import TrackedConnection
-from sentinel_node.daemon.control.flow_sync import Announced, FlowSync
 from sentinel_node.daemon.control.following import Following
 from sentinel_node.daemon.control.interface import control_flow_id
 from sentinel_node.daemon.control.routes import clear_start_window
-from sentinel_node.daemon.control.starting import Outgoing, Prepared, set_send_start
+from sentinel_node.daemon.control.starting import (
+    Prepared,
+    observe_end,
+    outgoing_to,
+    set_send_start,
+)
 from sentinel_node.daemon.records import FlowRecord
-from sentinel_node.errors import NodeError, RequestError
+from sentinel_node.errors import NodeError
 
 if TYPE_CHECKING:
     from sentinel_node.daemon.run import NodeRun
 
-DEFAULT_INTERVAL_NS = 10_000_000
-DEFAULT_SILENCE_NS = 1_000_000_000
-
 
 class NotAnnouncedError(NodeError):
     """A flow was to be announced over a control plane that is not there, or refused it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Announcement:
-    """What the origin knows of its flow. `hops`: itself first, the receiver last.
-
-    `rate_Bps` is what it asks for, all other flows aside; `error_bound_bytes` belongs to it.
-    """
-
-    hops: tuple[PathHop, ...]
-    rate_Bps: int
-    rtt_ns: int
-    error_bound_bytes: int
-    interval_ns: int = DEFAULT_INTERVAL_NS
-    max_silence_ns: int = DEFAULT_SILENCE_NS
-    mode: StartMode = StartMode.CAREFUL
-
-    def __post_init__(self) -> None:
-        if len(self.hops) < 2:
-            raise RequestError(f"an announced path has two nodes or more, got {self.hops}")
-        if self.rate_Bps <= 0:
-            raise RequestError(f"an announced rate_Bps must be positive, got {self.rate_Bps}")
-        if not 0 < self.interval_ns <= self.max_silence_ns:
-            raise RequestError(
-                f"0 < interval_ns <= max_silence_ns does not hold: {self.interval_ns}, "
-                f"{self.max_silence_ns}"
-            )
 
 
 class Order(Protocol):
@@ -120,7 +95,12 @@ def announce(run: NodeRun, what: Announcement, order: Order, record: FlowRecord)
         raise NotAnnouncedError(f"flow {order.flow_id} was announced in this run already")
 
     def tell() -> tuple[FlowState | Refusal, Following]:
-        flow = _asked(sync, what, order, prepared.flow_id)
+        flow = what.of_flow(
+            prepared.flow_id,
+            sync.version(),
+            size_bytes=order.size_bytes or None,
+            now_ns=time.monotonic_ns(),
+        )
         following = Following(prepared, flow.path, 0, what.mode)
         left = _Left(record, prepared)
         return sync.announce(flow, left, lambda state: following.hear(run, state)), following
@@ -128,33 +108,13 @@ def announce(run: NodeRun, what: Announcement, order: Order, record: FlowRecord)
     state, following = sync.from_thread(tell)
     if isinstance(state, Refusal):
         raise NotAnnouncedError(f"flow {order.flow_id} was not announced: {state.detail}")
-    outgoing = Outgoing.of(order.target_address, state, following.path, 1, what.mode)
+    outgoing = outgoing_to(order.target_address, state, following.path, 1, what.mode)
     prepared.outgoing = outgoing
     if set_send_start(order.target_address, outgoing.plan):
         target = order.target_address
         run.preparations.on_close(lambda: clear_start_window(target))
         run.preparations.adjusted(prepared, "start window", outgoing.plan)
     return Start(prepared, outgoing, following)
-
-
-def _asked(sync: FlowSync, what: Announcement, order: Order, flow_id: int) -> Announced:
-    version, now_ns = sync.version(), time.monotonic_ns()
-    state = FlowState(
-        flow_id,
-        what.hops[0].node,
-        version,
-        FlowPhase.PREDICTED,
-        now_ns,
-        0,
-        what.rate_Bps,
-        error_bound_bytes=what.error_bound_bytes,
-        max_silence_ns=what.max_silence_ns,
-        peak_rate_Bps=what.rate_Bps,
-        rtt_ns=what.rtt_ns,
-        start_ns=now_ns,
-        size_bytes=order.size_bytes or None,
-    )
-    return Announced(state, PathMetadata(flow_id, version, what.hops), what.interval_ns)
 
 
 def tell_end(run: NodeRun, order: Order, record: FlowRecord) -> None:
@@ -168,4 +128,4 @@ def tell_end(run: NodeRun, order: Order, record: FlowRecord) -> None:
 def remember(record: FlowRecord, start: Start | None, connection: TrackedConnection | None) -> None:
     """What a connection that ended well found is kept for the next one."""
     if record.complete and start is not None:
-        start.outgoing.observe_end(connection)
+        observe_end(start.outgoing, connection)

@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING
 
 from sentinel_node.core.control.messages import FlowPhase, FlowState, PathMetadata
 from sentinel_node.core.start.buffer_plan import StartMode
+from sentinel_node.core.start.outgoing import Outgoing, link_plan
 from sentinel_node.daemon import sockets
 from sentinel_node.daemon.connection import TrackedConnection
-from sentinel_node.daemon.control.starting import Outgoing, Prepared, link_plan, sending_profile
+from sentinel_node.daemon.control.starting import Prepared, host_limits, sending_profile
 from sentinel_node.daemon.sockets import TcpProfile
 from sentinel_node.errors import NodeError
 
@@ -59,16 +60,16 @@ class Following:
         prepared = self.prepared
         if prepared.window_fixed:
             return
-        plan = link_plan(state, self.path, self.here, self.mode, None)
+        plan = link_plan(state, self.path, self.here, host_limits(), self.mode, None)
         window = prepared.window_clamp_bytes = plan.window_clamp_bytes
         if prepared.inward is not None:
             prepared.inward.change(lambda sock: sockets.hold_window(sock, window))
-        run.preparations.adjusted(prepared, WINDOW, plan, _offset(state))
+        run.preparations.adjusted(prepared, WINDOW, plan, offset_bytes(state))
 
     def _outward(
         self, run: NodeRun, state: FlowState, outgoing: Outgoing, connection: TrackedConnection
     ) -> None:
-        plan = link_plan(state, self.path, self.here + 1, self.mode, outgoing.saved)
+        plan = link_plan(state, self.path, self.here + 1, host_limits(), self.mode, outgoing.saved)
         profile = sending_profile(TcpProfile(), plan)
 
         def set_options(sock: socket.socket) -> None:
@@ -77,8 +78,9 @@ class Following:
         if self.prepared.gate is not None:
             self.prepared.gate.limit(plan.pacing_Bps)
         if connection.change(set_options):
-            run.preparations.adjusted(self.prepared, SEND_BUFFER, plan, _offset(state))
+            run.preparations.adjusted(self.prepared, SEND_BUFFER, plan, offset_bytes(state))
 
 
-def _offset(state: FlowState) -> int:
+def offset_bytes(state: FlowState) -> int:
+    """Payload that was sent before this prediction was made."""
     return state.total_bytes if state.phase is FlowPhase.ACTIVE else 0

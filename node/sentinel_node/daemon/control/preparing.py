@@ -15,17 +15,17 @@ from typing import TYPE_CHECKING
 from sentinel_node.core.control.messages import FlowState, PathMetadata
 from sentinel_node.core.framing import HEADER_BYTES, FlowHeader
 from sentinel_node.core.start.buffer_plan import StartMode
+from sentinel_node.core.start.outgoing import at_path_rate, link_plan
+from sentinel_node.core.sync.paths import hop_names
 from sentinel_node.daemon import sockets
 from sentinel_node.daemon.connection import TrackedConnection
-from sentinel_node.daemon.control.flow_sync import hop_names
 from sentinel_node.daemon.control.following import Following
 from sentinel_node.daemon.control.interface import token_flow_id
 from sentinel_node.daemon.control.routes import clear_start_window
 from sentinel_node.daemon.control.starting import (
-    Outgoing,
     Prepared,
-    at_path_rate,
-    link_plan,
+    host_limits,
+    outgoing_to,
     receiving_profile,
     sending_profile,
     set_receive_start,
@@ -78,7 +78,7 @@ def prepare_on_forecast(
     here = expected.path.index(control.node)
 
     def hook(state: FlowState, path: PathMetadata) -> None:
-        if tuple(hop_names(path)) != expected.path:
+        if hop_names(path) != expected.path:
             return
         prepared = run.preparations.begin(state.flow_id)
         if prepared is not None:
@@ -131,11 +131,12 @@ class _Work:
         Following(self.prepared, self.path, self.here, self.expected.mode).follow(run)
 
     def _inward(self, run: NodeRun) -> None:
-        plan = link_plan(self.state, self.path, self.here, self.expected.mode, None)
+        host = host_limits()
+        plan = link_plan(self.state, self.path, self.here, host, self.expected.mode, None)
         # The listener takes other flows too, and this one may get the whole path later: the
         # window scale is fixed by the handshake.
         alone = link_plan(
-            at_path_rate(self.state, self.path), self.path, self.here, plan.mode, None
+            at_path_rate(self.state, self.path), self.path, self.here, host, plan.mode, None
         )
         sockets.apply_profile(self.listener, receiving_profile(self.profile, alone))
         self.prepared.window_fixed = bool(self.profile.window_clamp_bytes)
@@ -149,7 +150,7 @@ class _Work:
 
     def _outward(self, run: NodeRun, onward: Onward) -> None:
         target = onward.target_address
-        outgoing = Outgoing.of(target, self.state, self.path, self.here + 1, self.expected.mode)
+        outgoing = outgoing_to(target, self.state, self.path, self.here + 1, self.expected.mode)
         self.prepared.outgoing = outgoing
         if set_send_start(target, outgoing.plan):
             run.preparations.on_close(lambda: clear_start_window(target))

@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from sentinel_node.core.control.messages import MessageError, PathHop
+from sentinel_node.core.start.adjustment import Adjustment
 from sentinel_node.core.start.buffer_plan import StartMode
-from sentinel_node.daemon.control.announcing import (
+from sentinel_node.core.sync.announcement import (
     DEFAULT_INTERVAL_NS,
     DEFAULT_SILENCE_NS,
     Announcement,
 )
+from sentinel_node.core.sync.flow_log import FlowLog, View
 from sentinel_node.daemon.control.interface import control_flow_id
 from sentinel_node.daemon.control.preparing import Expected
-from sentinel_node.daemon.control.replicas import FlowLog, View
 from sentinel_node.daemon.run import NodeRun
 from sentinel_node.errors import RequestError
 from sentinel_proto.v1 import node_control_pb2 as pb
@@ -70,7 +71,8 @@ def _view(view: View) -> pb.ViewPoint:
     )
 
 
-def _sync_report(flow_id: int, log: FlowLog) -> pb.SyncReport:
+def sync_report(flow_id: int, log: FlowLog) -> pb.SyncReport:
+    """What a node knew of one flow over the control plane, under the run's number."""
     return pb.SyncReport(
         flow_id=flow_id,
         views=[_view(view) for view in tuple(log.views)],
@@ -95,7 +97,7 @@ def sync_reports(run: NodeRun) -> Iterable[pb.SyncReport]:
         return ()
     logs = dict(run.sync.logs)
     return [
-        _sync_report(flow_id, logs[name]) for name, flow_id in _names(run).items() if name in logs
+        sync_report(flow_id, logs[name]) for name, flow_id in _names(run).items() if name in logs
     ]
 
 
@@ -108,19 +110,24 @@ def adjustments(run: NodeRun) -> Iterable[pb.Adjustment]:
     """What was made ready ahead of the run's flows, and when they came."""
     names = _names(run)
     return [
-        pb.Adjustment(
-            flow_id=names.get(prepared.flow_id, 0),
-            what=one.what,
-            ready_ns=one.ready_ns,
-            first_byte_ns=one.reached_ns if one.offset_bytes else prepared.first_byte_ns,
-            send_buffer_bytes=one.plan.send_buffer_bytes,
-            receive_buffer_bytes=one.plan.receive_buffer_bytes,
-            window_clamp_bytes=one.plan.window_clamp_bytes,
-            pacing_Bps=one.plan.pacing_Bps,
-            start_window_bytes=one.plan.jump_window_bytes,
-            basis=one.plan.basis,
-            limits=one.plan.limits,
-        )
+        adjustment_report(names.get(prepared.flow_id, 0), one, prepared.first_byte_ns)
         for prepared in run.preparations.all()
         for one in tuple(prepared.adjustments)
     ]
+
+
+def adjustment_report(flow_id: int, one: Adjustment, first_byte_ns: int) -> pb.Adjustment:
+    """One thing that was made ready, and when what it was for came; 0: never."""
+    return pb.Adjustment(
+        flow_id=flow_id,
+        what=one.what,
+        ready_ns=one.ready_ns,
+        first_byte_ns=one.reached_ns if one.offset_bytes else first_byte_ns,
+        send_buffer_bytes=one.plan.send_buffer_bytes,
+        receive_buffer_bytes=one.plan.receive_buffer_bytes,
+        window_clamp_bytes=one.plan.window_clamp_bytes,
+        pacing_Bps=one.plan.pacing_Bps,
+        start_window_bytes=one.plan.jump_window_bytes,
+        basis=one.plan.basis,
+        limits=one.plan.limits,
+    )

@@ -13,49 +13,20 @@ import socket
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from sentinel_node.core.control.messages import FlowState, PathMetadata
-from sentinel_node.core.start.buffer_plan import (
-    BufferPlan,
-    FlowForecast,
-    HostLimits,
-    StartMode,
-    plan_buffers,
-)
-from sentinel_node.core.start.careful_resume import (
-    CarefulResume,
-    PathMemory,
-    ResumeLimits,
-    SavedPath,
-)
+from sentinel_node.core.start.adjustment import Adjustment
+from sentinel_node.core.start.buffer_plan import BufferPlan, HostLimits, StartMode
+from sentinel_node.core.start.gate import StartGate
+from sentinel_node.core.start.outgoing import RELAY_LIMIT_BYTES, Outgoing, empty_memory, packets
 from sentinel_node.daemon.connection import TrackedConnection
-from sentinel_node.daemon.control.gate import StartGate
 from sentinel_node.daemon.control.routes import set_start_window
 from sentinel_node.daemon.sockets import TcpProfile, family_of
 from sentinel_node.daemon.tcp_info import field as field_of
 
-MAX_PACKET_BYTES = 1448
-"""Payload of a segment on a path of MTU 1500 with timestamps."""
-MEMORY_LIFETIME_NS = 3_600_000_000_000
-PATHS_MAX = 1024
-RELAY_LIMIT_BYTES = 1 << 30
 _TRIPLES = Path("/proc/sys/net/ipv4")
-
-
-@dataclass(slots=True)
-class Adjustment:
-    """One thing that was made ready. Times are CLOCK_MONOTONIC; 0: not yet."""
-
-    flow_id: int
-    what: str
-    plan: BufferPlan
-    ready_ns: int = 0
-    offset_bytes: int = 0
-    """Payload before what was sent under this prediction; 0: all of the flow was."""
-    reached_ns: int = 0
-    """When the first byte after `offset_bytes` was here."""
 
 
 @dataclass(slots=True)
@@ -83,11 +54,7 @@ class Prepared:
     """The onward connection stands, or failed."""
 
 
-MEMORY = PathMemory(
-    lifetime_ns=MEMORY_LIFETIME_NS,
-    paths_max=PATHS_MAX,
-    initial_window_bytes=10 * MAX_PACKET_BYTES,
-)
+MEMORY = empty_memory()
 """What earlier flows of this daemon found, by path (RFC 9959); lives as long as the daemon."""
 
 
@@ -97,33 +64,6 @@ def host_limits() -> HostLimits:
         int((_TRIPLES / name).read_text().split()[2]) for name in ("tcp_rmem", "tcp_wmem")
     )
     return HostLimits(receive, send, RELAY_LIMIT_BYTES)
-
-
-def link_plan(
-    state: FlowState, path: PathMetadata, hop: int, mode: StartMode, saved: SavedPath | None
-) -> BufferPlan:
-    """For the link that leads to hop `hop` of the path (1: the first link)."""
-    after = path.hops[hop + 1] if hop + 1 < len(path.hops) else None
-    forecast = FlowForecast(
-        rate_Bps=state.peak_rate_Bps or state.rate_Bps,
-        rtt_ns=2 * path.hops[hop].propagation_ns,
-        downstream_rtt_ns=2 * after.propagation_ns if after else 0,
-        max_packet_bytes=MAX_PACKET_BYTES,
-        size_bytes=state.size_bytes,
-    )
-    return plan_buffers(forecast, host_limits(), mode=mode, saved=saved)
-
-
-def at_path_rate(state: FlowState, path: PathMetadata) -> FlowState:
-    """The same flow, if it had its path for itself."""
-    slowest_Bps = min((hop.rate_bps // 8 for hop in path.hops[1:] if hop.rate_bps), default=0)
-    return replace(state, peak_rate_Bps=max(state.peak_rate_Bps, slowest_Bps))
-
-
-def path_key(target: str, path: PathMetadata, hop: int) -> str:
-    """Under which name a link is remembered: another rate or length is another path."""
-    link = path.hops[hop]
-    return f"{target} {link.propagation_ns} ns {link.rate_bps} bit/s"
 
 
 def receiving_profile(base: TcpProfile, plan: BufferPlan) -> TcpProfile:
@@ -146,11 +86,6 @@ def sending_profile(base: TcpProfile, plan: BufferPlan) -> TcpProfile:
     )
 
 
-def packets(window_bytes: int) -> int:
-    """A window in whole segments."""
-    return max(1, window_bytes // MAX_PACKET_BYTES)
-
-
 def set_send_start(target: str, plan: BufferPlan) -> bool:
     """The start window of the next connection to `target`; False for IPv6, which is not done."""
     if family_of(target) != socket.AF_INET:
@@ -167,56 +102,27 @@ def set_receive_start(source: str, plan: BufferPlan) -> bool:
     return True
 
 
-@dataclass(frozen=True, slots=True)
-class Outgoing:
-    """A planned connection to the next node: its plan, and what it may remember."""
+def outgoing_to(
+    target: str, state: FlowState, path: PathMetadata, hop: int, mode: StartMode
+) -> Outgoing:
+    """The connection for the link that leads to hop `hop`. Borrows what is remembered of it."""
+    now_ns = time.monotonic_ns()
+    return Outgoing.of(MEMORY, host_limits(), target, state, path, hop, mode, now_ns=now_ns)
 
-    target: str
-    plan: BufferPlan
-    key: str
-    saved: SavedPath | None
 
-    @classmethod
-    def of(
-        cls, target: str, state: FlowState, path: PathMetadata, hop: int, mode: StartMode
-    ) -> Outgoing:
-        """For the link that leads to hop `hop`. Borrows what is remembered of it."""
-        key = path_key(target, path, hop)
-        saved = None
-        if mode is StartMode.CAREFUL:
-            saved = MEMORY.borrow(key, now_ns=time.monotonic_ns())
-        return cls(target, link_plan(state, path, hop, mode, saved), key, saved)
+def observe_end(outgoing: Outgoing, connection: TrackedConnection | None) -> None:
+    """The connection has ended well."""
+    if connection is not None and connection.last is not None:
+        observe(outgoing, connection.last.raw)
 
-    def gate(self, sock: socket.socket) -> StartGate | None:
-        """What holds back and paces the writer at the start.
 
-        None for a slow start: acknowledgements clock that, and it needs no pacing.
-        """
-        if self.plan.mode is StartMode.MANAGED:
-            resume = CarefulResume(None, ResumeLimits(MAX_PACKET_BYTES, MAX_PACKET_BYTES, 1))
-            window = self.plan.jump_window_bytes
-            return StartGate(sock, resume, self.plan.pacing_Bps, lambda _: None, window)
-        if self.saved is None:
-            return None
-        initial = self.plan.initial_window_bytes
-        jump = max(initial, self.plan.jump_window_bytes)
-        resume = CarefulResume(self.saved, ResumeLimits(initial, jump, MAX_PACKET_BYTES))
-        return StartGate(sock, resume, self.plan.pacing_Bps, self._normal)
-
-    def _normal(self, proved_wrong: bool) -> None:
-        MEMORY.give_back(self.key, proved_wrong=proved_wrong)
-
-    def observe_end(self, connection: TrackedConnection | None) -> None:
-        """The connection has ended well."""
-        if connection is not None and connection.last is not None:
-            self.observe(connection.last.raw)
-
-    def observe(self, raw: bytes) -> None:
-        """The connection's last struct tcp_info: remember what it found."""
-        window = (field_of(raw, "snd_cwnd") or 0) * (field_of(raw, "snd_mss") or 0)
-        rtt_ns = (field_of(raw, "min_rtt") or 0) * 1000
-        now_ns = time.monotonic_ns()
-        MEMORY.observe(self.key, cwnd_bytes=window, min_rtt_ns=rtt_ns, now_ns=now_ns)
+def observe(outgoing: Outgoing, raw: bytes) -> None:
+    """The connection's last struct tcp_info: remember what it found."""
+    outgoing.observe(
+        cwnd_bytes=(field_of(raw, "snd_cwnd") or 0) * (field_of(raw, "snd_mss") or 0),
+        min_rtt_ns=(field_of(raw, "min_rtt") or 0) * 1000,
+        now_ns=time.monotonic_ns(),
+    )
 
 
 class Preparations:

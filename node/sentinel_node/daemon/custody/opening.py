@@ -5,9 +5,11 @@ from __future__ import annotations
 import socket
 from collections.abc import Callable
 
+from sentinel_node.core.start.gate import StartGate
+from sentinel_node.core.start.outgoing import Outgoing
 from sentinel_node.daemon.connection import TrackedConnection
-from sentinel_node.daemon.control.gate import StartGate
-from sentinel_node.daemon.control.starting import Outgoing, Prepared, sending_profile
+from sentinel_node.daemon.control.gate import SocketTcp
+from sentinel_node.daemon.control.starting import Prepared, observe_end, sending_profile
 from sentinel_node.daemon.sockets import TcpProfile
 
 
@@ -32,7 +34,7 @@ class Opening:
         if prepared is None or connection is None or not connection.is_open:
             return None
         if prepared.outgoing is not None:
-            self._gate = prepared.outgoing.gate(connection.sock)
+            self._gate = prepared.outgoing.gate(SocketTcp(connection.sock))
         return connection
 
     def profile(self, base: TcpProfile) -> TcpProfile:
@@ -44,7 +46,7 @@ class Opening:
         """This connection was made with `profile`."""
         outgoing = self._outgoing
         if outgoing is not None:
-            self._gate = outgoing.gate(sock)
+            self._gate = outgoing.gate(SocketTcp(sock))
 
     def room(self, now_ns: int) -> int | None:
         """Bytes that may be sent now; None: as many as the kernel takes."""
@@ -66,7 +68,7 @@ class Opening:
         """The connection has ended; `well`: what it found is kept for the next one."""
         outgoing = self._outgoing
         if well and outgoing is not None:
-            outgoing.observe_end(connection)
+            observe_end(outgoing, connection)
         if self._gate is not None:
             self._gate.close()
         self._gate = self.look_at_ns = None

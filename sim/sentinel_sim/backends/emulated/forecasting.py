@@ -63,18 +63,19 @@ def control_report(
     """By node: what was made ready, what was known of each flow, how the plane stood."""
     return {
         node: {
-            "adjustments": [_plain(one) for one in reply.adjustments],
-            "sync": [_plain(one) for one in reply.sync],
-            "plane": _plain(planes[node]) if node in planes else None,
+            "adjustments": [plain(one) for one in reply.adjustments],
+            "sync": [plain(one) for one in reply.sync],
+            "plane": plain(planes[node]) if node in planes else None,
         }
         for node, reply in reports.items()
     }
 
 
-def _plain(message: Any) -> dict[str, Any]:  # noqa: ANN401  any message
+def plain(message: Any) -> dict[str, Any]:  # noqa: ANN401  any message
+    """A protobuf message as a raw log has it."""
     # 64-bit integers become text there (proto3 JSON); figures are wanted here.
-    plain: dict[str, Any] = _numbers(MessageToDict(message, preserving_proto_field_name=True))
-    return plain
+    found: dict[str, Any] = _numbers(MessageToDict(message, preserving_proto_field_name=True))
+    return found
 
 
 def _numbers(value: Any) -> Any:  # noqa: ANN401  any JSON value

@@ -27,7 +27,7 @@ from sentinel_sim.engine.simulation import (
     Samples,
     Simulation,
 )
-from sentinel_sim.plan.model import BIN_NS, MOST_BINS, Arm, FlowPlan, LinkPlan, RunSpec
+from sentinel_sim.plan.model import BIN_NS, MOST_BINS, FlowPlan, LinkPlan, RunSpec
 from sentinel_sim.wire.rate import QueueSample, drain_rate_bps
 
 SHORTEST_BACKLOG_NS = 500_000_000
@@ -88,7 +88,7 @@ def series(times_ns: Array, values: Array) -> Series:
 def labels(spec: RunSpec, flow: FlowPlan) -> list[str]:
     """Names of a flow's connections, `sender->node`, in order."""
     nodes = spec.paths[flow.path].nodes
-    if spec.arm is Arm.SPLIT:
+    if spec.arm.splits:
         return [f"{a}->{b}" for a, b in itertools.pairwise(nodes)]
     return [f"{nodes[0]}->{nodes[-1]}"]
 
@@ -104,6 +104,7 @@ def tcp_sample(label: str, now_ns: int, conn: Any) -> dict[str, Any]:  # noqa: A
         "snd_cwnd": int(conn["cwnd"]),
         "snd_ssthresh": min(int(conn["ssthresh"]), INFINITE_SSTHRESH),
         "snd_mss": int(conn["mss"]),
+        "bytes_sent": int(conn["nxt"] * conn["mss"]) + int(conn["resent_bytes"]),
         "bytes_acked": int(conn["una"] * conn["mss"]),
         "bytes_retrans": int(conn["resent_bytes"]),
         "notsent_bytes": int((conn["written"] - conn["nxt"]) * conn["mss"]),
@@ -153,7 +154,7 @@ def flow_measurement(
 
 
 def wire_measurement(
-    link: LinkPlan, source: str, simulation: Simulation, samples: Samples
+    link: LinkPlan, source: str, simulation: Simulation, samples: Samples, control_bytes: int = 0
 ) -> WireMeasurement:
     """One direction of one link, by the engine's counters."""
     index = simulation.link_names.index(link_name(link, source))
@@ -174,6 +175,7 @@ def wire_measurement(
         drops_unplanned={},
         rate_bytes_sent=int(row["accepted_bytes"]),
         rate_backlogged_bps=_drain_rate_bps(link.rate_bps, samples, index),
+        control_bytes=control_bytes,
     )
 
 
@@ -198,8 +200,11 @@ def round_trips_ns(probes: Array) -> tuple[tuple[int, ...], tuple[int, ...]]:
     return tuple(times[idle].tolist()), tuple(times[loaded].tolist())
 
 
-def trace_fingerprint(simulation: Simulation, samples: Samples) -> str:
-    """Equal for equal simulations: over all samples and the final state of everything."""
+def trace_fingerprint(simulation: Simulation, samples: Samples, control: bytes = b"") -> str:
+    """Equal for equal simulations: over all samples and the final state of everything.
+
+    `control`: of the control messages (`FsuSimulation.digest`).
+    """
     digest = hashlib.sha256()
     world = simulation.world
     links, conns = world.links.copy(), world.conns.copy()
@@ -207,4 +212,5 @@ def trace_fingerprint(simulation: Simulation, samples: Samples) -> str:
         rows["first"] = 0  # where a ring lies in memory is no part of what happened
     for part in (samples.times_ns, samples.flows, samples.links, links, conns, world.probes):
         digest.update(np.ascontiguousarray(part).tobytes())
+    digest.update(control)
     return digest.hexdigest()[:32]

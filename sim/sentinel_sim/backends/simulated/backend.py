@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import copy
+import dataclasses
 import resource
 import time
 from datetime import UTC, datetime
 from typing import Any
 
+from sentinel_node.core.start.careful_resume import PathMemory
+from sentinel_node.core.start.outgoing import empty_memory
 from sentinel_sim.backends.base import Engine, ProgressHook, RunMeasurement
 from sentinel_sim.backends.simulated import assemble, kernel
+from sentinel_sim.backends.simulated.control.virtual import FsuSimulation
 from sentinel_sim.backends.simulated.translate import TICK_NS, setup
 from sentinel_sim.engine.simulation import Samples, Simulation
-from sentinel_sim.plan.model import BIN_NS, RunSpec
+from sentinel_sim.plan.model import BIN_NS, Arm, RunSpec
+from sentinel_sim.plan.seeds import derive
 
 SLICE_TICKS = 10
 """Between two looks at the connections, and at whether to go on."""
@@ -26,6 +32,9 @@ class SimulatedBackend:
     """Simulates each run from its own seed; nothing is shared between runs but compiled code."""
 
     name = "simulated"
+
+    def __init__(self) -> None:
+        self._earlier: dict[str, dict[str, PathMemory]] = {}
 
     async def __aenter__(self) -> SimulatedBackend:
         return self
@@ -53,7 +62,13 @@ class SimulatedBackend:
         made = setup(spec)
         parts = TICK_NS // BIN_NS if spec.burstiness else 1
         simulation = Simulation(made.network, kernel.kernel(), TICK_NS // parts)
-        fine, tcp = await _traffic(spec, simulation, made.traffic_ns, SLICE_TICKS * parts, progress)
+        fsu = None
+        if spec.arm is Arm.FSU:
+            memories = await self._memories(spec)
+            fsu = FsuSimulation(spec, simulation, memories, tick_ns=TICK_NS // parts)
+        fine, tcp = await _traffic(
+            spec, simulation, fsu, made.traffic_ns, SLICE_TICKS * parts, progress
+        )
         samples = assemble.coarser(fine, parts)
         simulation.verify()
         idle, loaded = assemble.round_trips_ns(simulation.world.probes)
@@ -71,7 +86,13 @@ class SimulatedBackend:
             rtt_loaded_ns=loaded,
             flows=flows,
             wires=tuple(
-                assemble.wire_measurement(link, source, simulation, samples)
+                assemble.wire_measurement(
+                    link,
+                    source,
+                    simulation,
+                    samples,
+                    fsu.control_bytes(link, source) if fsu is not None else 0,
+                )
                 for link in spec.links
                 for source in (link.a, link.b)
             ),
@@ -83,16 +104,44 @@ class SimulatedBackend:
             },
             rss_bytes_max={"simulator": rss},
             offloads={},
-            notes=(f"trace {assemble.trace_fingerprint(simulation, samples)}",),
-            extra={"packet_hops": simulation.packet_hops},
+            notes=(
+                "trace "
+                + assemble.trace_fingerprint(simulation, samples, fsu.digest() if fsu else b""),
+            ),
+            extra={
+                "packet_hops": simulation.packet_hops,
+                **({"control": fsu.report()} if fsu is not None else {}),
+            },
             engine=Engine.PACKET,
             bins=assemble.path_bins(spec, simulation, fine) if spec.burstiness else (),
         )
+
+    async def _memories(self, spec: RunSpec) -> dict[str, PathMemory]:
+        """What each node remembers when the run begins (RFC 9959).
+
+        As in the emulation, the first run over a path starts cold, and later repeats know what an
+        earlier flow found. That flow is simulated for itself, from a seed of its own: so a run
+        depends on nothing but its spec, in whatever order and process runs are made.
+        """
+        nodes = sorted(spec.roles)
+        if spec.repeat == 0 or spec.managed:
+            return {node: empty_memory() for node in nodes}
+        cold = dataclasses.replace(spec, repeat=0, key="earlier", seed=derive(0, "earlier"))
+        point = repr(cold)
+        if point not in self._earlier:
+            memories = {node: empty_memory() for node in nodes}
+            made = setup(cold)
+            simulation = Simulation(made.network, kernel.kernel(), TICK_NS)
+            fsu = FsuSimulation(cold, simulation, memories, beating=False)
+            await _traffic(cold, simulation, fsu, made.traffic_ns, SLICE_TICKS, lambda *_: None)
+            self._earlier[point] = memories
+        return copy.deepcopy(self._earlier[point])
 
 
 async def _traffic(
     spec: RunSpec,
     simulation: Simulation,
+    fsu: FsuSimulation | None,
     traffic_ns: int,
     slice_ticks: int,
     progress: ProgressHook,
@@ -103,9 +152,13 @@ async def _traffic(
     names = [assemble.labels(spec, flow) for flow in flows]
     samples: list[Samples] = []
     tcp: list[list[dict[str, Any]]] = [[] for _ in flows]
-    while not simulation.done and simulation.now_ns < limit_ns:
+    driver: Simulation | FsuSimulation = simulation if fsu is None else fsu
+    while not driver.done and simulation.now_ns < limit_ns:
         # In a thread, so that signals are heard while a first call compiles.
-        samples.append(await asyncio.to_thread(simulation.advance, slice_ticks))
+        if fsu is not None:
+            samples += await asyncio.to_thread(fsu.advance, slice_ticks)
+        else:
+            samples.append(await asyncio.to_thread(simulation.advance, slice_ticks))
         progress("traffic", max(simulation.now_ns - traffic_ns, 0) / 1e9)
         if len(flows) <= FLOWS_LOOKED_AT and simulation.now_ns > traffic_ns:
             _look(simulation, names, tcp)

@@ -42,6 +42,12 @@ class FlowNetwork:
 def refuse(spec: RunSpec) -> None:
     """Raises InfeasibleError for what has no place in a model of rates."""
     refuse_unmodelled(spec)
+    if spec.arm is Arm.FSU:
+        raise InfeasibleError(
+            "arm fsu: the flow engine does not model forecasts and control streams",
+            cure="leave it out with --arms direct,tuned,split, or use the packet engine: "
+            "--engine packet",
+        )
     if spec.burstiness:
         raise InfeasibleError(
             "burstiness: a model of rates has no bursts",

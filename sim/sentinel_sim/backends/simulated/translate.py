@@ -15,7 +15,7 @@ from sentinel_sim.engine.spec import (
 )
 from sentinel_sim.errors import InfeasibleError
 from sentinel_sim.experiment.framing import HEADERS_BYTES
-from sentinel_sim.plan.model import Arm, Custody, FlowPlan, LinkPlan, PathPlan, RunSpec
+from sentinel_sim.plan.model import Custody, FlowPlan, LinkPlan, PathPlan, RunSpec
 
 TICK_NS = 10_000_000
 """Grid of the series, as in the emulation."""
@@ -73,11 +73,6 @@ def setup(spec: RunSpec) -> Setup:
 
 def refuse_unmodelled(spec: RunSpec) -> None:
     """What no engine of ours models. Raises InfeasibleError."""
-    if spec.arm is Arm.FSU:
-        raise InfeasibleError(
-            "arm fsu: the simulator does not model forecasts and control streams yet",
-            cure="leave it out with --arms direct,tuned,split, or use --backend emulated",
-        )
     if spec.custody is not Custody.NONE:
         raise InfeasibleError(
             f"run {spec.key}: custody is not simulated, and this run asks for {spec.custody}",
@@ -115,7 +110,7 @@ def _flow(spec: RunSpec, flow: FlowPlan, links: dict[str, LinkPlan], traffic_ns:
     path = spec.paths[flow.path]
     forward, backward = _way(path, links), _way_back(path, links)
     mtus = [links[name].mtu for name in path.links]
-    if spec.arm is Arm.SPLIT:
+    if spec.arm.splits:
         last = len(forward) - 1
         connections = tuple(
             _connection(spec, (forward[hop],), (backward[last - hop],), mtus[hop], hop < last)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
 
 from sentinel_node.core.control.codec import Message
 from sentinel_node.core.control.messages import (
@@ -16,27 +17,35 @@ from sentinel_node.core.control.refusals import Refusal
 from sentinel_node.core.sync.advice import Adviser
 from sentinel_node.core.sync.link import LinkSender
 from sentinel_node.core.sync.paths import PathBook
-from sentinel_node.daemon.control.interface import PeerChange, PeerEvent
-from sentinel_node.daemon.control.plane import GrpcControlPlane
 
-DIGEST_INTERVAL_S = 1.0
+DIGEST_INTERVAL_NS = 1_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Neighbourhood:
+    """This node among its neighbours, and how its driver reaches them."""
+
+    node: str
+    epoch: int
+    peers: tuple[str, ...]
+    send: Callable[[str, Message], object]
+    """(peer, message): have it sent; it may be dropped if no session stands."""
+    wake: Callable[[str], None]
+    """(peer): `next_message` has something for it. May call that at once."""
 
 
 class Telling:
-    """One queue for each neighbour, from which the plane takes when the stream can take more."""
+    """One queue for each neighbour, from which the driver takes when the stream can take more."""
 
     def __init__(
-        self, plane: GrpcControlPlane, book: PathBook, adviser: Adviser, flows_max: int
+        self, around: Neighbourhood, book: PathBook, adviser: Adviser, flows_max: int
     ) -> None:
-        self._plane = plane
+        self._around = around
         self._book = book
         self._adviser = adviser
         self._flows_max = flows_max
-        self._senders = {peer: LinkSender(plane.epoch, flows_max) for peer in plane.peers}
-        self._urgent: dict[str, list[Message]] = {peer: [] for peer in plane.peers}
-        plane.handle(Pull, self._on_pull)
-        plane.on_peer(self._on_peer)
-        plane.pull_from(self._next)
+        self._senders = {peer: LinkSender(around.epoch, flows_max) for peer in around.peers}
+        self._urgent: dict[str, list[Message]] = {peer: [] for peer in around.peers}
 
     def state(self, peer: str, state: FlowState, path: PathMetadata | None) -> None:
         """State first, then the path of it."""
@@ -51,38 +60,37 @@ class Telling:
             return  # full of live flows: counted there
         if path is not None:
             self._urgent[peer].append(path)
-        self._plane.wake(peer)
+        self._around.wake(peer)
 
     def check(self, peer: str, check: SyncCheck) -> None:
         """After the states that wait, so that it is compared with what it speaks of."""
         if peer in self._urgent:
             self._urgent[peer].append(check)
-            self._plane.wake(peer)
+            self._around.wake(peer)
 
     def advice(self, peer: str) -> None:
         """The adviser has something for `peer`."""
-        self._plane.wake(peer)
+        self._around.wake(peer)
 
-    async def send_digests(self) -> None:
-        """Until cancelled."""
-        while True:
-            await asyncio.sleep(DIGEST_INTERVAL_S)
-            for peer, sender in self._senders.items():
-                if len(sender) and not sender.pending:
-                    self._plane.send(peer, sender.digest())
+    def send_digests(self) -> None:
+        """What the neighbours should have; every `DIGEST_INTERVAL_NS`."""
+        for peer, sender in self._senders.items():
+            if len(sender) and not sender.pending:
+                self._around.send(peer, sender.digest())
 
-    def _next(self, peer: str) -> Message | None:
-        """The plane asks: one message for `peer`, states before what builds on them."""
+    def next_message(self, peer: str) -> Message | None:
+        """One message for `peer`, states before what builds on them; None: nothing waits."""
         for message in self._senders[peer].take(1):
             return message
         waiting = self._urgent[peer]
         return waiting.pop(0) if waiting else self._adviser.take(peer)
 
-    def _on_pull(self, peer: str, pull: Pull) -> Refusal | None:
+    def on_pull(self, peer: str, pull: Pull) -> Refusal | None:
+        """A neighbour asks for what its digest shows that it lacks."""
         refusal = self._senders[peer].on_pull(pull)
         if refusal is None:
             self._repeat_paths(peer)
-            self._plane.wake(peer)
+            self._around.wake(peer)
         return refusal
 
     def _repeat_paths(self, peer: str) -> None:
@@ -91,11 +99,10 @@ class Telling:
         waiting = {id(message) for message in self._urgent[peer]}
         self._urgent[peer] += [p for p in known if p is not None and id(p) not in waiting]
 
-    def _on_peer(self, event: PeerEvent) -> None:
-        if event.change is not PeerChange.UP:
-            return
-        if len(self._senders[event.peer]):
+    def on_up(self, peer: str) -> None:
+        """A session with `peer` stands (again)."""
+        if len(self._senders[peer]):
             # What waited or was on its way is lost: the digest shows what is missing.
-            self._plane.send(event.peer, self._senders[event.peer].digest())
-        if self._adviser.repeat(event.peer):
-            self._plane.wake(event.peer)
+            self._around.send(peer, self._senders[peer].digest())
+        if self._adviser.repeat(peer):
+            self._around.wake(peer)

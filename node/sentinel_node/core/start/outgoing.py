@@ -1,0 +1,125 @@
+"""A planned connection to the next node: what it is given, and what it may remember (pure)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+from sentinel_node.core.control.messages import FlowState, PathMetadata
+from sentinel_node.core.start.buffer_plan import (
+    BufferPlan,
+    FlowForecast,
+    HostLimits,
+    StartMode,
+    plan_buffers,
+)
+from sentinel_node.core.start.careful_resume import (
+    CarefulResume,
+    PathMemory,
+    ResumeLimits,
+    SavedPath,
+)
+from sentinel_node.core.start.gate import StartGate, Tcp
+
+MAX_PACKET_BYTES = 1448
+"""Payload of a segment on a path of MTU 1500 with timestamps."""
+MEMORY_LIFETIME_NS = 3_600_000_000_000
+PATHS_MAX = 1024
+RELAY_LIMIT_BYTES = 1 << 30
+
+
+def empty_memory() -> PathMemory:
+    """Of one node: what earlier flows found, by path (RFC 9959)."""
+    return PathMemory(
+        lifetime_ns=MEMORY_LIFETIME_NS,
+        paths_max=PATHS_MAX,
+        initial_window_bytes=10 * MAX_PACKET_BYTES,
+    )
+
+
+def link_plan(
+    state: FlowState,
+    path: PathMetadata,
+    hop: int,
+    host: HostLimits,
+    mode: StartMode,
+    saved: SavedPath | None,
+) -> BufferPlan:
+    """For the link that leads to hop `hop` of the path (1: the first link)."""
+    after = path.hops[hop + 1] if hop + 1 < len(path.hops) else None
+    forecast = FlowForecast(
+        rate_Bps=state.peak_rate_Bps or state.rate_Bps,
+        rtt_ns=2 * path.hops[hop].propagation_ns,
+        downstream_rtt_ns=2 * after.propagation_ns if after else 0,
+        max_packet_bytes=MAX_PACKET_BYTES,
+        size_bytes=state.size_bytes,
+    )
+    return plan_buffers(forecast, host, mode=mode, saved=saved)
+
+
+def at_path_rate(state: FlowState, path: PathMetadata) -> FlowState:
+    """The same flow, if it had its path for itself."""
+    slowest_Bps = min((hop.rate_bps // 8 for hop in path.hops[1:] if hop.rate_bps), default=0)
+    return replace(state, peak_rate_Bps=max(state.peak_rate_Bps, slowest_Bps))
+
+
+def path_key(target: str, path: PathMetadata, hop: int) -> str:
+    """Under which name a link is remembered: another rate or length is another path."""
+    link = path.hops[hop]
+    return f"{target} {link.propagation_ns} ns {link.rate_bps} bit/s"
+
+
+def packets(window_bytes: int) -> int:
+    """A window in whole segments."""
+    return max(1, window_bytes // MAX_PACKET_BYTES)
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """The connection to `target`: its plan, and what was borrowed from the node's memory."""
+
+    target: str
+    plan: BufferPlan
+    key: str
+    saved: SavedPath | None
+    memory: PathMemory = field(repr=False)
+
+    @classmethod
+    def of(
+        cls,
+        memory: PathMemory,
+        host: HostLimits,
+        target: str,
+        state: FlowState,
+        path: PathMetadata,
+        hop: int,
+        mode: StartMode,
+        *,
+        now_ns: int,
+    ) -> Outgoing:
+        """For the link that leads to hop `hop`. Borrows what is remembered of it."""
+        key = path_key(target, path, hop)
+        saved = memory.borrow(key, now_ns=now_ns) if mode is StartMode.CAREFUL else None
+        return cls(target, link_plan(state, path, hop, host, mode, saved), key, saved, memory)
+
+    def gate(self, tcp: Tcp) -> StartGate | None:
+        """What holds back and paces the writer at the start.
+
+        None for a slow start: acknowledgements clock that, and it needs no pacing.
+        """
+        if self.plan.mode is StartMode.MANAGED:
+            resume = CarefulResume(None, ResumeLimits(MAX_PACKET_BYTES, MAX_PACKET_BYTES, 1))
+            window = self.plan.jump_window_bytes
+            return StartGate(tcp, resume, self.plan.pacing_Bps, lambda _: None, window)
+        if self.saved is None:
+            return None
+        initial = self.plan.initial_window_bytes
+        jump = max(initial, self.plan.jump_window_bytes)
+        resume = CarefulResume(self.saved, ResumeLimits(initial, jump, MAX_PACKET_BYTES))
+        return StartGate(tcp, resume, self.plan.pacing_Bps, self._normal)
+
+    def _normal(self, proved_wrong: bool) -> None:
+        self.memory.give_back(self.key, proved_wrong=proved_wrong)
+
+    def observe(self, *, cwnd_bytes: int, min_rtt_ns: int, now_ns: int) -> None:
+        """The connection has ended well: remember what it found."""
+        self.memory.observe(self.key, cwnd_bytes=cwnd_bytes, min_rtt_ns=min_rtt_ns, now_ns=now_ns)
