@@ -45,17 +45,16 @@ def test_every_kind_of_message_is_thrown() -> None:
 
 async def test_a_neighbour_tells_nothing_of_this_nodes_own_flows() -> None:
     node = DaemonNode()
+    core = node.sync._core
     stamp = Version(2, 50)
-    forged = replace(node.sync._own[1].forecaster.state, version=stamp, peak_rate_Bps=1)
-    path = replace(node.sync.logs[1].path, version=stamp)  # type: ignore[type-var]
-    before = node.sync._table.get(1), node.sync._book.get(1), node.sync._shares.rate_Bps(1, 1 << 40)
+    forged = replace(core._own[1].forecaster.state, version=stamp, peak_rate_Bps=1)
+    path = replace(core.logs[1].path, version=stamp)  # type: ignore[type-var]
+    before = core._table.get(1), core._book.get(1), core._shares.rate_Bps(1, 1 << 40)
     node.endpoint.receive(node.peer.seal(Forecast(stamp, forged)), now_ns=0)
     refused = node.endpoint.receive(node.peer.seal(path), now_ns=0)
     assert isinstance(refused, Refusal)
     assert refused.reason is Reason.WRONG_PEER
-    assert before == (
-        node.sync._table.get(1), node.sync._book.get(1), node.sync._shares.rate_Bps(1, 1 << 40)
-    )  # fmt: skip
+    assert before == (core._table.get(1), core._book.get(1), core._shares.rate_Bps(1, 1 << 40))
 
 
 def test_the_fuzzer_notices_a_change_and_a_crash(monkeypatch: pytest.MonkeyPatch) -> None:
