@@ -15,6 +15,9 @@ from scipy.special import stdtrit
 
 from sentinel_sim.plan.stats import CONFIDENCE, ci95, interval, mean
 
+JUDGED_CONFIDENCE = 0.98
+"""Of intervals that verdicts go by: an error of 1 % on the claim's side."""
+
 
 @dataclass(frozen=True, slots=True)
 class Figure:
@@ -40,7 +43,7 @@ def figure(values: Sequence[float]) -> Figure | None:
     """Arithmetic mean and Student's interval; None without values."""
     if not values:
         return None
-    return Figure(mean(values), ci95(values), len(values), interval(values, 0.98))
+    return Figure(mean(values), ci95(values), len(values), interval(values, JUDGED_CONFIDENCE))
 
 
 def difference(values: Sequence[float], baseline: Sequence[float]) -> Figure | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from sentinel_node.core.start.buffer_plan import BufferPlan
@@ -19,3 +20,16 @@ class Adjustment:
     """Payload before what was sent under this prediction; 0: all of the flow was."""
     reached_ns: int = 0
     """When the first byte after `offset_bytes` was here."""
+
+
+def note_reached(
+    waiting: Iterable[Adjustment], payload_bytes: int, now_ns: int
+) -> list[Adjustment]:
+    """So much of the flow is here: gives those whose data is still to come."""
+    left = []
+    for one in waiting:
+        if one.offset_bytes < payload_bytes:
+            one.reached_ns = now_ns
+        else:
+            left.append(one)
+    return left

@@ -34,7 +34,7 @@ from sentinel_node.core.sync.flow_log import NO_PAYLOAD, Delivered, FlowLog
 from sentinel_node.core.sync.flow_table import FlowTable
 from sentinel_node.core.sync.forecaster import Forecaster
 from sentinel_node.core.sync.link import Update
-from sentinel_node.core.sync.paths import PathBook
+from sentinel_node.core.sync.paths import PathBook, hop_names
 from sentinel_node.core.sync.replica import LinkReplica
 from sentinel_node.core.sync.shares import LinkShares, is_material
 from sentinel_node.core.sync.slopes import Slope
@@ -247,7 +247,7 @@ class FlowExchange:
         return log
 
     def _next_hop(self, path: PathMetadata) -> str | None:
-        names = [hop.node for hop in path.hops]
+        names = hop_names(path)
         here = names.index(self._around.node) if self._around.node in names else len(names)
         return names[here + 1] if here + 1 < len(names) else None
 
@@ -284,7 +284,7 @@ class FlowExchange:
                 hook(replace(state, peak_rate_Bps=limited), path)
 
     def _on_path(self, peer: str, path: PathMetadata, now_ns: int) -> Refusal | None:
-        if self._around.node not in [hop.node for hop in path.hops]:
+        if self._around.node not in hop_names(path):
             return Refusal(Reason.WRONG_PEER, f"a path without {self._around.node} from {peer}")
         entry = self._table.get(path.flow_id)
         if entry is not None and entry.source != peer:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 from sentinel_node.core.control.messages import FlowState, PathMetadata, SyncCheck
 from sentinel_node.core.sync.forecaster import believed_total, replica_bound
+from sentinel_node.core.sync.paths import hop_names
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,8 +98,7 @@ def _hash_ok(check: SyncCheck, digests: dict[int, bytes], problems: list[str]) -
 
 def news_allowance(state: FlowState, path: PathMetadata, node: str) -> int:
     """Bytes that may have come beyond the bound while the news was on its way to `node`."""
-    names = [hop.node for hop in path.hops]
-    before = path.hops[1 : names.index(node) + 1]
+    before = path.hops[1 : hop_names(path).index(node) + 1]
     # Between two samples the truth may move too; the grid is a hundredth of the silence.
     delay_ns = sum(hop.propagation_ns for hop in before) + state.max_silence_ns // 100
     limit_Bps = min((hop.rate_bps // 8 for hop in path.hops[1:] if hop.rate_bps), default=0)

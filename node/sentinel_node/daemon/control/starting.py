@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from sentinel_node.core.control.messages import FlowState, PathMetadata
-from sentinel_node.core.start.adjustment import Adjustment
+from sentinel_node.core.start.adjustment import Adjustment, note_reached
 from sentinel_node.core.start.buffer_plan import BufferPlan, HostLimits, StartMode
 from sentinel_node.core.start.gate import StartGate
 from sentinel_node.core.start.outgoing import RELAY_LIMIT_BYTES, Outgoing, empty_memory, packets
@@ -159,10 +159,7 @@ class Preparations:
     def reached(self, prepared: Prepared, payload_bytes: int, now_ns: int) -> None:
         """So much of the flow is here."""
         with self._lock:
-            for one in prepared.waiting:
-                if one.offset_bytes < payload_bytes:
-                    one.reached_ns = now_ns
-            prepared.waiting = [one for one in prepared.waiting if not one.reached_ns]
+            prepared.waiting = note_reached(prepared.waiting, payload_bytes, now_ns)
 
     def predicted(self, prepared: Prepared, state: FlowState) -> None:
         """A newer prediction is to be followed as soon as the flow is ready."""

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 from sentinel_node.core.control.codec import Message
 from sentinel_node.core.control.endpoint import Endpoint, Handled, Opened
@@ -162,7 +161,7 @@ class VirtualNode:
         )
         self._agenda.at(now_ns + wait_ns, partial(self._beat, peer))
 
-    def _on_heartbeat(self, peer: str, beat: Any, now_ns: int) -> None:  # noqa: ANN401  a route
+    def _on_heartbeat(self, peer: str, beat: Heartbeat, now_ns: int) -> None:
         self._liveness.on_heartbeat(
             peer, epoch=beat.stamp.epoch, sequence=beat.stamp.sequence, now_ns=now_ns
         )

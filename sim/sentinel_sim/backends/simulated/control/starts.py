@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from sentinel_node.core.start.adjustment import Adjustment
+from sentinel_node.core.start.adjustment import Adjustment, note_reached
 from sentinel_node.core.start.buffer_plan import BufferPlan
 from sentinel_node.core.start.gate import Look, StartGate
 from sentinel_node.core.start.outgoing import Outgoing, packets
@@ -34,10 +34,7 @@ class Prepared:
 
     def reached(self, payload_bytes: int, now_ns: int) -> None:
         """So much of the flow is here."""
-        for one in self.waiting:
-            if one.offset_bytes < payload_bytes:
-                one.reached_ns = now_ns
-        self.waiting = [one for one in self.waiting if not one.reached_ns]
+        self.waiting = note_reached(self.waiting, payload_bytes, now_ns)
 
     def close(self, row: Array, now_ns: int) -> None:
         """The connection has ended well: remember what it found."""

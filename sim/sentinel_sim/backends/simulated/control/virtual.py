@@ -280,24 +280,25 @@ class FsuSimulation:
         return outgoing.plan
 
     def _adjusted(
-        self, flow: _Flow, prepared: Prepared, what: str, plan: BufferPlan, offset: int = 0
+        self, flow: _Flow, prepared: Prepared, what: str, plan: BufferPlan, before_bytes: int = 0
     ) -> None:
-        prepared.add(Adjustment(flow.name, what, plan, self._agenda.now_ns, offset))
+        prepared.add(Adjustment(flow.name, what, plan, self._agenda.now_ns, before_bytes))
 
     def _follow(self, flow: _Flow, name: str, state: FlowState, path: PathMetadata) -> None:
         """Another rate is predicted: windows, buffers and pacing follow at once."""
-        prepared, here, offset = flow.prepared[name], flow.nodes.index(name), offset_bytes(state)
+        prepared, here = flow.prepared[name], flow.nodes.index(name)
+        before_bytes = offset_bytes(state)
         if here and not self._spec.window_bytes:
             plan = link_plan(state, path, here, self._host, self._mode, None)
             apply_receiving(self._row(flow, here), plan.window_clamp_bytes)
-            self._adjusted(flow, prepared, WINDOW, plan, offset)
+            self._adjusted(flow, prepared, WINDOW, plan, before_bytes)
         outgoing = prepared.outgoing
         if outgoing is not None and here + 1 not in flow.ended:
             plan = link_plan(state, path, here + 1, self._host, self._mode, outgoing.saved)
             resize(self._row(flow, here + 1), plan)
             if prepared.gate is not None:
                 prepared.gate.limit(plan.pacing_Bps)
-            self._adjusted(flow, prepared, SEND_BUFFER, plan, offset)
+            self._adjusted(flow, prepared, SEND_BUFFER, plan, before_bytes)
 
     def _tell_ends(self) -> None:
         """What ended since the last tick: at the receiver, for the sender, and each connection."""
