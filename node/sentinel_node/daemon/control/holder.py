@@ -7,7 +7,7 @@ import logging
 import time
 from collections import deque
 
-from sentinel_node.daemon.control import routes, slope
+from sentinel_node.daemon.control import slope
 from sentinel_node.daemon.control.flow_sync import FlowSync
 from sentinel_node.daemon.control.interface import PeerEvent
 from sentinel_node.daemon.control.plane import GrpcControlPlane
@@ -21,7 +21,6 @@ EVENTS_MAX = 1000
 
 def load_ahead(role: str) -> None:
     """What takes a moment to load must not do so when a flow waits for it."""
-    routes.load()
     if role == "sender":
         slope.load_network()
 

@@ -7,76 +7,71 @@ start window without BPF. They are shared by all flows to the address; the last 
 from __future__ import annotations
 
 import errno
+import os
 import socket
 import threading
-from typing import Any
 
+from sentinel_node.daemon.control import route_messages
+from sentinel_node.daemon.control.route_messages import HostRoute
 from sentinel_node.errors import PrivilegeError, UnsupportedOptionError
+
+ANSWER_BYTES_MAX = 32768
+ANSWER_PATIENCE_S = 5.0
+"""The kernel answers within the call; an answer that does not come is a fault of this module."""
 
 _lock = threading.Lock()
 
 
-def load() -> None:
-    """Load the netlink library, which takes a moment the first time."""
-    import pyroute2  # noqa: F401
-
-
 def clear_start_window(address: str) -> None:
     """The route to `address` has the kernel's own start windows again."""
-    set_start_window(address, keep=False)
+    windows = {route_messages.INITCWND: 0, route_messages.INITRWND: 0}
+    _change(address, windows)
 
 
-def set_start_window(
-    address: str, *, cwnd_packets: int = 0, rwnd_packets: int = 0, keep: bool = True
-) -> None:
-    """Set the start windows, in packets, of new connections with `address`.
-
-    0 leaves one as it is, or with `keep` false takes it away.
+def set_start_window(address: str, *, cwnd_packets: int = 0, rwnd_packets: int = 0) -> None:
+    """Set the start windows, in packets, of new connections with `address`; 0 leaves one as it is.
 
     Raises UnsupportedOptionError without a host route to it, PrivilegeError without the right.
     """
-    from pyroute2 import IPRoute
-    from pyroute2.netlink.exceptions import NetlinkError
-
-    wanted = {"initcwnd": cwnd_packets, "initrwnd": rwnd_packets}
-    with _lock, IPRoute() as netlink:
-        route = _host_route(netlink, address)
-        metrics = {
-            **(_metrics(route) if keep else {}),
-            **{name: n for name, n in wanted.items() if n},
-        }
-        given = {
-            "dst": f"{address}/32",
-            "oif": route.get_attr("RTA_OIF"),
-            "gateway": route.get_attr("RTA_GATEWAY"),
-            "prefsrc": route.get_attr("RTA_PREFSRC"),
-            "metrics": metrics or None,
-        }
-        try:
-            netlink.route("replace", **{k: v for k, v in given.items() if v is not None})
-        except NetlinkError as error:
-            if error.code in (errno.EPERM, errno.EACCES):
-                raise PrivilegeError(
-                    f"setting the start window of the route to {address} needs CAP_NET_ADMIN"
-                ) from error
-            raise UnsupportedOptionError(
-                f"the route to {address} takes no start window: {error}"
-            ) from error
+    wanted = {route_messages.INITCWND: cwnd_packets, route_messages.INITRWND: rwnd_packets}
+    _change(address, {kind: count for kind, count in wanted.items() if count})
 
 
-def _host_route(netlink: Any, address: str) -> Any:  # noqa: ANN401  pyroute2 has no types
-    for route in netlink.get_routes(family=socket.AF_INET):
-        if route["dst_len"] == 32 and route.get_attr("RTA_DST") == address and route["type"] == 1:
-            return route
-    raise UnsupportedOptionError(
-        f"no host route to {address}, so no start window can be set for it alone; "
-        f"make one: ip route add {address}/32 via GATEWAY"
-    )
+def _change(address: str, windows: dict[int, int]) -> None:
+    with (
+        _lock,
+        socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE) as netlink,
+    ):
+        netlink.settimeout(ANSWER_PATIENCE_S)
+        netlink.bind((0, 0))
+        route = _find(netlink, address)
+        metrics = route_messages.with_windows(route.metrics, windows)
+        if metrics == route.metrics:
+            return
+        code = route_messages.error_of(_ask(netlink, route_messages.replacement(route, metrics)))
+    if code in (errno.EPERM, errno.EACCES):
+        raise PrivilegeError(
+            f"setting the start window of the route to {address} needs CAP_NET_ADMIN"
+        )
+    if code:
+        raise UnsupportedOptionError(
+            f"the route to {address} takes no start window: {os.strerror(code)}"
+        )
 
 
-def _metrics(route: Any) -> dict[str, int]:  # noqa: ANN401
-    found = route.get_attr("RTA_METRICS")
-    names = {"RTAX_INITCWND": "initcwnd", "RTAX_INITRWND": "initrwnd"}
-    if found is None:
-        return {}
-    return {names[name]: value for name, value in found["attrs"] if name in names}
+def _find(netlink: socket.socket, address: str) -> HostRoute:
+    answer = _ask(netlink, route_messages.question(address))
+    code = route_messages.error_of(answer)
+    route = route_messages.host_route(answer) if code is None else None
+    if route is None:
+        why = f" ({os.strerror(code)})" if code else ""
+        raise UnsupportedOptionError(
+            f"no host route to {address}{why}, so no start window can be set for it alone; "
+            f"make one: ip route add {address}/32 via GATEWAY"
+        )
+    return route
+
+
+def _ask(netlink: socket.socket, message: bytes) -> bytes:
+    netlink.sendall(message)
+    return netlink.recv(ANSWER_BYTES_MAX)
