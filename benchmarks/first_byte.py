@@ -59,12 +59,16 @@ class Seen:
     leads: tuple[float, ...]
     ok: bool
 
+    def wait_ms(self, which: str) -> float:
+        """Of the `first` flow, or of `later` ones."""
+        return self.first_ms if which == "first" else self.later_ms
+
 
 def spec_of(arm: Arm, km: float, flows: int, pair: int, seed: int) -> RunSpec:
     """Small transfers, one after the other, over the main experiment's links."""
     plan = expand(load(TOPOLOGY), arms=[arm], distances_km=[km], repeats=1, seed=seed)
     base = plan.runs(0)[0]
-    apart_ns = 20 * base.paths[0].rtt_base_ns + 200 * MS
+    apart_ns = 8 * base.paths[0].rtt_base_ns + 200 * MS
     planned = tuple(FlowPlan(n + 1, 0, n * apart_ns, SIZE_BYTES, None) for n in range(flows))
     return replace(
         base,
@@ -126,8 +130,8 @@ async def measure(km: float, pairs: int, flows: int, seed: int) -> list[dict[Arm
 def judge(km: float, pairs: Sequence[dict[Arm, Seen]], ideal: dict[Arm, float]) -> tuple[str, bool]:
     """The lines of one distance, and whether its targets are met."""
     lines, met = [], True
-    for which, at in (("first", lambda s: s.first_ms), ("later", lambda s: s.later_ms)):
-        columns = {arm: [at(pair[arm]) for pair in pairs] for arm in TURNS}
+    for which in ("first", "later"):
+        columns = {arm: [pair[arm].wait_ms(which) for pair in pairs] for arm in TURNS}
         ratios = [f / s for s, f in zip(columns[Arm.SPLIT], columns[Arm.FSU], strict=True)]
         mean, low, high = geometric(ratios)
         met &= high <= 1
