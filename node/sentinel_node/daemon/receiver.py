@@ -17,7 +17,7 @@ from sentinel_node.core.token_bucket import TokenBucket
 from sentinel_node.daemon import sockets
 from sentinel_node.daemon.connection import TrackedConnection
 from sentinel_node.daemon.control.interface import control_flow_id
-from sentinel_node.daemon.control.preparing import Expected, prepare_on_forecast
+from sentinel_node.daemon.control.preparing import Expected, open_inward, prepare_on_forecast
 from sentinel_node.daemon.control.starting import Prepared
 from sentinel_node.daemon.records import FlowRecord
 from sentinel_node.daemon.run import NodeRun, accept_in_background
@@ -93,7 +93,7 @@ def _taken(run: NodeRun, connection: TrackedConnection) -> Prepared | None:
     """What was made ready for the flow that came; None: nothing was."""
     prepared = run.preparations.get(control_flow_id(run.name, connection.flow_id))
     if prepared is not None:
-        prepared.inward = connection
+        open_inward(run, prepared, connection)
     return prepared
 
 

@@ -129,8 +129,6 @@ def _relay_connection(
             outward = prepared.connection
         if prepared is not None and outward is not None and prepared.outgoing is not None:
             gate = prepared.gate = prepared.outgoing.gate(SocketTcp(outward.sock))
-        if prepared is not None:
-            prepared.inward = inward
         outward = outward or _connect_onward(run, spec)
         with _Pump(run, inward, outward, spec, gate, prepared) as pump:
             pump.run_to_end()

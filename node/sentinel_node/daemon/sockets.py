@@ -23,6 +23,10 @@ from sentinel_node.errors import (
 SO_SNDBUFFORCE = 32
 SO_RCVBUFFORCE = 33
 IP_BIND_ADDRESS_NO_PORT = 24
+TCP_REPAIR, TCP_REPAIR_WINDOW = 19, 29
+_REPAIR_ON, _REPAIR_OFF = 1, -1
+_REPAIR_WINDOW = struct.Struct("=5I")
+"""struct tcp_repair_window: snd_wl1, snd_wnd, max_window, rcv_wnd, rcv_wup (linux/tcp.h)."""
 
 LISTEN_BACKLOG = 1024
 CLAMP_BUFFER_FACTOR = 4
@@ -119,6 +123,36 @@ def hold_window(sock: socket.socket, window_clamp_bytes: int) -> None:
     option = (socket.IPPROTO_TCP, socket.TCP_WINDOW_CLAMP)
     if sock.getsockopt(*option) != window_clamp_bytes:
         sock.setsockopt(*option, window_clamp_bytes)
+
+
+def open_window(sock: socket.socket, window_bytes: int) -> bool:
+    """Offer at least `window_bytes` with the next acknowledgement; False: it was offered already.
+
+    A connection whose handshake came before its options offers 64 KiB and then three times as much
+    each round trip, whatever its buffer (net/ipv4/tcp_input.c, tcp_grow_window). The window itself
+    can be set only as checkpoint and restore of processes does it. It is never made smaller.
+    Raises PrivilegeError without CAP_NET_ADMIN.
+    """
+    tcp = socket.IPPROTO_TCP
+    try:
+        sock.setsockopt(tcp, TCP_REPAIR, _REPAIR_ON)
+    except PermissionError as error:
+        raise PrivilegeError(
+            f"a window of {window_bytes} bytes on a connection that stands needs CAP_NET_ADMIN"
+        ) from error
+    try:
+        told = _REPAIR_WINDOW.unpack(sock.getsockopt(tcp, TCP_REPAIR_WINDOW, _REPAIR_WINDOW.size))
+        if told[3] >= window_bytes:
+            return False
+        sock.setsockopt(
+            tcp, TCP_REPAIR_WINDOW, _REPAIR_WINDOW.pack(*told[:3], window_bytes, told[4])
+        )
+    finally:
+        sock.setsockopt(tcp, TCP_REPAIR, _REPAIR_OFF)
+    _set_buffer(sock, "receive", CLAMP_BUFFER_FACTOR * window_bytes)
+    # The slow start of the window (rcv_ssthresh) goes up to the window with this.
+    sock.setsockopt(tcp, socket.TCP_WINDOW_CLAMP, window_bytes)
+    return True
 
 
 def family_of(address: str) -> socket.AddressFamily:

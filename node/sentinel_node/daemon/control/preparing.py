@@ -39,6 +39,10 @@ if TYPE_CHECKING:
     from sentinel_node.daemon.run import NodeRun
 
 
+OPENED_WINDOW = "opened window"
+"""An adjustment after the fact: the connection was there before its options."""
+
+
 @dataclass(frozen=True, slots=True)
 class Expected:
     """Which announced flows come here: those whose path is `path`, from `upstream_address`."""
@@ -146,6 +150,7 @@ class _Work:
         upstream = self.expected.upstream_address
         if upstream and set_receive_start(upstream, plan):
             run.preparations.on_close(lambda: clear_start_window(upstream))
+        self.prepared.plan_in = plan
         run.preparations.adjusted(self.prepared, "receive buffer", plan)
 
     def _outward(self, run: NodeRun, onward: Onward) -> None:
@@ -191,5 +196,24 @@ def take_prepared(run: NodeRun, inward: TrackedConnection, waiter: SocketWaiter)
     if prepared is None:
         return None
     run.preparations.first_byte(flow_id, now_ns)
+    open_inward(run, prepared, inward)
     prepared.done.wait()
     return prepared
+
+
+def open_inward(run: NodeRun, prepared: Prepared, inward: TrackedConnection) -> None:
+    """The flow came over `inward`: it has the planned window, even if its SYN came first.
+
+    The SYN follows the forecast closely and the kernel needs no time to answer it, so it may be
+    there before this node has set its listener's options.
+    """
+    prepared.inward = inward
+    try:
+        late = bool(prepared.plan_in) and sockets.open_window(
+            inward.sock, prepared.window_clamp_bytes
+        )
+    except (NodeError, OSError) as error:
+        run.event(f"flow {prepared.flow_id:016x}: its window opens slowly: {error}")
+        return
+    if late and prepared.plan_in is not None:
+        run.preparations.adjusted(prepared, OPENED_WINDOW, prepared.plan_in)

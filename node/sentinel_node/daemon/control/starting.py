@@ -42,6 +42,8 @@ class Prepared:
     inward: TrackedConnection | None = None
     """The connection that the flow came over."""
     gate: StartGate | None = None
+    plan_in: BufferPlan | None = None
+    """Of the link that the flow comes over."""
     window_clamp_bytes: int = 0
     """The largest window that is advertised upstream; the kernel moves it, and is put right."""
     window_fixed: bool = False
