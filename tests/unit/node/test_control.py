@@ -239,7 +239,7 @@ async def test_the_daemon_ends_in_the_middle_of_flows_with_exit_0(
             told = False
             async for now in client.send(pb.SendRequest(run="r", flows=[flow])):
                 if now.bytes_written and not now.done and not told:
-                    told = True  # a second signal would not wait for the flows' reports
+                    told = True  # once is enough
                     if how == "shutdown":
                         await client.shutdown()
                     else:
