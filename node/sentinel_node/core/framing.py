@@ -25,6 +25,7 @@ import hashlib
 import struct
 from dataclasses import dataclass
 
+from sentinel_node.core.sync.checkpoints import Checkpoints
 from sentinel_node.errors import FramingError, HeaderError, TrailerError, TruncatedError
 
 VERSION = 2
@@ -297,10 +298,13 @@ class Verdict:
 class StreamVerifier:
     """A `StreamParser` that hashes the payload and judges the flow at its end."""
 
-    def __init__(self, run: str) -> None:
+    def __init__(self, run: str, checkpoints: Checkpoints | None = None) -> None:
+        """`checkpoints`: where the running hashes of the payload are kept."""
         self._run = run
         self._parser = StreamParser()
+        self._checkpoints = checkpoints if checkpoints is not None else Checkpoints()
         self._hash = hashlib.sha256()
+        self._hashed_bytes = 0
         self._token_checked = False
 
     @property
@@ -322,10 +326,18 @@ class StreamVerifier:
         pieces = self._parser.feed(chunk)
         if self._parser.header is not None and self._parser.header.hashed:
             for piece in pieces:
-                self._hash.update(piece)
+                self._update(memoryview(piece))
         if not self._token_checked:
             self._check_token()
         return self._parser.payload_bytes - before
+
+    def _update(self, piece: memoryview) -> None:
+        while len(piece):
+            part = piece[: self._checkpoints.until_next(self._hashed_bytes)]
+            self._hash.update(part)
+            self._hashed_bytes += len(part)
+            self._checkpoints.note(self._hashed_bytes, self._hash)
+            piece = piece[len(part) :]
 
     def finish(self) -> Verdict:
         """The stream has ended (or was given up): the judgement."""

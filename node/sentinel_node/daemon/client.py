@@ -176,6 +176,12 @@ class NodeClient:
         call = self._stub.ReadControl(request, timeout=wait_s + _T)
         return await self._call("ReadControl", call)
 
+    async def replay_control(self, peer: str, share: float, seed: int) -> int:
+        """Have the daemon replay control messages to a neighbour; gives how many it did so far."""
+        request = pb.ReplayControlRequest(peer=peer, share=share, seed=seed)
+        call = self._stub.ReplayControl(request, timeout=_T)
+        return (await self._call("ReplayControl", call)).replayed
+
     async def shutdown(self) -> None:
         """Tell the daemon to finish; it exits with 0."""
         await self._call("Shutdown", self._stub.Shutdown(pb.ShutdownRequest(), timeout=_T))

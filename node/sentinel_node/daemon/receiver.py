@@ -60,7 +60,7 @@ def _receive_flow(run: NodeRun, sock: socket.socket, accepted_ns: int, spec: Lis
     record = FlowRecord(0, spec.series_interval_ns)
     record.start_ns = accepted_ns
     connection = run.track(sock, "in", accepted_ns)
-    verifier = StreamVerifier(run.name)
+    verifier = StreamVerifier(run.name, record.checkpoints)
     run.add_flow(record)
     run.begin_work()
     failed = True
@@ -89,11 +89,14 @@ def _receive_flow(run: NodeRun, sock: socket.socket, accepted_ns: int, spec: Lis
         run.end_work()
 
 
-def _taken(run: NodeRun, connection: TrackedConnection) -> Prepared | None:
+def _taken(run: NodeRun, connection: TrackedConnection, record: FlowRecord) -> Prepared | None:
     """What was made ready for the flow that came; None: nothing was."""
-    prepared = run.preparations.get(control_flow_id(run.name, connection.flow_id))
+    flow_id = control_flow_id(run.name, connection.flow_id)
+    prepared = run.preparations.get(flow_id)
     if prepared is not None:
         open_inward(run, prepared, connection)
+    if run.sync is not None and record.hashed:
+        run.sync.hashing(flow_id, record.checkpoints)
     return prepared
 
 
@@ -142,7 +145,7 @@ def _read_to_end(
             _note_header(record, connection, verifier)
         if record.flow_id and not seen:
             seen = True
-            prepared = _taken(run, connection)
+            prepared = _taken(run, connection, record)
         if prepared is not None:
             window = prepared.window_clamp_bytes
         if window:

@@ -6,6 +6,7 @@ import threading
 from dataclasses import dataclass
 
 from sentinel_node.core.series import SeriesSampler
+from sentinel_node.core.sync.checkpoints import Checkpoints
 
 UNEXPLAINED = "the flow's worker ended without a result; its traceback is in the node's log"
 
@@ -84,6 +85,8 @@ class FlowRecord:
         self.ended = False
         self.connection: str = ""
         self.custody: CustodyRecord | None = None
+        self.checkpoints = Checkpoints()
+        """Running hashes of the payload that was written or read here."""
         self._series = SeriesSampler(series_interval_ns)
         self._lock = threading.Lock()
 

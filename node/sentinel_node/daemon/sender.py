@@ -315,6 +315,7 @@ class _Flow:
             written = self._write(block, payload_from=HEADER_BYTES - begin, end_ns=self._end_ns)
             if order.hashed:
                 self._hash.update(block[HEADER_BYTES - begin : written])
+                self._record.checkpoints.note(self._record.payload_bytes, self._hash)
             if written < len(block):
                 return
             begin = HEADER_BYTES

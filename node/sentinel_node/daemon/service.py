@@ -249,6 +249,16 @@ class NodeControlService(pb_grpc.NodeControlServicer):
         return control_reply(self._control)
 
     @translated
+    async def ReplayControl(
+        self,
+        request: pb.ReplayControlRequest,
+        context: Context[pb.ReplayControlRequest, pb.ReplayControlReply],
+    ) -> pb.ReplayControlReply:
+        """Send control messages again, as a fault."""
+        replayed = self._control.replay(request.peer, request.share, request.seed)
+        return pb.ReplayControlReply(replayed=replayed)
+
+    @translated
     async def Shutdown(
         self, request: pb.ShutdownRequest, context: Context[pb.ShutdownRequest, pb.ShutdownReply]
     ) -> pb.ShutdownReply:

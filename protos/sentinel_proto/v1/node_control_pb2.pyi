@@ -1045,10 +1045,16 @@ class SyncVerdictReport(_message.Message):
     OK_FIELD_NUMBER: _builtins.int
     PROBLEMS_FIELD_NUMBER: _builtins.int
     ERROR_BYTES_FIELD_NUMBER: _builtins.int
+    CHECKPOINT_OFFSET_FIELD_NUMBER: _builtins.int
+    HASH_OK_FIELD_NUMBER: _builtins.int
     at_ns: _builtins.int
     final: _builtins.bool
     ok: _builtins.bool
     error_bytes: _builtins.int
+    checkpoint_offset: _builtins.int
+    """where the running hashes were compared"""
+    hash_ok: _builtins.bool
+    """absent: not compared"""
     @_builtins.property
     def problems(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
     def __init__(
@@ -1059,12 +1065,16 @@ class SyncVerdictReport(_message.Message):
         ok: _builtins.bool = ...,
         problems: _abc.Iterable[_builtins.str] | None = ...,
         error_bytes: _builtins.int = ...,
+        checkpoint_offset: _builtins.int = ...,
+        hash_ok: _builtins.bool | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_hash_ok", b"_hash_ok", "hash_ok", b"hash_ok"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["at_ns", b"at_ns", "error_bytes", b"error_bytes", "final", b"final", "ok", b"ok", "problems", b"problems"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_hash_ok", b"_hash_ok", "at_ns", b"at_ns", "checkpoint_offset", b"checkpoint_offset", "error_bytes", b"error_bytes", "final", b"final", "hash_ok", b"hash_ok", "ok", b"ok", "problems", b"problems"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__hash_ok: _TypeAlias = _typing.Literal["hash_ok"]  # noqa: Y015
+    _WhichOneofArgType__hash_ok: _TypeAlias = _typing.Literal["_hash_ok", b"_hash_ok"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__hash_ok) -> _WhichOneofReturnType__hash_ok | None: ...
 
 Global___SyncVerdictReport: _TypeAlias = SyncVerdictReport  # noqa: Y015
 
@@ -1866,6 +1876,52 @@ class ReadControlReply(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ReadControlReply: _TypeAlias = ReadControlReply  # noqa: Y015
+
+@_typing.final
+class ReplayControlRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PEER_FIELD_NUMBER: _builtins.int
+    SHARE_FIELD_NUMBER: _builtins.int
+    SEED_FIELD_NUMBER: _builtins.int
+    peer: _builtins.str
+    share: _builtins.float
+    """of messages after which an older one goes out again, 0 to 1"""
+    seed: _builtins.int
+    def __init__(
+        self,
+        *,
+        peer: _builtins.str = ...,
+        share: _builtins.float = ...,
+        seed: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["peer", b"peer", "seed", b"seed", "share", b"share"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReplayControlRequest: _TypeAlias = ReplayControlRequest  # noqa: Y015
+
+@_typing.final
+class ReplayControlReply(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REPLAYED_FIELD_NUMBER: _builtins.int
+    replayed: _builtins.int
+    """to this neighbour, so far"""
+    def __init__(
+        self,
+        *,
+        replayed: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["replayed", b"replayed"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReplayControlReply: _TypeAlias = ReplayControlReply  # noqa: Y015
 
 @_typing.final
 class ShutdownRequest(_message.Message):

@@ -84,6 +84,11 @@ class NodeControlStub:
                 request_serializer=sentinel__proto_dot_v1_dot_node__control__pb2.ReadControlRequest.SerializeToString,
                 response_deserializer=sentinel__proto_dot_v1_dot_node__control__pb2.ReadControlReply.FromString,
                 _registered_method=True)
+        self.ReplayControl = channel.unary_unary(
+                '/sentinel_proto.v1.NodeControl/ReplayControl',
+                request_serializer=sentinel__proto_dot_v1_dot_node__control__pb2.ReplayControlRequest.SerializeToString,
+                response_deserializer=sentinel__proto_dot_v1_dot_node__control__pb2.ReplayControlReply.FromString,
+                _registered_method=True)
         self.Shutdown = channel.unary_unary(
                 '/sentinel_proto.v1.NodeControl/Shutdown',
                 request_serializer=sentinel__proto_dot_v1_dot_node__control__pb2.ShutdownRequest.SerializeToString,
@@ -166,6 +171,13 @@ class NodeControlServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ReplayControl(self, request, context):
+        """A fault: messages to a neighbour are sent again after others, until the share is set to 0.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def Shutdown(self, request, context):
         """Finish and exit 0.
         """
@@ -225,6 +237,11 @@ def add_NodeControlServicer_to_server(servicer, server):
                     servicer.ReadControl,
                     request_deserializer=sentinel__proto_dot_v1_dot_node__control__pb2.ReadControlRequest.FromString,
                     response_serializer=sentinel__proto_dot_v1_dot_node__control__pb2.ReadControlReply.SerializeToString,
+            ),
+            'ReplayControl': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReplayControl,
+                    request_deserializer=sentinel__proto_dot_v1_dot_node__control__pb2.ReplayControlRequest.FromString,
+                    response_serializer=sentinel__proto_dot_v1_dot_node__control__pb2.ReplayControlReply.SerializeToString,
             ),
             'Shutdown': grpc.unary_unary_rpc_method_handler(
                     servicer.Shutdown,
@@ -502,6 +519,33 @@ class NodeControl:
             '/sentinel_proto.v1.NodeControl/ReadControl',
             sentinel__proto_dot_v1_dot_node__control__pb2.ReadControlRequest.SerializeToString,
             sentinel__proto_dot_v1_dot_node__control__pb2.ReadControlReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReplayControl(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/sentinel_proto.v1.NodeControl/ReplayControl',
+            sentinel__proto_dot_v1_dot_node__control__pb2.ReplayControlRequest.SerializeToString,
+            sentinel__proto_dot_v1_dot_node__control__pb2.ReplayControlReply.FromString,
             options,
             channel_credentials,
             insecure,

@@ -64,6 +64,8 @@ class NodeControlStub:
     """Leave the control plane: every session ends."""
     ReadControl: _grpc.UnaryUnaryMultiCallable[_node_control_pb2.ReadControlRequest, _node_control_pb2.ReadControlReply]
     """How the control plane stands; waits at most wait_ns until every neighbour is connected."""
+    ReplayControl: _grpc.UnaryUnaryMultiCallable[_node_control_pb2.ReplayControlRequest, _node_control_pb2.ReplayControlReply]
+    """A fault: messages to a neighbour are sent again after others, until the share is set to 0."""
     Shutdown: _grpc.UnaryUnaryMultiCallable[_node_control_pb2.ShutdownRequest, _node_control_pb2.ShutdownReply]
     """Finish and exit 0."""
 
@@ -94,6 +96,8 @@ class NodeControlAsyncStub(NodeControlStub):
     """Leave the control plane: every session ends."""
     ReadControl: _aio.UnaryUnaryMultiCallable[_node_control_pb2.ReadControlRequest, _node_control_pb2.ReadControlReply]  # type: ignore[assignment]
     """How the control plane stands; waits at most wait_ns until every neighbour is connected."""
+    ReplayControl: _aio.UnaryUnaryMultiCallable[_node_control_pb2.ReplayControlRequest, _node_control_pb2.ReplayControlReply]  # type: ignore[assignment]
+    """A fault: messages to a neighbour are sent again after others, until the share is set to 0."""
     Shutdown: _aio.UnaryUnaryMultiCallable[_node_control_pb2.ShutdownRequest, _node_control_pb2.ShutdownReply]  # type: ignore[assignment]
     """Finish and exit 0."""
 
@@ -181,6 +185,14 @@ class NodeControlServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_node_control_pb2.ReadControlReply, _abc.Awaitable[_node_control_pb2.ReadControlReply]]:
         """How the control plane stands; waits at most wait_ns until every neighbour is connected."""
+
+    @_abc_1.abstractmethod
+    def ReplayControl(
+        self,
+        request: _node_control_pb2.ReplayControlRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_node_control_pb2.ReplayControlReply, _abc.Awaitable[_node_control_pb2.ReplayControlReply]]:
+        """A fault: messages to a neighbour are sent again after others, until the share is set to 0."""
 
     @_abc_1.abstractmethod
     def Shutdown(

@@ -20,6 +20,7 @@ LASTS_NS = (100 * MS, 1_500 * MS)
 FOR_GOOD_SHARE = 0.5
 """Of the freezes: they last until somebody repairs them."""
 CORRUPT_SHARE = 0.2
+REPLAY_SHARE = 0.5
 SIZE_BYTES = (500_000, 6_000_000)
 TRANSFERS_MOST = 64
 """In one round."""
@@ -61,6 +62,7 @@ def blows(spec: RunSpec) -> tuple[Blow, ...]:
             Blow(FaultKind.PARTITION, link.name),
             Blow(FaultKind.PARTITION, link.name, control_only=True),
             Blow(FaultKind.CORRUPT_CONTROL, link.name),
+            Blow(FaultKind.REPLAY_CONTROL, link.name),
         )
     ]
     return (*nodes, *links)
@@ -114,6 +116,7 @@ def _fault(index: int, blow: Blow, at_ns: int, choice: random.Random) -> FaultPl
         for_ns=for_ns,
         control_only=blow.control_only,
         corrupt=CORRUPT_SHARE if blow.kind is FaultKind.CORRUPT_CONTROL else 0.0,
+        replay=REPLAY_SHARE if blow.kind is FaultKind.REPLAY_CONTROL else 0.0,
     )
 
 

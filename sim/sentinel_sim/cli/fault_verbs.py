@@ -38,7 +38,7 @@ def campaign(
             envvar="SENTINEL_KINDS",
             metavar="KIND,...",
             help="Only these: kill-daemon, freeze-daemon, restart-daemon, partition,"
-            " corrupt-control.",
+            " corrupt-control, replay-control.",
         ),
     ] = None,
     targets: Annotated[
@@ -84,9 +84,9 @@ def campaign(
     and workload are left aside). Transfers of 0.5 to 6 MB follow each other in several lanes, in
     durable custody; at least half come out of a pipe that can be read only once. Daemons of all
     nodes are killed (SIGKILL), frozen (SIGSTOP) and restarted, links are cut as a whole or for
-    control messages only, control messages are corrupted. What the sender's node confirms is
-    logged by this process, outside all nodes, in confirmed.jsonl, and held against the receiver's
-    disk at the end of each round.
+    control messages only, control messages are corrupted or sent again. What the sender's node
+    confirms is logged by this process, outside all nodes, in confirmed.jsonl, and held against the
+    receiver's disk at the end of each round.
 
     Every transfer has to complete with the right bytes or fail with a clear error, as one must
     whose pipe died with the sender; but bytes that were confirmed have to arrive all the same. The

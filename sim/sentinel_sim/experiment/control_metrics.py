@@ -120,6 +120,7 @@ def sync_figures(spec: RunSpec, measured: RunMeasurement) -> SyncFigures | None:
         checks_ok=sum(bool(v.get("ok")) for v in verdicts),
         final_ok=final_ok and flows_checked == len(measured.flows) if verdicts else None,
         problems=tuple(sorted({p for v in verdicts for p in v.get("problems", ())}))[:10],
+        checks_hashed=sum("hash_ok" in v and not v.get("final") for v in verdicts),
     )
 
 

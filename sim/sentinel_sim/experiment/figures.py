@@ -112,6 +112,8 @@ class SyncFigures:
     final_ok: bool | None
     """Bytes, hash and state agreed at the end of every flow; None: never checked."""
     problems: tuple[str, ...]
+    checks_hashed: int = 0
+    """Checks under way that compared a running hash of the payload, beside the final ones."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,6 +33,8 @@ class Condition:
     """Share of the packets with control messages in which a bit is turned."""
     rate_bps: int
     """The slowest of those asked for; the link's own without such a fault."""
+    replay: float = 0.0
+    """Share of the control messages after which an older one is sent again."""
 
 
 def nominal(link: LinkPlan) -> Condition:
@@ -60,6 +62,7 @@ def condition_of(link: LinkPlan, direction: str, in_force: Collection[FaultPlan]
         loss=_either((link.loss, *(fault.loss for fault in found))),
         corrupt=_either([fault.corrupt for fault in found]),
         rate_bps=min(rates, default=link.rate_bps),
+        replay=_either([fault.replay for fault in found]),
     )
 
 

@@ -14,6 +14,7 @@ from sentinel_sim.topology.faults import (
     Fault,
     LinkFault,
     Partition,
+    ReplayControl,
 )
 
 
@@ -45,4 +46,5 @@ def _plan(index: int, fault: Fault, network: Network) -> FaultPlan:
         loss=fault.loss if isinstance(fault, AddLoss) else 0.0,
         rate_bps=fault.rate_bps if isinstance(fault, ChangeRate) else None,
         corrupt=fault.share if isinstance(fault, CorruptControl) else 0.0,
+        replay=fault.share if isinstance(fault, ReplayControl) else 0.0,
     )

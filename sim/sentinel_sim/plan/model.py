@@ -135,10 +135,17 @@ class FaultKind(StrEnum):
     LOSS = "loss"
     RATE = "rate"
     CORRUPT_CONTROL = "corrupt-control"
+    REPLAY_CONTROL = "replay-control"
 
 
 LINK_FAULTS = frozenset(
-    {FaultKind.PARTITION, FaultKind.LOSS, FaultKind.RATE, FaultKind.CORRUPT_CONTROL}
+    {
+        FaultKind.PARTITION,
+        FaultKind.LOSS,
+        FaultKind.RATE,
+        FaultKind.CORRUPT_CONTROL,
+        FaultKind.REPLAY_CONTROL,
+    }
 )
 
 
@@ -166,6 +173,8 @@ class FaultPlan:
     rate_bps: int | None = None
     corrupt: float = 0.0
     """Share of the packets with control messages that are corrupted."""
+    replay: float = 0.0
+    """Share of the control messages after which an older one is sent again."""
 
     @property
     def strikes_link(self) -> bool:

@@ -156,6 +156,16 @@ class CorruptControl(LinkFault):
     share: Loss = Field(description="Of the packets with control messages, as a percentage.")
 
 
+class ReplayControl(LinkFault):
+    """Control messages that went over the link are sent again, those of earlier sessions too.
+
+    The sending daemon does it; the fault ends with that daemon, if it is killed or replaced.
+    """
+
+    kind: Literal["replay-control"]
+    share: Loss = Field(description="After this share of them an older one follows.")
+
+
 KINDS: dict[str, type[_Fault]] = {
     "kill-daemon": KillDaemon,
     "freeze-daemon": FreezeDaemon,
@@ -165,6 +175,7 @@ KINDS: dict[str, type[_Fault]] = {
     "loss": AddLoss,
     "rate": ChangeRate,
     "corrupt-control": CorruptControl,
+    "replay-control": ReplayControl,
 }
 
 Fault = Annotated[
@@ -175,6 +186,7 @@ Fault = Annotated[
     | Partition
     | AddLoss
     | ChangeRate
-    | CorruptControl,
+    | CorruptControl
+    | ReplayControl,
     Field(discriminator="kind"),
 ]

@@ -149,3 +149,37 @@ def test_afterwards_everything_is_as_before(found: Found) -> None:
     assert found.whole.faults == found.whole.repairs == ()
     assert all(wire.cut_dropped == 0 for wire in found.whole.wires)
     assert all(not wire.loss_periods and not wire.rate_periods for wire in found.whole.wires)
+
+
+def replayed() -> RunSpec:
+    """All of the way to x is replayed for as long as the flows run."""
+    fault = FaultPlan(0, FaultKind.REPLAY_CONTROL, "s--x", at_ns=0, for_ns=1500 * MS, replay=0.9)
+    base = diamond()
+    return replace(
+        base,
+        key="replayed",
+        arm=Arm.FSU,
+        paths=base.paths[:1],
+        flows=base.flows[:5],
+        faults=(fault,),
+    )
+
+
+async def while_replaying() -> RunMeasurement:
+    async with EmulatedBackend(replayed(), EmulationOptions(wire_backend())) as backend:
+        return await backend.run(replayed(), lambda phase, done: None)
+
+
+def test_replayed_control_messages_are_refused_and_the_flows_do_not_notice() -> None:
+    measured = asyncio.run(while_replaying())
+    (event,) = measured.faults
+    assert "messages replayed by s" in event.detail, event
+    assert "messages replayed by x" in event.detail, event
+    peers = measured.extra["control"]["x"]["plane"]["peers"]
+    (refused,) = (peer["refused"] for peer in peers if peer["name"] == "s")
+    assert sum(refused.values()) > 20
+    assert set(refused) <= {"replayed", "too-old"}
+    figures = compute(replayed(), measured)
+    assert figures.sha256_ok
+    assert figures.sync is not None
+    assert figures.sync.final_ok, figures.sync

@@ -55,8 +55,12 @@ def test_data_arrives_whole_after_everything_was_made_ready(
 def test_a_flow_follows_the_share_that_it_has_while_others_come_and_go(
     runs: dict[str, tuple[RunSpec, RunMeasurement]],
 ) -> None:
-    _, measured = runs["two"]
+    run, measured = runs["two"]
     events = measured.extra["node_events"]
+    sync = compute(run, measured).sync
+    assert sync is not None
+    assert sync.checks_hashed > 0, "payload was hashed at both ends and compared under way"
+    assert not any("hash" in problem for problem in sync.problems), sync.problems
     assert [flow.sha256_ok for flow in measured.flows] == [True, True], events
     for node, what in (
         ("n0", "send buffer"),

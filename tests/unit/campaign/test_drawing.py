@@ -55,6 +55,7 @@ def test_faults_come_in_order_and_never_twice_at_once_at_one_target(seed: int, c
         assert fault.strikes_link == (blow_of(fault).target in {"s--m", "m--r"})
         assert not fault.strikes_link or fault.for_ns is not None
         assert (fault.corrupt > 0) == (fault.kind is FaultKind.CORRUPT_CONTROL)
+        assert (fault.replay > 0) == (fault.kind is FaultKind.REPLAY_CONTROL)
 
 
 @given(st.integers(0, 2**32), st.integers(1, 200))

@@ -41,9 +41,11 @@ def test_losses_are_independent_and_the_slowest_rate_counts() -> None:
             fault(FaultKind.RATE, rate_bps=5),
             fault(FaultKind.RATE, rate_bps=3),
             fault(FaultKind.CORRUPT_CONTROL, corrupt=0.25),
+            fault(FaultKind.REPLAY_CONTROL, replay=0.5),
+            fault(FaultKind.REPLAY_CONTROL, replay=0.5),
         ],
     )
-    assert found == Condition(Cut.NOTHING, 0.75, 0.25, 3)
+    assert found == Condition(Cut.NOTHING, 0.75, 0.25, 3, 0.75)
 
 
 def test_one_loss_alone_is_exact() -> None:
@@ -96,6 +98,7 @@ PLANS = st.builds(
     loss=st.sampled_from([0.0, 0.1, 0.5]),
     rate_bps=st.none() | st.integers(1, 10**9),
     corrupt=st.sampled_from([0.0, 0.1]),
+    replay=st.sampled_from([0.0, 0.5]),
 )
 
 

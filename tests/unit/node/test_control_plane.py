@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 
 import grpc
 import pytest
@@ -203,6 +203,59 @@ async def test_a_recorded_hello_does_not_disturb_the_session_that_stands() -> No
             assert b.peers["a"].sessions == 1
             assert b.peers["a"].connected
             assert a.send("b", ack(1))
+
+
+async def test_replayed_messages_are_refused_counted_and_change_nothing() -> None:
+    got: list[int] = []
+
+    def take(peer: str, message: CustodyAck) -> None:
+        got.append(message.offset)
+
+    async with running(listening("a")) as b:
+        b.handle(CustodyAck, take)
+        async with running(dialling("a", "b", await b.ready())) as a:
+            await Watcher(a).until(PeerChange.UP)
+            with pytest.raises(ValueError, match="neighbours are: b"):
+                a.replay("c", 0.5, 1)
+            a.replay("b", 1.0, 1)
+            for offset in range(1, 21):
+                assert a.send("b", ack(offset))
+                await until(lambda offset=offset: got[-1:] == [offset])  # type: ignore[misc]
+            count = a.replay("b", 0.0, 1)
+            await until(lambda: sum(b.peers["a"].refused.values()) == count)
+            assert set(b.peers["a"].refused) <= {"replayed", "too-old"}
+            assert a.send("b", ack(99))
+            await until(lambda: got[-1:] == [99])
+            assert a.replay("b", 0.0, 1) == count >= 20
+            assert b.peers["a"].sessions == 1
+    assert got == [*range(1, 21), 99]
+
+
+async def test_messages_of_an_earlier_session_are_refused_too() -> None:
+    got: list[int] = []
+
+    def take(peer: str, message: CustodyAck) -> None:
+        got.append(message.offset)
+
+    async with AsyncExitStack() as stack:
+        async with running(listening("a")) as b:
+            b.handle(CustodyAck, take)
+            port = await b.ready()
+            a = await stack.enter_async_context(running(dialling("a", "b", port)))
+            seen = Watcher(a)
+            await seen.until(PeerChange.UP)
+            a.replay("b", 1.0, 3)
+            assert a.send("b", ack(1))
+            await until(lambda: got == [1])
+        await seen.until(PeerChange.DOWN)
+        async with running(listening("a", port=port), epoch=2) as b:
+            b.handle(CustodyAck, take)
+            await seen.until(PeerChange.UP)
+            assert a.send("b", ack(2))
+            await until(lambda: got == [1, 2])
+            await until(lambda: b.peers["a"].refused.get("foreign-session", 0) > 0)
+            assert b.peers["a"].connected
+    assert got == [1, 2]
 
 
 async def test_nothing_is_left_behind() -> None:

@@ -19,6 +19,7 @@ from sentinel_node.core.control.messages import (
 )
 from sentinel_node.core.control.refusals import Reason, Refusal
 from sentinel_node.core.sync.announcement import Announced
+from sentinel_node.core.sync.checkpoints import GRID_BYTES, Checkpoints
 from sentinel_node.core.sync.flow_log import Delivered
 from sentinel_node.daemon.control.flow_sync import FlowSync
 from sentinel_node.daemon.control.plane import GrpcControlPlane
@@ -119,6 +120,35 @@ async def test_a_flow_is_known_downstream_before_and_while_and_after_it_flows() 
         assert state is not None
         assert (state.phase, state.total_bytes) == (FlowPhase.FINISHED, total)
         assert len(c.logs[7].views) < 20, "a steady flow needs few corrections"
+
+
+async def test_running_hashes_are_compared_while_the_flow_flows() -> None:
+    sent, got = Checkpoints(), Checkpoints()
+    async with chain("a", "b", "c") as (a, b, c):
+        flow = announced(a, "a", "b", "c", bound=10**9)
+        total = 2 * GRID_BYTES
+        told = a.announce(flow, lambda: total, checkpoint=sent.newest_within)
+        assert isinstance(told, FlowState)
+        await until(lambda: 7 in c.logs and c.logs[7].path is not None)
+        c.hashing(7, got)
+        sent.note(GRID_BYTES, hashlib.sha256(b"first"))
+        # The check is there before the data; the next one finds it.
+        await until(lambda: any(v.checkpoint_offset for v in c.logs[7].verdicts))
+        assert {v.hash_ok for v in c.logs[7].verdicts} == {None}
+        got.note(GRID_BYTES, hashlib.sha256(b"first"))
+        sent.note(2 * GRID_BYTES, hashlib.sha256(b"second"))
+        got.note(2 * GRID_BYTES, hashlib.sha256(b"another second"))
+        await until(lambda: any(v.checkpoint_offset > GRID_BYTES for v in c.logs[7].verdicts))
+        a.finish(7, total, bytes(32))
+        await until(lambda: c.logs[7].final is not None)
+        found = {v.checkpoint_offset: v for v in c.logs[7].verdicts}
+        assert found[GRID_BYTES].hash_ok
+        assert found[GRID_BYTES].ok
+        assert found[2 * GRID_BYTES].hash_ok is False
+        assert found[2 * GRID_BYTES].problems == (
+            f"running hash differs at offset {2 * GRID_BYTES}",
+        )
+        assert {v.hash_ok for v in b.logs[7].verdicts} <= {None}, "a relay hashes nothing"
 
 
 async def test_what_differs_at_the_end_is_said() -> None:

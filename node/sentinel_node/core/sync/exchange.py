@@ -30,7 +30,8 @@ from sentinel_node.core.control.messages import (
 from sentinel_node.core.control.refusals import Reason, Refusal
 from sentinel_node.core.sync.advice import Adviser
 from sentinel_node.core.sync.announcement import Announced
-from sentinel_node.core.sync.flow_log import NO_PAYLOAD, Delivered, FlowLog
+from sentinel_node.core.sync.checkpoints import START, Checkpoint, Checkpoints
+from sentinel_node.core.sync.flow_log import Delivered, FlowLog
 from sentinel_node.core.sync.flow_table import FlowTable
 from sentinel_node.core.sync.forecaster import Forecaster
 from sentinel_node.core.sync.link import Update
@@ -54,6 +55,16 @@ SlopeMaker = Callable[[int, int], Slope]
 """(interval_ns, bound_bytes) -> how the rate of a new flow is predicted."""
 
 
+CheckpointOf = Callable[[int], Checkpoint]
+"""(total_bytes) -> the newest checkpoint of an own flow within what has left this node."""
+
+
+def no_checkpoint(total_bytes: int) -> Checkpoint:
+    """Of a flow that is not hashed, or of which only counts are known: before its first byte."""
+    del total_bytes
+    return START
+
+
 @dataclass(slots=True)
 class _Own:
     flow: Announced
@@ -64,6 +75,7 @@ class _Own:
     interval_ns: int
     next_ns: int
     next_check_ns: int
+    checkpoint: CheckpointOf
 
 
 class FlowExchange:
@@ -119,10 +131,12 @@ class FlowExchange:
         on_predicted: Callable[[FlowState], None] = lambda state: None,
         *,
         now_ns: int,
+        checkpoint: CheckpointOf = no_checkpoint,
     ) -> FlowState | Refusal:
         """Tell downstream of a flow of this node; from now on `total()` is sampled.
 
-        Gives what was told. `on_predicted` is called when another rate is predicted later.
+        Gives what was told. `on_predicted` is called when another rate is predicted later,
+        `checkpoint` for what the receiver is to check.
         """
         if isinstance(refusal := self._table.apply(flow.state, source="", now_ns=now_ns), Refusal):
             return refusal
@@ -144,6 +158,7 @@ class FlowExchange:
             flow.interval_ns,
             now_ns + flow.interval_ns,
             now_ns + CHECK_INTERVAL_NS,
+            checkpoint,
         )
         self.telling.state(flow.path.hops[1].node, state, flow.path)
         self._review(now_ns)
@@ -164,6 +179,12 @@ class FlowExchange:
         self.telling.check(own.downstream, check)
         self._shares.end(flow_id)
         self._review(now_ns)
+
+    def hashing(self, flow_id: int, own: Checkpoints) -> None:
+        """The data of a flow comes to this receiver, which keeps its running hashes in `own`."""
+        log = self.logs.get(flow_id)
+        if log is not None:
+            log.own = own
 
     def delivered(self, flow_id: int, what: Delivered) -> None:
         """The data of a flow has ended at this receiver."""
@@ -195,9 +216,8 @@ class FlowExchange:
                 self._publish(own, state, now_ns)
             if now_ns >= own.next_check_ns and total:
                 own.next_check_ns = now_ns + CHECK_INTERVAL_NS
-                check = SyncCheck(
-                    flow_id, self._around.epoch, now_ns, total, 0, NO_PAYLOAD, final=False
-                )
+                mark = own.checkpoint(total)
+                check = SyncCheck(flow_id, self._around.epoch, now_ns, total, *mark, final=False)
                 self.telling.check(own.downstream, check)
 
     def _publish(self, own: _Own, state: FlowState, now_ns: int) -> None:

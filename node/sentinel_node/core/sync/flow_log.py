@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from sentinel_node.core.control.messages import FlowState, PathMetadata, SyncCheck
-from sentinel_node.core.sync.validation import SyncVerdict, validate
+from sentinel_node.core.sync.checkpoints import NO_PAYLOAD, Checkpoints
+from sentinel_node.core.sync.validation import SyncVerdict, validate, with_hash
 
 VIEWS_MAX = 20_000
 VERDICTS_MAX = 1_000
-NO_PAYLOAD = hashlib.sha256().digest()
-"""The running hash before the first byte."""
 
 
 class View(NamedTuple):
@@ -41,6 +39,10 @@ class FlowLog:
     final: SyncCheck | None = None
     """Upstream's last word; it and the end of the data come in either order."""
     delivered: Delivered | None = None
+    own: Checkpoints | None = None
+    """The running hashes of what the application here has read; None: none are made here."""
+    pending: dict[int, SyncCheck] = field(default_factory=dict)
+    """Checks whose data is still to come, by their verdict's place; few, as data follows soon."""
 
     def seen(self, state: FlowState, now_ns: int) -> None:
         """The replica has a new state."""
@@ -55,26 +57,43 @@ class FlowLog:
         return self.views[-1].state if self.views else None
 
     def check(self, check: SyncCheck, view: FlowState | None, allowance_bytes: int) -> None:
-        """Upstream says where it stands, in between: its state is compared, not its hash."""
+        """Upstream says where it stands: its state is compared now, its hash when the data is here.
+
+        News travels ahead of data; so what this check is about may come only later.
+        """
+        self.compare_hashes()
         if check.final:
             self.final = check
             if self.delivered is not None:
                 self._judge(check, self.delivered)
         elif len(self.verdicts) < VERDICTS_MAX:
-            digests = {0: NO_PAYLOAD}
+            if check.checkpoint_offset:
+                self.pending[len(self.verdicts)] = check
             self.verdicts.append(
                 validate(
                     check,
                     view=view,
-                    digests=digests,
+                    digests=None,
                     delivered_bytes=0,
                     delay_allowance_bytes=allowance_bytes,
                 )
             )
 
+    def compare_hashes(self, *, ended: bool = False) -> None:
+        """Compare what has come since; `ended`: nothing more will."""
+        if self.own is None:
+            return
+        reached = self.own.reached_bytes
+        for place, check in tuple(self.pending.items()):
+            if check.checkpoint_offset <= reached or ended:
+                own = self.own.digest_at(check.checkpoint_offset)
+                self.verdicts[place] = with_hash(self.verdicts[place], check, own)
+                del self.pending[place]
+
     def ended(self, delivered: Delivered) -> None:
         """The data has ended here: compare with upstream's last word, if it came."""
         self.delivered = delivered
+        self.compare_hashes(ended=True)
         if self.final is not None:
             self._judge(self.final, delivered)
 

@@ -7,6 +7,7 @@ never guessed: what cannot be compared (no digest at that offset any more) is sa
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from sentinel_node.core.control.messages import FlowState, PathMetadata, SyncCheck
@@ -16,7 +17,7 @@ from sentinel_node.core.sync.paths import hop_names
 
 @dataclass(frozen=True, slots=True)
 class SyncVerdict:
-    """What one check found. None: could not be compared, for the reason in `problems`."""
+    """What one check found. None: was not compared; `problems` says why, where it should be."""
 
     flow_id: int
     at_ns: int
@@ -27,6 +28,8 @@ class SyncVerdict:
     bytes_ok: bool | None
     error_bytes: int | None
     problems: tuple[str, ...]
+    checkpoint_offset: int = 0
+    """Where the hashes were, or are to be, compared."""
 
     @property
     def ok(self) -> bool:
@@ -38,13 +41,14 @@ def validate(
     check: SyncCheck,
     *,
     view: FlowState | None,
-    digests: dict[int, bytes],
+    digests: Mapping[int, bytes] | None,
     delivered_bytes: int,
     delay_allowance_bytes: int,
 ) -> SyncVerdict:
     """Compare upstream's word with one's own view.
 
-    `view`: the replica's state of the flow. `digests`: own running hashes by offset.
+    `view`: the replica's state of the flow. `digests`: own running hashes by offset; None: they
+    are compared later (`with_hash`), or there are none here, as at a relay.
     `delivered_bytes`: bytes this receiver's application has; compared at the end only, since
     until then bytes are on their way. `delay_allowance_bytes`: by how much the view may be wrong
     beyond its bound because news is on its way (see `forecaster.replica_bound`).
@@ -53,7 +57,7 @@ def validate(
     epoch_ok = view is not None and view.version.epoch == check.epoch
     allowance = 0 if check.final else delay_allowance_bytes
     error, in_bound = _compare(check, view, allowance, problems)
-    hash_ok = _hash_ok(check, digests, problems)
+    hash_ok = None if digests is None else _hash_ok(check, digests, problems)
     bytes_ok = delivered_bytes == check.total_bytes if check.final else None
     if bytes_ok is False:
         problems.append(f"{delivered_bytes} bytes delivered of {check.total_bytes}")
@@ -67,7 +71,16 @@ def validate(
         bytes_ok=bytes_ok,
         error_bytes=error,
         problems=tuple(problems),
+        checkpoint_offset=check.checkpoint_offset,
     )
+
+
+def with_hash(verdict: SyncVerdict, check: SyncCheck, own: bytes | None) -> SyncVerdict:
+    """The verdict with the hashes compared; `own` None: none was kept, or the data never came."""
+    problems: list[str] = []
+    digests = {} if own is None else {check.checkpoint_offset: own}
+    hash_ok = _hash_ok(check, digests, problems)
+    return replace(verdict, hash_ok=hash_ok, problems=(*verdict.problems, *problems))
 
 
 def _compare(
@@ -86,7 +99,7 @@ def _compare(
     return error, abs(error) <= allowed
 
 
-def _hash_ok(check: SyncCheck, digests: dict[int, bytes], problems: list[str]) -> bool | None:
+def _hash_ok(check: SyncCheck, digests: Mapping[int, bytes], problems: list[str]) -> bool | None:
     own = digests.get(check.checkpoint_offset)
     if own is None:
         problems.append(f"no running hash is kept at offset {check.checkpoint_offset}")

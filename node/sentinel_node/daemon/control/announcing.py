@@ -103,7 +103,13 @@ def announce(run: NodeRun, what: Announcement, order: Order, record: FlowRecord)
         )
         following = Following(prepared, flow.path, 0, what.mode)
         left = _Left(record, prepared)
-        return sync.announce(flow, left, lambda state: following.hear(run, state)), following
+        told = sync.announce(
+            flow,
+            left,
+            lambda state: following.hear(run, state),
+            record.checkpoints.newest_within,
+        )
+        return told, following
 
     state, following = sync.from_thread(tell)
     if isinstance(state, Refusal):

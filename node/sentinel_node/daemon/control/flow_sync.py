@@ -15,7 +15,14 @@ from sentinel_node.core.control.codec import Message
 from sentinel_node.core.control.messages import FlowState, Version
 from sentinel_node.core.control.refusals import Refusal
 from sentinel_node.core.sync.announcement import Announced
-from sentinel_node.core.sync.exchange import FlowExchange, FlowHook, Route
+from sentinel_node.core.sync.checkpoints import Checkpoints
+from sentinel_node.core.sync.exchange import (
+    CheckpointOf,
+    FlowExchange,
+    FlowHook,
+    Route,
+    no_checkpoint,
+)
 from sentinel_node.core.sync.flow_log import Delivered, FlowLog
 from sentinel_node.core.sync.telling import DIGEST_INTERVAL_NS, Neighbourhood
 from sentinel_node.daemon.control.interface import Handler, PeerChange, PeerEvent
@@ -64,12 +71,12 @@ class FlowSync:
         flow: Announced,
         total: Callable[[], int],
         on_predicted: Callable[[FlowState], None] = lambda state: None,
+        checkpoint: CheckpointOf = no_checkpoint,
     ) -> FlowState | Refusal:
-        """Tell downstream of a flow of this node; from now on `total()` is sampled.
-
-        Gives what was told. `on_predicted` is called when another rate is predicted later.
-        """
-        told = self._core.announce(flow, total, on_predicted, now_ns=time.monotonic_ns())
+        """See `FlowExchange.announce`."""
+        told = self._core.announce(
+            flow, total, on_predicted, now_ns=time.monotonic_ns(), checkpoint=checkpoint
+        )
         self._added.set()
         return told
 
@@ -89,6 +96,13 @@ class FlowSync:
     def finish(self, flow_id: int, total_bytes: int, sha256: bytes) -> None:
         """An own flow has ended: its last state is exact, and is checked at the other end."""
         self._core.finish(flow_id, total_bytes, sha256, now_ns=time.monotonic_ns())
+
+    def hashing(self, flow_id: int, own: Checkpoints) -> None:
+        """The data of a flow comes to this receiver; see `FlowExchange.hashing`.
+
+        From any thread; does not wait.
+        """
+        self._loop.call_soon_threadsafe(self._core.hashing, flow_id, own)
 
     def delivered(self, flow_id: int, what: Delivered) -> None:
         """The data of a flow has ended at this receiver."""

@@ -13,6 +13,7 @@ from sentinel_node.daemon.control.interface import PeerEvent
 from sentinel_node.daemon.control.plane import GrpcControlPlane
 from sentinel_node.daemon.control.settings import ControlSettings
 from sentinel_node.daemon.runs import ChangeSignal
+from sentinel_node.errors import RequestError
 
 logger = logging.getLogger(__name__)
 
@@ -71,6 +72,15 @@ class ControlHolder:
         running[1].cancel()
         await asyncio.wait(running)
         self.events.clear()
+
+    def replay(self, peer: str, share: float, seed: int) -> int:
+        """See `GrpcControlPlane.replay`. Raises RequestError, without a control plane too."""
+        if self.plane is None:
+            raise RequestError("there is no control plane to replay messages on: call Connect")
+        try:
+            return self.plane.replay(peer, share, seed)
+        except ValueError as error:
+            raise RequestError(str(error)) from error
 
     def _note(self, event: PeerEvent) -> None:
         text = f"{event.at_ns} {event.peer} {event.change.value}"

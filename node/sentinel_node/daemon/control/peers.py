@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from sentinel_node.core.control.messages import Heartbeat, Hello
+from sentinel_node.core.control.replaying import Replayer
 from sentinel_node.core.health.detectors import Liveness, Suspect, Trust
 from sentinel_node.daemon.control.interface import PeerChange, PeerEvent, PeerHandler, PeerStatus
 from sentinel_node.daemon.control.settings import ControlSettings, Neighbour
@@ -49,6 +50,7 @@ class Peer:
         """Of its heartbeats, by its own word."""
         self.refused: Counter[str] = Counter()
         self.beats = 0
+        self.replayer = Replayer()
         self._past = _Traffic()
 
     @property

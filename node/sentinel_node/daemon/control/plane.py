@@ -127,6 +127,16 @@ class GrpcControlPlane:
         if stream is not None:
             stream.wake()
 
+    def replay(self, peer: str, share: float, seed: int) -> int:
+        """A fault: send messages to `peer` again, after this share of them; 0 ends it.
+
+        Gives how many were replayed to it so far. Raises ValueError for a node that is no
+        neighbour, or a share that is none.
+        """
+        replayer = self._peer(peer).replayer
+        replayer.set(share, seed)
+        return replayer.replayed
+
     async def run(self) -> None:
         """Until `close`. Raises AddressError through `ready` if an address cannot be bound."""
         server = grpc.aio.server(options=OPTIONS)
@@ -193,6 +203,7 @@ class GrpcControlPlane:
             outbox_limit=OUTBOX_PER_FLOW * self._settings.flows_max,
             source=lambda: self._source(name),
             beat=lambda: self._beat(peer),
+            again=peer.replayer.after,
             on_confirmed=self._adopt,
             open_timeout_s=self._patience_ns(peer) / NS_PER_S,
         )

@@ -83,6 +83,8 @@ def sync_report(flow_id: int, log: FlowLog) -> pb.SyncReport:
                 ok=verdict.ok,
                 problems=verdict.problems,
                 error_bytes=verdict.error_bytes or 0,
+                checkpoint_offset=verdict.checkpoint_offset,
+                hash_ok=verdict.hash_ok,
             )
             for verdict in tuple(log.verdicts)
         ],

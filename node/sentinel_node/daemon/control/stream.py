@@ -45,7 +45,8 @@ class HelloRefusedError(Exception):
 
 
 class Stream:
-    """One stream. `beat` makes the next heartbeat and says how long to wait after it, in s."""
+    """One stream. `beat` makes the next heartbeat and says how long to wait after it, in s;
+    `again` says what to replay after a message (a fault)."""
 
     def __init__(
         self,
@@ -55,6 +56,7 @@ class Stream:
         outbox_limit: int,
         source: Source,
         beat: Callable[[], tuple[Message, float]],
+        again: Callable[[bytes], bytes | None],
         on_confirmed: Callable[[Stream, Hello], bool],
         open_timeout_s: float,
     ) -> None:
@@ -65,6 +67,7 @@ class Stream:
         self._opened = asyncio.Event()
         self._source = source
         self._beat = beat
+        self._again = again
         self._on_confirmed = on_confirmed
         self._hello: Hello | None = None
         self._ended = asyncio.Event()
@@ -151,6 +154,8 @@ class Stream:
             await self._transport.write(data)
             self.sent_messages += 1
             self.sent_bytes += len(data)
+            if (old := self._again(data)) is not None:
+                await self._transport.write(old)
 
     async def _beat_on(self) -> None:
         await self._opened.wait()

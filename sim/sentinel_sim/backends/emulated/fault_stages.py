@@ -93,8 +93,7 @@ class FaultStages:
         track, spec = self._track(link.name, side)
         now = track.condition
         if (wanted.cut, wanted.corrupt) != (now.cut, now.corrupt):
-            seed = spec.seed & (2**64 - 1)
-            self._stages[link.name, side].set(int(wanted.cut), wanted.corrupt, seed)
+            self._stages[link.name, side].set(int(wanted.cut), wanted.corrupt, self.seed)
         if wanted.loss != now.loss:
             self._set_loss(link, side, wanted.loss)
         if wanted.rate_bps != now.rate_bps:
@@ -102,6 +101,16 @@ class FaultStages:
             self._wires[link.name].change_rate(side, link, wanted.rate_bps, spec.control_band)
             track.rate_changes.append((begun_ns, now_ns(), wanted.rate_bps))
         track.condition = wanted
+
+    @property
+    def has_control_plane(self) -> bool:
+        """Do the nodes of this run send each other control messages?"""
+        return self._spec is not None and self._spec.has_control_plane
+
+    @property
+    def seed(self) -> int:
+        """Of the run; 0 without one."""
+        return 0 if self._spec is None else self._spec.seed & (2**64 - 1)
 
     def condition(self, link: str, side: str) -> Condition:
         """What one direction is set to now. Raises EmulationError."""

@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from sentinel_node.errors import NodeCallError
 from sentinel_sim.backends.emulated.daemons import Daemons
 from sentinel_sim.backends.emulated.deployment import Deployment
 from sentinel_sim.backends.emulated.fault_stages import FaultStages
@@ -90,11 +91,31 @@ class World:
 
     async def _set_link(self, operation: SetLink) -> str:
         link, side, condition = operation.link, operation.side, operation.condition
-        if self.stages.condition(link.name, side).rate_bps == condition.rate_bps:
+        before = self.stages.condition(link.name, side)
+        if before.replay != condition.replay:
+            # First: if the daemon is not there, the link stays as it was.
+            said = await self._set_replay(operation)
+        else:
+            said = ""
+        if before.rate_bps == condition.rate_bps:
             self.stages.set(link, side, condition, time.monotonic_ns)  # microseconds
         else:
             await asyncio.to_thread(self.stages.set, link, side, condition, time.monotonic_ns)
-        return ""
+        return said
+
+    async def _set_replay(self, operation: SetLink) -> str:
+        """The node at that side replays what it sends over the link, or no longer does."""
+        link, share = operation.link, operation.condition.replay
+        node, peer = (link.a, link.b) if operation.side == "a" else (link.b, link.a)
+        if not self.stages.has_control_plane:
+            return "no control messages in this run"
+        try:
+            count = await self.daemons.clients[node].replay_control(peer, share, self.stages.seed)
+        except NodeCallError as error:
+            if share:
+                raise
+            return f"{node}: its daemon no longer replays: {error}"
+        return f"{count} messages replayed by {node}" if not share else ""
 
     async def stand_by(self, nodes: Iterable[str]) -> None:
         """Have a spare daemon loaded in each of these nodes. Raises EmulationError."""

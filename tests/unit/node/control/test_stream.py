@@ -35,6 +35,7 @@ async def test_who_is_given_up_is_not_taken_after_all() -> None:
         outbox_limit=4,
         source=lambda: None,
         beat=lambda: (Heartbeat(Version(1, 1), 1, 1), 1.0),
+        again=lambda data: None,
         on_confirmed=lambda stream, hello: bool(taken.append(hello)),
         open_timeout_s=0.0,
     )

@@ -19,7 +19,8 @@ from sentinel_node.core.start.adjustment import Adjustment
 from sentinel_node.core.start.buffer_plan import BufferPlan, HostLimits, StartMode
 from sentinel_node.core.start.careful_resume import PathMemory
 from sentinel_node.core.start.outgoing import RELAY_LIMIT_BYTES, Outgoing, link_plan
-from sentinel_node.core.sync.flow_log import NO_PAYLOAD, Delivered
+from sentinel_node.core.sync.checkpoints import NO_PAYLOAD
+from sentinel_node.core.sync.flow_log import Delivered
 from sentinel_node.core.sync.paths import hop_names
 from sentinel_node.daemon.control import reports
 from sentinel_node.daemon.control.following import SEND_BUFFER, WINDOW, offset_bytes
