@@ -31,7 +31,7 @@ def test_every_daemon_and_every_link_can_be_struck_in_every_way() -> None:
     kills = {target for label, target in struck if label == "kill-daemon"}
     assert kills == {"s", "m", "r"}
     assert {t for label, t in struck if label == "partition (control)"} == {"s--m", "m--r"}
-    assert len(struck) == len(ALL) == 3 * 3 + 2 * 3
+    assert len(struck) == len(ALL) == 3 * 3 + 2 * 4
 
 
 @given(st.integers(0, 2**32), st.integers(1, 5))
