@@ -57,6 +57,8 @@ class FlowLog:
     def check(self, check: SyncCheck, view: FlowState | None, allowance_bytes: int) -> None:
         """Upstream says where it stands, in between: its state is compared, not its hash."""
         if check.final:
+            if check == self.final:
+                return  # told again after a stream broke
             self.final = check
             if self.delivered is not None:
                 self._judge(check, self.delivered)
