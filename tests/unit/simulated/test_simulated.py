@@ -52,8 +52,11 @@ def comparable(result: dict[str, Any]) -> str:
     return json.dumps({**result, "runs": runs, "environment": None}, indent=1)
 
 
-def test_an_experiment_is_valid_and_the_same_twice_byte_for_byte(tmp_path: Path) -> None:
-    plan = small_plan(repeats=2)
+@pytest.mark.parametrize("arms", [["direct", "split"], ["fsu"]])
+def test_an_experiment_is_valid_and_the_same_twice_byte_for_byte(
+    arms: list[str], tmp_path: Path
+) -> None:
+    plan = small_plan(repeats=2, arms=arms)
     one, other = result_of(plan, tmp_path / "a"), result_of(plan, tmp_path / "b")
     assert one["valid"], [run["invalid_reasons"] for run in one["runs"]]
     assert one["backend"] == "simulated"
@@ -69,19 +72,29 @@ def test_another_seed_gives_another_trace_where_something_is_random() -> None:
     assert len(notes) == 2
 
 
-def test_the_order_of_nodes_in_the_file_changes_nothing(tmp_path: Path) -> None:
+ISLANDS = ("lisbon", "madeira", "azores", "recife")
+
+
+def two_paths(order: tuple[int, ...]) -> Plan:
+    """The shipped file without its faults, its nodes in this order."""
     text = (TOPOLOGIES / "two-paths.yaml").read_text()
-    names = ("lisbon", "madeira", "azores", "recife")
-    lines = [line for line in text.splitlines() if line.strip().startswith(names)]
-    assert len(lines) == 4
-    shuffled = text.replace("\n".join(lines), "\n".join(lines[::-1]))
-    assert shuffled != text
+    lines = [line for line in text.splitlines() if line.strip().startswith(ISLANDS)]
+    assert len(lines) == len(ISLANDS)
+    shuffled = text.replace("\n".join(lines), "\n".join(lines[place] for place in order))
+    plan = expand(loads(shuffled, "two-paths.yaml"), arms=list(Arm), repeats=2, quick=True)
+    by_repeat = tuple(
+        tuple(dataclasses.replace(run, faults=()) for run in runs) for runs in plan.by_repeat
+    )
+    return dataclasses.replace(plan, by_repeat=by_repeat)
+
+
+def test_the_order_of_nodes_in_the_file_changes_nothing(tmp_path: Path) -> None:
     found = []
-    for words in (text, shuffled):
-        plan = expand(loads(words, "two-paths.yaml"), repeats=1, quick=True)
-        runs = [dataclasses.replace(run, faults=()) for run in plan.runs(0)]
-        found.append({run.key: measure(run).notes for run in runs})
-    assert found[0] == found[1]
+    for name, order in (("a", (0, 1, 2, 3)), ("b", (3, 2, 1, 0)), ("c", (1, 3, 0, 2))):
+        result = result_of(two_paths(order), tmp_path / name)
+        assert {run["arm"] for run in result["runs"]} == set(Arm)
+        found.append(comparable(result))
+    assert found[0] == found[1] == found[2]
 
 
 def test_every_shipped_topology_is_taken() -> None:

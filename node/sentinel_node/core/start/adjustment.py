@@ -4,8 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import NamedTuple
 
-from sentinel_node.core.start.buffer_plan import BufferPlan
+from sentinel_node.core.control.messages import FlowPhase, FlowState, PathMetadata
+from sentinel_node.core.start.buffer_plan import BufferPlan, HostLimits, StartMode
+from sentinel_node.core.start.outgoing import Outgoing, link_plan
+
+WINDOW = "window, predicted anew"
+SEND_BUFFER = "send buffer, predicted anew"
 
 
 @dataclass(slots=True)
@@ -33,3 +39,34 @@ def note_reached(
         else:
             left.append(one)
     return left
+
+
+class Anew(NamedTuple):
+    """What follows at one node when another rate is predicted under way; in this order."""
+
+    window: BufferPlan | None
+    """Of the connection that data comes by (`WINDOW`); None: it stays as it is."""
+    sending: BufferPlan | None
+    """Of the connection to the next node (`SEND_BUFFER`), and its gate's limit; None: none."""
+    offset_bytes: int
+    """Payload that was sent before this prediction was made."""
+
+    @classmethod
+    def of(
+        cls,
+        state: FlowState,
+        path: PathMetadata,
+        here: int,
+        host: HostLimits,
+        mode: StartMode,
+        outgoing: Outgoing | None,
+        *,
+        window_fixed: bool,
+    ) -> Anew:
+        """At hop `here` of the path (0: the origin). `window_fixed`: by the experiment."""
+        window = sending = None
+        if here and not window_fixed:
+            window = link_plan(state, path, here, host, mode, None)
+        if outgoing is not None:
+            sending = link_plan(state, path, here + 1, host, mode, outgoing.saved)
+        return cls(window, sending, state.total_bytes if state.phase is FlowPhase.ACTIVE else 0)

@@ -63,6 +63,8 @@ class FlowLog:
         """
         self.compare_hashes()
         if check.final:
+            if check == self.final:
+                return  # told again after a stream broke
             self.final = check
             if self.delivered is not None:
                 self._judge(check, self.delivered)

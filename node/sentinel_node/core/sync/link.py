@@ -92,6 +92,7 @@ class LinkSender:
         self._sequence = 0
         self._states: dict[int, FlowState] = {}
         self._told: dict[int, FlowState] = {}
+        self._unsure: set[int] = set()
         self._stamps = Stamps()
         self._changed: dict[int, None] = {}
         self._gone: dict[int, None] = {}
@@ -100,6 +101,9 @@ class LinkSender:
 
     def __len__(self) -> int:
         return len(self._states)
+
+    def __contains__(self, flow_id: int) -> bool:
+        return flow_id in self._states
 
     @property
     def pending(self) -> int:
@@ -122,8 +126,16 @@ class LinkSender:
         self._changed[state.flow_id] = None
         return None
 
+    def on_up(self) -> None:
+        """The stream stands anew, and what was on its way is lost.
+
+        No correction may build on that: the next value of each flow is told whole.
+        """
+        self._unsure = set(self._told)
+
     def remove(self, flow_id: int) -> None:
         """The neighbour shall forget the flow; unknown ones are ignored."""
+        self._unsure.discard(flow_id)
         if self._states.pop(flow_id, None) is None:
             return
         self._changed.pop(flow_id, None)
@@ -178,7 +190,9 @@ class LinkSender:
         told = self._told.get(flow_id)
         self._told[flow_id] = state
         self._stamps.set(flow_id, stamp.sequence)
-        if told is not None and _rest(told) == _rest(state):
+        sure = flow_id not in self._unsure
+        self._unsure.discard(flow_id)
+        if sure and told is not None and _rest(told) == _rest(state):
             return Correction(
                 stamp, flow_id, state.version, state.at_ns, state.total_bytes, state.rate_Bps
             )
@@ -191,6 +205,7 @@ class LinkSender:
             self._told[flow_id] = self._states[flow_id]
             self._stamps.set(flow_id, stamp.sequence)
             self._changed.pop(flow_id, None)
+            self._unsure.discard(flow_id)
         for flow_id in [gone for gone in self._gone if bucket_of(gone) == bucket]:
             del self._gone[flow_id]
         return BucketSnapshot(stamp, bucket, tuple(self._states[flow_id] for flow_id in members))

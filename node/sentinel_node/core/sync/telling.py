@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from sentinel_node.core.control.codec import Message
 from sentinel_node.core.control.messages import (
@@ -19,6 +20,11 @@ from sentinel_node.core.sync.link import LinkSender
 from sentinel_node.core.sync.paths import PathBook
 
 DIGEST_INTERVAL_NS = 1_000_000_000
+URGENT_PER_FLOW = 2
+"""A path and a check."""
+
+_Word: TypeAlias = PathMetadata | SyncCheck
+_Subject: TypeAlias = tuple[type[_Word], int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +51,8 @@ class Telling:
         self._adviser = adviser
         self._flows_max = flows_max
         self._senders = {peer: LinkSender(around.epoch, flows_max) for peer in around.peers}
-        self._urgent: dict[str, list[Message]] = {peer: [] for peer in around.peers}
+        self._urgent: dict[str, dict[_Subject, _Word]] = {peer: {} for peer in around.peers}
+        self._finals: dict[str, dict[int, SyncCheck]] = {peer: {} for peer in around.peers}
 
     def state(self, peer: str, state: FlowState, path: PathMetadata | None) -> None:
         """State first, then the path of it."""
@@ -56,17 +63,29 @@ class Telling:
             for flow_id, old in sender.states.items():
                 if old.phase is FlowPhase.FINISHED:
                     sender.remove(flow_id)
+                    self._finals[peer].pop(flow_id, None)
         if sender.put(state) is not None:
             return  # full of live flows: counted there
         if path is not None:
-            self._urgent[peer].append(path)
+            self._say(peer, path)
         self._around.wake(peer)
 
     def check(self, peer: str, check: SyncCheck) -> None:
         """After the states that wait, so that it is compared with what it speaks of."""
         if peer in self._urgent:
-            self._urgent[peer].append(check)
+            if check.final and check.flow_id in self._senders[peer]:
+                self._finals[peer][check.flow_id] = check
+            self._say(peer, check)
             self._around.wake(peer)
+
+    def _say(self, peer: str, word: _Word) -> None:
+        """After what waits; in place of an older one of the same flow."""
+        waiting = self._urgent[peer]
+        subject = (type(word), word.flow_id)
+        waiting.pop(subject, None)
+        waiting[subject] = word
+        if len(waiting) > URGENT_PER_FLOW * self._flows_max:
+            del waiting[next(iter(waiting))]
 
     def advice(self, peer: str) -> None:
         """The adviser has something for `peer`."""
@@ -83,7 +102,11 @@ class Telling:
         for message in self._senders[peer].take(1):
             return message
         waiting = self._urgent[peer]
-        return waiting.pop(0) if waiting else self._adviser.take(peer)
+        return waiting.pop(next(iter(waiting))) if waiting else self._adviser.take(peer)
+
+    def waiting(self, peer: str) -> int:
+        """Messages that `next_message` would give for `peer` now, advice aside."""
+        return self._senders[peer].pending + len(self._urgent[peer])
 
     def on_pull(self, peer: str, pull: Pull) -> Refusal | None:
         """A neighbour asks for what its digest shows that it lacks."""
@@ -95,14 +118,21 @@ class Telling:
 
     def _repeat_paths(self, peer: str) -> None:
         """A neighbour that lost states has lost their paths too."""
-        known = [self._book.get(flow_id) for flow_id in self._senders[peer].states]
-        waiting = {id(message) for message in self._urgent[peer]}
-        self._urgent[peer] += [p for p in known if p is not None and id(p) not in waiting]
+        for flow_id in self._senders[peer].states:
+            path = self._book.get(flow_id)
+            if path is not None:
+                self._say(peer, path)
 
     def on_up(self, peer: str) -> None:
         """A session with `peer` stands (again)."""
+        self._senders[peer].on_up()
         if len(self._senders[peer]):
             # What waited or was on its way is lost: the digest shows what is missing.
             self._around.send(peer, self._senders[peer].digest())
+            # No digest covers these: the newest of each is told again, and refused if known.
+            self._repeat_paths(peer)
+            for check in self._finals[peer].values():
+                self._say(peer, check)
+            self._around.wake(peer)
         if self._adviser.repeat(peer):
             self._around.wake(peer)

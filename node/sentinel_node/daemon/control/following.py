@@ -12,9 +12,9 @@ import socket
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sentinel_node.core.control.messages import FlowPhase, FlowState, PathMetadata
-from sentinel_node.core.start.buffer_plan import StartMode
-from sentinel_node.core.start.outgoing import Outgoing, link_plan
+from sentinel_node.core.control.messages import FlowState, PathMetadata
+from sentinel_node.core.start.adjustment import SEND_BUFFER, WINDOW, Anew
+from sentinel_node.core.start.buffer_plan import BufferPlan, StartMode
 from sentinel_node.daemon import sockets
 from sentinel_node.daemon.connection import TrackedConnection
 from sentinel_node.daemon.control.starting import Prepared, host_limits, sending_profile
@@ -23,9 +23,6 @@ from sentinel_node.errors import NodeError
 
 if TYPE_CHECKING:
     from sentinel_node.daemon.run import NodeRun
-
-WINDOW = "window, predicted anew"
-SEND_BUFFER = "send buffer, predicted anew"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,29 +44,34 @@ class Following:
         state = run.preparations.take_predicted(self.prepared)
         if state is None:
             return
-        outgoing, connection = self.prepared.outgoing, self.prepared.connection
+        prepared, connection = self.prepared, self.prepared.connection
         try:
-            if self.here:
-                self._inward(run, state)
-            if outgoing is not None and connection is not None:
-                self._outward(run, state, outgoing, connection)
+            anew = Anew.of(
+                state,
+                self.path,
+                self.here,
+                host_limits(),
+                self.mode,
+                prepared.outgoing if connection is not None else None,
+                window_fixed=prepared.window_fixed,
+            )
+            if anew.window is not None:
+                self._inward(run, anew.window, anew.offset_bytes)
+            if anew.sending is not None and connection is not None:
+                self._outward(run, anew.sending, anew.offset_bytes, connection)
         except (NodeError, OSError) as error:
             run.event(f"flow {state.flow_id:016x}: not adjusted: {error}")
 
-    def _inward(self, run: NodeRun, state: FlowState) -> None:
+    def _inward(self, run: NodeRun, plan: BufferPlan, offset_bytes: int) -> None:
         prepared = self.prepared
-        if prepared.window_fixed:
-            return
-        plan = link_plan(state, self.path, self.here, host_limits(), self.mode, None)
         window = prepared.window_clamp_bytes = plan.window_clamp_bytes
         if prepared.inward is not None:
             prepared.inward.change(lambda sock: sockets.hold_window(sock, window))
-        run.preparations.adjusted(prepared, WINDOW, plan, offset_bytes(state))
+        run.preparations.adjusted(prepared, WINDOW, plan, offset_bytes)
 
     def _outward(
-        self, run: NodeRun, state: FlowState, outgoing: Outgoing, connection: TrackedConnection
+        self, run: NodeRun, plan: BufferPlan, offset_bytes: int, connection: TrackedConnection
     ) -> None:
-        plan = link_plan(state, self.path, self.here + 1, host_limits(), self.mode, outgoing.saved)
         profile = sending_profile(TcpProfile(), plan)
 
         def set_options(sock: socket.socket) -> None:
@@ -78,9 +80,4 @@ class Following:
         if self.prepared.gate is not None:
             self.prepared.gate.limit(plan.pacing_Bps)
         if connection.change(set_options):
-            run.preparations.adjusted(self.prepared, SEND_BUFFER, plan, offset_bytes(state))
-
-
-def offset_bytes(state: FlowState) -> int:
-    """Payload that was sent before this prediction was made."""
-    return state.total_bytes if state.phase is FlowPhase.ACTIVE else 0
+            run.preparations.adjusted(self.prepared, SEND_BUFFER, plan, offset_bytes)

@@ -15,7 +15,7 @@ from typing import Any
 
 from sentinel_node.core.control.messages import FlowState, PathMetadata
 from sentinel_node.core.control.refusals import Refusal
-from sentinel_node.core.start.adjustment import Adjustment
+from sentinel_node.core.start.adjustment import SEND_BUFFER, WINDOW, Adjustment, Anew
 from sentinel_node.core.start.buffer_plan import BufferPlan, HostLimits, StartMode
 from sentinel_node.core.start.careful_resume import PathMemory
 from sentinel_node.core.start.outgoing import RELAY_LIMIT_BYTES, Outgoing, link_plan
@@ -23,7 +23,6 @@ from sentinel_node.core.sync.checkpoints import NO_PAYLOAD
 from sentinel_node.core.sync.flow_log import Delivered
 from sentinel_node.core.sync.paths import hop_names
 from sentinel_node.daemon.control import reports
-from sentinel_node.daemon.control.following import SEND_BUFFER, WINDOW, offset_bytes
 from sentinel_node.daemon.control.interface import control_flow_id
 from sentinel_proto.v1 import node_control_pb2 as pb
 from sentinel_sim.backends.emulated import forecasting
@@ -288,18 +287,23 @@ class FsuSimulation:
     def _follow(self, flow: _Flow, name: str, state: FlowState, path: PathMetadata) -> None:
         """Another rate is predicted: windows, buffers and pacing follow at once."""
         prepared, here = flow.prepared[name], flow.nodes.index(name)
-        before_bytes = offset_bytes(state)
-        if here and not self._spec.window_bytes:
-            plan = link_plan(state, path, here, self._host, self._mode, None)
-            apply_receiving(self._row(flow, here), plan.window_clamp_bytes)
-            self._adjusted(flow, prepared, WINDOW, plan, before_bytes)
-        outgoing = prepared.outgoing
-        if outgoing is not None and here + 1 not in flow.ended:
-            plan = link_plan(state, path, here + 1, self._host, self._mode, outgoing.saved)
-            resize(self._row(flow, here + 1), plan)
+        anew = Anew.of(
+            state,
+            path,
+            here,
+            self._host,
+            self._mode,
+            prepared.outgoing if here + 1 not in flow.ended else None,
+            window_fixed=bool(self._spec.window_bytes),
+        )
+        if anew.window is not None:
+            apply_receiving(self._row(flow, here), anew.window.window_clamp_bytes)
+            self._adjusted(flow, prepared, WINDOW, anew.window, anew.offset_bytes)
+        if anew.sending is not None:
+            resize(self._row(flow, here + 1), anew.sending)
             if prepared.gate is not None:
-                prepared.gate.limit(plan.pacing_Bps)
-            self._adjusted(flow, prepared, SEND_BUFFER, plan, before_bytes)
+                prepared.gate.limit(anew.sending.pacing_Bps)
+            self._adjusted(flow, prepared, SEND_BUFFER, anew.sending, anew.offset_bytes)
 
     def _tell_ends(self) -> None:
         """What ended since the last tick: at the receiver, for the sender, and each connection."""
