@@ -17,7 +17,12 @@ from sentinel_node.core.token_bucket import TokenBucket
 from sentinel_node.daemon import sockets
 from sentinel_node.daemon.connection import TrackedConnection
 from sentinel_node.daemon.control.interface import control_flow_id
-from sentinel_node.daemon.control.preparing import Expected, open_inward, prepare_on_forecast
+from sentinel_node.daemon.control.preparing import (
+    Expected,
+    open_awaited,
+    open_inward,
+    prepare_on_forecast,
+)
 from sentinel_node.daemon.control.starting import Prepared
 from sentinel_node.daemon.records import FlowRecord
 from sentinel_node.daemon.run import NodeRun, accept_in_background
@@ -67,7 +72,8 @@ def _receive_flow(run: NodeRun, sock: socket.socket, accepted_ns: int, spec: Lis
     try:
         run.watch(connection)
         record.connection = connection.name
-        _read_to_end(run, connection, record, verifier, spec)
+        opened_ns = open_awaited(run, connection) if spec.expected is not None else 0
+        _read_to_end(run, connection, record, verifier, spec, opened_ns)
         _judge(record, verifier)
         failed = bool(record.error)
     except (FramingError, Stopped) as error:
@@ -89,12 +95,14 @@ def _receive_flow(run: NodeRun, sock: socket.socket, accepted_ns: int, spec: Lis
         run.end_work()
 
 
-def _taken(run: NodeRun, connection: TrackedConnection, record: FlowRecord) -> Prepared | None:
+def _taken(
+    run: NodeRun, connection: TrackedConnection, record: FlowRecord, opened_ns: int
+) -> Prepared | None:
     """What was made ready for the flow that came; None: nothing was."""
     flow_id = control_flow_id(run.name, connection.flow_id)
     prepared = run.preparations.get(flow_id)
     if prepared is not None:
-        open_inward(run, prepared, connection)
+        open_inward(run, prepared, connection, opened_ns)
     if run.sync is not None and record.hashed:
         run.sync.hashing(flow_id, record.checkpoints)
     return prepared
@@ -117,6 +125,7 @@ def _read_to_end(
     record: FlowRecord,
     verifier: StreamVerifier,
     spec: ListenSpec,
+    opened_ns: int,
 ) -> None:
     sock = connection.sock
     waiter = SocketWaiter(sock, run.stop)
@@ -145,7 +154,7 @@ def _read_to_end(
             _note_header(record, connection, verifier)
         if record.flow_id and not seen:
             seen = True
-            prepared = _taken(run, connection, record)
+            prepared = _taken(run, connection, record, opened_ns)
         if prepared is not None:
             window = prepared.window_clamp_bytes
         if window:

@@ -183,6 +183,7 @@ def take_prepared(run: NodeRun, inward: TrackedConnection, waiter: SocketWaiter)
     The bytes stay in the socket. Raises Stopped.
     """
     sock = inward.sock
+    opened_ns = open_awaited(run, inward)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, HEADER_BYTES)
     waiter.readable()
     now_ns = time.monotonic_ns()
@@ -196,24 +197,42 @@ def take_prepared(run: NodeRun, inward: TrackedConnection, waiter: SocketWaiter)
     if prepared is None:
         return None
     run.preparations.first_byte(flow_id, now_ns)
-    open_inward(run, prepared, inward)
+    open_inward(run, prepared, inward, opened_ns)
     prepared.done.wait()
     return prepared
 
 
-def open_inward(run: NodeRun, prepared: Prepared, inward: TrackedConnection) -> None:
-    """The flow came over `inward`: it has the planned window, even if its SYN came first.
+def open_awaited(run: NodeRun, inward: TrackedConnection) -> int:
+    """A connection was accepted, of a flow that is not known yet: open the window it may have.
 
     The SYN follows the forecast closely and the kernel needs no time to answer it, so it may be
-    there before this node has set its listener's options.
+    there before this node has set its listener's options; data follows the handshake by a
+    millisecond, and what its acknowledgement offers holds for a round trip. Gives when (monotonic
+    ns); 0: nothing had to be opened.
+    """
+    window = run.preparations.awaited_window_bytes()
+    return _open(run, inward, window) if window else 0
+
+
+def open_inward(
+    run: NodeRun, prepared: Prepared, inward: TrackedConnection, opened_ns: int
+) -> None:
+    """The flow came over `inward`: it has the planned window, if its SYN came first, too.
+
+    `opened_ns`: see `open_awaited`.
     """
     prepared.inward = inward
-    try:
-        late = bool(prepared.plan_in) and sockets.open_window(
-            inward.sock, prepared.window_clamp_bytes
-        )
-    except (NodeError, OSError) as error:
-        run.event(f"flow {prepared.flow_id:016x}: its window opens slowly: {error}")
+    if prepared.plan_in is None:
         return
-    if late and prepared.plan_in is not None:
-        run.preparations.adjusted(prepared, OPENED_WINDOW, prepared.plan_in)
+    ready_ns = opened_ns or _open(run, inward, prepared.window_clamp_bytes)
+    if ready_ns:
+        run.preparations.adjusted(prepared, OPENED_WINDOW, prepared.plan_in, ready_ns=ready_ns)
+
+
+def _open(run: NodeRun, inward: TrackedConnection, window_bytes: int) -> int:
+    try:
+        opened = sockets.open_window(inward.sock, window_bytes)
+    except (NodeError, OSError) as error:
+        run.event(f"{inward.name}: its window opens slowly: {error}")
+        return 0
+    return time.monotonic_ns() if opened else 0

@@ -148,11 +148,29 @@ class Preparations:
         with self._lock:
             return self._flows.get(flow_id)
 
+    def awaited_window_bytes(self) -> int:
+        """The largest window of the flows that are ready for and have not come; 0: none is."""
+        with self._lock:
+            return max(
+                (
+                    one.window_clamp_bytes
+                    for one in self._flows.values()
+                    if one.plan_in is not None and one.inward is None
+                ),
+                default=0,
+            )
+
     def adjusted(
-        self, prepared: Prepared, what: str, plan: BufferPlan, offset_bytes: int = 0
+        self,
+        prepared: Prepared,
+        what: str,
+        plan: BufferPlan,
+        offset_bytes: int = 0,
+        ready_ns: int = 0,
     ) -> None:
-        """`what` is ready, now, for what comes after `offset_bytes` of payload."""
-        one = Adjustment(prepared.flow_id, what, plan, time.monotonic_ns(), offset_bytes)
+        """`what` is ready, now or since then, for what comes after `offset_bytes` of payload."""
+        at_ns = ready_ns or time.monotonic_ns()
+        one = Adjustment(prepared.flow_id, what, plan, at_ns, offset_bytes)
         with self._lock:
             prepared.adjustments.append(one)
             if offset_bytes:
