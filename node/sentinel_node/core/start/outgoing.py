@@ -73,15 +73,20 @@ def packets(window_bytes: int) -> int:
     return max(1, window_bytes // MAX_PACKET_BYTES)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Outgoing:
-    """The connection to `target`: its plan, and what was borrowed from the node's memory."""
+    """The connection to `target`: its plan, and what was borrowed from the node's memory.
+
+    What was borrowed is given back once: when the start is over, or with `release`.
+    """
 
     target: str
     plan: BufferPlan
     key: str
     saved: SavedPath | None
     memory: PathMemory = field(repr=False)
+    lent: bool = False
+    """The memory of this path is kept from other connections."""
 
     @classmethod
     def of(
@@ -99,7 +104,8 @@ class Outgoing:
         """For the link that leads to hop `hop`. Borrows what is remembered of it."""
         key = path_key(target, path, hop)
         saved = memory.borrow(key, now_ns=now_ns) if mode is StartMode.CAREFUL else None
-        return cls(target, link_plan(state, path, hop, host, mode, saved), key, saved, memory)
+        plan = link_plan(state, path, hop, host, mode, saved)
+        return cls(target, plan, key, saved, memory, lent=saved is not None)
 
     def gate(self, tcp: Tcp) -> StartGate | None:
         """What holds back and paces the writer at the start.
@@ -117,8 +123,14 @@ class Outgoing:
         resume = CarefulResume(self.saved, ResumeLimits(initial, jump, MAX_PACKET_BYTES))
         return StartGate(tcp, resume, self.plan.pacing_Bps, self._normal)
 
+    def release(self) -> None:
+        """No start will come of it, or it is over. Idempotent."""
+        self._normal(proved_wrong=False)
+
     def _normal(self, proved_wrong: bool) -> None:
-        self.memory.give_back(self.key, proved_wrong=proved_wrong)
+        if self.lent:
+            self.lent = False
+            self.memory.give_back(self.key, proved_wrong=proved_wrong)
 
     def observe(self, *, cwnd_bytes: int, min_rtt_ns: int, now_ns: int) -> None:
         """The connection has ended well: remember what it found."""

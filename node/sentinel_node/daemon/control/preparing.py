@@ -127,6 +127,8 @@ class _Work:
             if self.onward is not None:
                 self._outward(run, self.onward)
         except (NodeError, OSError) as error:
+            if self.prepared.outgoing is not None:
+                self.prepared.outgoing.release()
             run.event(f"flow {self.state.flow_id:016x}: not made ready: {error}")
             if isinstance(error, Stopped):
                 raise

@@ -212,4 +212,7 @@ class Preparations:
 
     def close(self) -> None:
         """Undo what must not outlive the run."""
+        for prepared in self.all():
+            if prepared.outgoing is not None:
+                prepared.outgoing.release()  # of a flow that never came, or never got through
         self._undo.close()

@@ -223,3 +223,13 @@ def test_another_length_or_rate_is_another_path() -> None:
     near = PathMetadata(1, path.version, (path.hops[0], PathHop("m", MS, 8 * RATE_BPS)))
     other = Outgoing.of(outgoing.memory, HOST, "m", state, near, 1, StartMode.CAREFUL, now_ns=2)
     assert other.saved is None
+
+
+def test_a_connection_that_never_started_gives_its_memory_back_once() -> None:
+    outgoing, _, _ = remembered()
+    memory, key = outgoing.memory, outgoing.key
+    assert memory.borrow(key, now_ns=2) is None, "one connection at a time"
+    outgoing.release()
+    assert memory.borrow(key, now_ns=2) is not None
+    outgoing.release()
+    assert memory.borrow(key, now_ns=2) is None, "it is another connection's now"
