@@ -162,6 +162,7 @@ def _send_flow(run: NodeRun, order: FlowOrder, record: FlowRecord, spec: SendSpe
             record.start_ns = time.monotonic_ns()
         else:
             gate = start.prepared.gate = start.outgoing.gate(SocketTcp(sock))
+            run.stop.wait_until(start.connect_at_ns)
         connection = run.track(sock, "out", record.start_ns)
         connection.flow_id = order.flow_id
         sockets.connect(

@@ -32,6 +32,19 @@ class NotAnnouncedError(NodeError):
     """A flow was to be announced over a control plane that is not there, or refused it."""
 
 
+HEAD_START_SHARE = 32
+HEAD_START_MOST_NS = 3_000_000
+
+
+def head_start_ns(link_rtt_ns: int) -> int:
+    """How long the SYN follows the forecast: a thirty-second of the link's RTT, at most 3 ms.
+
+    The next node takes a few milliseconds to set its listener, its kernel none to answer a SYN. A
+    SYN that is first has a window of 64 KiB, which costs a whole round trip.
+    """
+    return min(link_rtt_ns // HEAD_START_SHARE, HEAD_START_MOST_NS)
+
+
 class Order(Protocol):
     """What is used of a FlowOrder."""
 
@@ -71,6 +84,8 @@ class Start:
     prepared: Prepared
     outgoing: Outgoing
     following: Following
+    connect_at_ns: int
+    """Not before this: see `head_start_ns`."""
 
     def connected(self, run: NodeRun, connection: TrackedConnection) -> None:
         """The first connection stands; predictions that came meanwhile are followed."""
@@ -112,6 +127,7 @@ def announce(run: NodeRun, what: Announcement, order: Order, record: FlowRecord)
         return told, following
 
     state, following = sync.from_thread(tell)
+    told_ns = time.monotonic_ns()
     if isinstance(state, Refusal):
         raise NotAnnouncedError(f"flow {order.flow_id} was not announced: {state.detail}")
     outgoing = outgoing_to(order.target_address, state, following.path, 1, what.mode)
@@ -120,7 +136,8 @@ def announce(run: NodeRun, what: Announcement, order: Order, record: FlowRecord)
         target = order.target_address
         run.preparations.on_close(lambda: clear_start_window(target))
         run.preparations.adjusted(prepared, "start window", outgoing.plan)
-    return Start(prepared, outgoing, following)
+    first_link_rtt_ns = 2 * following.path.hops[1].propagation_ns
+    return Start(prepared, outgoing, following, told_ns + head_start_ns(first_link_rtt_ns))
 
 
 def tell_end(run: NodeRun, order: Order, record: FlowRecord) -> None:

@@ -1,7 +1,7 @@
 """Receivers and relays of the fsu arm: on a forecast, get ready for the flow.
 
-The forecast comes on the event loop's thread; what is made ready takes system calls and a round
-trip, so each flow has a thread of the run for it.
+The forecast comes on the event loop's thread. There the listener is set, by a few system calls; the
+onward connection takes a round trip, so each flow has a thread of the run for it.
 """
 
 from __future__ import annotations
@@ -87,7 +87,9 @@ def prepare_on_forecast(
         prepared = run.preparations.begin(state.flow_id)
         if prepared is not None:
             work = _Work(expected, here, listener, profile, onward, state, path, prepared)
-            run.spawn(f"prepare-{state.flow_id:016x}", work.do)
+            # At once, as the SYN follows: a thread would have to be started, and get its turn.
+            work.inward(run)
+            run.spawn(f"prepare-{state.flow_id:016x}", work.outward)
         elif (known := run.preparations.get(state.flow_id)) is not None:
             Following(known, path, here, expected.mode).hear(run, state)
 
@@ -120,10 +122,16 @@ class _Work:
     path: PathMetadata
     prepared: Prepared
 
-    def do(self, run: NodeRun) -> None:
-        """Everything, the side that data comes from first."""
+    def inward(self, run: NodeRun) -> None:
+        """The side that data comes from: the listener's options; does not wait."""
         try:
             self._inward(run)
+        except (NodeError, OSError) as error:
+            run.event(f"flow {self.state.flow_id:016x}: its listener is not ready: {error}")
+
+    def outward(self, run: NodeRun) -> None:
+        """The onward connection, which takes a round trip; then whatever was predicted since."""
+        try:
             if self.onward is not None:
                 self._outward(run, self.onward)
         except (NodeError, OSError) as error:
