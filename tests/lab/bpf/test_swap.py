@@ -20,6 +20,8 @@ pytestmark = pytest.mark.lab
 
 GBIT = 1_000_000_000
 SO_MAX_PACING_RATE = 47
+Counts = tuple[int, tuple[int, int], tuple[int, int]]
+"""Packets that the FSU saw; (packets, dropped) at the wire, and at the sender."""
 
 
 def counted(netns: Path, interface: str, direction: str) -> tuple[int, int]:
@@ -56,6 +58,16 @@ def paced_transfer(chain: Chain, size: int, done: threading.Event, told: dict[st
         done.set()
 
 
+def at_rest(read: Callable[[], Counts]) -> Counts:
+    """Counters that are read one after the other: once a packet on its way is in all of them."""
+    before = read()
+    for _ in range(100):
+        if (now := read()) == before:
+            return now
+        before = now
+    raise AssertionError(f"packets go on long after the transfer: {before}")
+
+
 def test_versions_are_swapped_under_a_gigabit_and_no_packet_is_lost_or_unseen(
     new_netns: Callable[[str], Path], flow_source: CompiledSource
 ) -> None:
@@ -75,9 +87,13 @@ def test_versions_are_swapped_under_a_gigabit_and_no_packet_is_lost_or_unseen(
                 versions.append(flow_source.instantiate(share=shared))
                 attachment.swap(versions[-1].prog_fd(PROGRAM))
             sender.join()
-            after, dropped = counted(chain.wire, "wa", "rx")
-            sent_after, not_sent = counted(chain.sender, "a0", "tx")
-            seen = read_counters(first.map_fd("fsu_counters"))["passed"] - seen_before
+            seen, (after, dropped), (sent_after, not_sent) = at_rest(
+                lambda: (
+                    read_counters(first.map_fd("fsu_counters"))["passed"] - seen_before,
+                    counted(chain.wire, "wa", "rx"),
+                    counted(chain.sender, "a0", "tx"),
+                )
+            )
             program = attachment.state().program_id
         finally:
             attachment.close()
