@@ -145,7 +145,7 @@ class Round:
         folders = [Path(self.scene.disk.folder(self.spec, node)) for node in receivers]
         before = 0
         while True:
-            sizes = (path.stat().st_size for folder in folders for path in folder.iterdir())
+            sizes = (path.stat().st_size for folder in folders for path in folder.glob("*.payload"))
             if (now := sum(sizes)) > before:
                 before = now
                 self._grew_ns.append(time.monotonic_ns() - start_ns)

@@ -74,12 +74,18 @@ class DeliveryLedger:
 
     def on_end(self, final: Checkpoint) -> str:
         """The sender's end of flow: size and running hash. "" if all agrees, else what does not."""
+        trouble = self.trouble_at_end(final)
+        if not trouble:
+            self._complete = final
+        return trouble
+
+    def trouble_at_end(self, final: Checkpoint) -> str:
+        """As `on_end`, but the flow stays open."""
         own = self._hash.finish()
         if own.offset != final.offset:
             return f"flow {self.flow_id}: {own.offset} bytes arrived of {final.offset}"
         if own.digest != final.digest:
             return f"flow {self.flow_id}: running hash differs from the sender's at its end"
-        self._complete = own
         return ""
 
     def ack(self) -> DeliveredAck:
@@ -99,7 +105,7 @@ class DeliveryLedger:
         """A new attempt begins: where it goes on. Bytes of older attempts are refused from now.
 
         Its checkpoint is a whole block's even when the flow is complete: custodians free up to it,
-        and a receiver that dies knows its blocks again, but not that it had heard the end.
+        and only where the end was written down does a receiver that died know more than blocks.
         """
         if query.transfer_epoch < self._epoch:
             return self._refuse(0, CustodyReason.STALE_EPOCH)

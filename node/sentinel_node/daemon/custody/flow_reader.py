@@ -5,8 +5,7 @@ from __future__ import annotations
 import select
 import time
 
-from sentinel_node.core.custody.running_hash import Checkpoint
-from sentinel_node.core.framing import FlowHeader, StreamParser
+from sentinel_node.core.framing import FlowHeader, FlowTrailer, StreamParser
 from sentinel_node.daemon import sockets
 from sentinel_node.daemon.connection import TrackedConnection
 from sentinel_node.daemon.custody.receiver_flow import ReceiverFlow
@@ -39,8 +38,8 @@ class FlowReader:
         self._parser.header = header
         self._memory = memoryview(bytearray(BUFFER_BYTES))
 
-    def read(self, poller: FlowPoller) -> Checkpoint | None:
-        """What the trailer says; None: a newer attempt has begun. Raises FramingError, OSError."""
+    def read(self, poller: FlowPoller) -> FlowTrailer | None:
+        """The trailer; None: a newer attempt has begun. Raises FramingError, OSError."""
         sock = self._connection.sock
         while self._flow.is_current(self._generation):
             self._stop.raise_if_set()
@@ -54,8 +53,7 @@ class FlowReader:
                 poller.wait({sock.fileno(): select.POLLIN}, due_ns)
                 continue
             if not count:
-                trailer = self._parser.finish()
-                return Checkpoint(trailer.payload_bytes, trailer.sha256)
+                return self._parser.finish()
             if not self._take(count):
                 return None
         return None

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from sentinel_node.core.custody.journal import JournalImage, Kind, read_journal, record
 from sentinel_node.core.framing import FlowHeader, FlowTrailer
+from sentinel_node.daemon.custody.stable import sync_names
 from sentinel_node.daemon.custody.wake import Wake
 from sentinel_node.errors import NodeError
 
@@ -235,8 +236,4 @@ class Journal:
         if header is not None:
             body = header.encode()
             self._put([record(Kind.HEADER, 0, (body,)), body])
-        folder = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(folder)  # the file's name has to survive too
-        finally:
-            os.close(folder)
+        sync_names(self._folder)

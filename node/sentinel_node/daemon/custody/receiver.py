@@ -136,7 +136,7 @@ class CustodyReceiver:
             return True
         poller = FlowPoller(self.run.stop, flow.wake)
         try:
-            final = FlowReader(
+            trailer = FlowReader(
                 self.run,
                 connection,
                 header,
@@ -151,9 +151,9 @@ class CustodyReceiver:
             self.run.untrack(connection, reset=True)
             self._await_return(flow, generation, poller)
             return True
-        if final is None:
+        if trailer is None:
             return True
-        trouble = flow.finish(final)
+        trouble = flow.finish(header, trailer)
         flow.end(trouble)
         tell_sync(self.run, flow.record)
         return bool(trouble)

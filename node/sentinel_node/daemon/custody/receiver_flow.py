@@ -18,9 +18,10 @@ from sentinel_node.core.control.custody_messages import (
 )
 from sentinel_node.core.control.refusals import Reason, Refusal
 from sentinel_node.core.custody.delivery import DeliveryLedger
+from sentinel_node.core.custody.journal import JournalImage
 from sentinel_node.core.custody.running_hash import Checkpoint
 from sentinel_node.core.custody.throttle import AckThrottle
-from sentinel_node.core.framing import FlowHeader
+from sentinel_node.core.framing import FlowHeader, FlowTrailer
 from sentinel_node.daemon.connection import TrackedConnection
 from sentinel_node.daemon.control.interface import PeerChange, PeerEvent
 from sentinel_node.daemon.custody.flow_file import FlowFile
@@ -57,11 +58,13 @@ class ReceiverFlow:
         self._file: FlowFile | None = None
         if receiver.spec.folder is not None:
             self._file = FlowFile(receiver.spec.folder, name)
-            self._file.feed(self.ledger)
             # What an earlier life of the daemon wrote down is delivered, too.
+            self._file.feed(self.ledger)
             self.record.payload_bytes = self.ledger.next_offset
         receiver.run.begin_work()
         receiver.run.add_flow(self.record)
+        if self._file is not None:
+            self._end_as_before(self._file.read_end())
 
     # -- from the event loop's thread --------------------------------------------------------
 
@@ -173,13 +176,21 @@ class ReceiverFlow:
                 self._say(now_ns)
             return self.acked.due_at_ns(self.ledger.next_offset)
 
-    def finish(self, final: Checkpoint) -> str:
+    def finish(self, header: FlowHeader, trailer: FlowTrailer) -> str:
         """The trailer was read: "" or what is wrong."""
+        final = Checkpoint(trailer.payload_bytes, trailer.sha256)
         with self.lock:
-            trouble = self.ledger.on_end(final)
-            if not trouble:
-                self._say(time.monotonic_ns())
-            return trouble
+            trouble = self.ledger.trouble_at_end(final)
+            if trouble:
+                return trouble
+            if self._file is not None:
+                try:
+                    self._file.finish(header, trailer)
+                except OSError as error:
+                    return f"{self._receiver.spec.folder}: {error.strerror}"
+            self.ledger.on_end(final)
+            self._say(time.monotonic_ns())
+            return ""
 
     def end(self, error: str = "") -> None:
         """The flow is over, one way or the other. Idempotent."""
@@ -199,6 +210,19 @@ class ReceiverFlow:
         if error:
             self._receiver.run.event(f"flow {self.record.flow_id}: {error}")
         self._receiver.run.end_work()
+
+    def _end_as_before(self, image: JournalImage) -> None:
+        """An earlier life of the daemon heard the flow's end; custodians forgot the flow then."""
+        if image.header is None or image.trailer is None:
+            return
+        self.record.flow_id = image.header.flow_id
+        self.record.declared_bytes = image.header.size_bytes or 0
+        final = Checkpoint(image.trailer.payload_bytes, image.trailer.sha256)
+        trouble = self.ledger.on_end(final)
+        if trouble:
+            self._receiver.run.event(f"{trouble}, as its file has it; it goes on there")
+        else:
+            self.end()
 
     def _sync(self) -> None:
         if self._file is not None:

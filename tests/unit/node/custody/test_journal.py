@@ -15,6 +15,7 @@ from sentinel_node.core.custody.journal import Extent, Kind, read_journal, recor
 from sentinel_node.core.custody.running_hash import BLOCK_BYTES
 from sentinel_node.core.framing import FlowHeader, FlowTrailer, flow_token
 from sentinel_node.daemon.control.interface import control_flow_id
+from sentinel_node.daemon.custody.flow_file import FlowFile
 from sentinel_node.daemon.custody.journal import Batch, Journal, recover
 from sentinel_node.daemon.custody.sources import PipeSource
 from sentinel_node.daemon.custody.wake import Wake
@@ -105,6 +106,59 @@ def test_a_durable_relay_ends_a_flow_whose_sender_is_gone(tmp_path: Path) -> Non
         wait_for(lambda: net.received().ended)
         assert net.received().error == ""
         assert net.received().sha256 == running_hash(data)
+
+
+def test_a_receiver_that_said_complete_still_knows_it_when_it_and_the_custodian_died(
+    tmp_path: Path,
+) -> None:
+    """Custodian and sender let go of everything, and the word of it never reached the sender."""
+    data = random.Random(8).randbytes(9 * BLOCK_BYTES + 31_064)
+    received, journals = tmp_path / "received", tmp_path / "journals"
+    received.mkdir()
+    journals.mkdir()
+    with (
+        chain(1, journals=journals, folder=received) as net,
+        pipe_of(data, pause_at=len(data)) as (pipe, end),
+    ):
+        sent = net.send(PipeSource(pipe), release=Release.DURABLE_CUSTODY)
+        wait_for(lambda: sent.confirmed and sent.confirmed[-1] == len(data))
+        net.control.cut("sender", "r1")
+        end.set()
+        wait_for(lambda: any(flow.ended for flow in net.nodes["receiver"].run.flows))
+        wait_for(lambda: net.nodes["r1"].run.active == 0)
+        assert list((journals / "r1").iterdir()) == []
+        net.restart("receiver")
+        net.restart("r1")
+        net.control.mend("sender", "r1")
+        record = sent.wait()
+        assert (record.error, record.complete) == ("", True)
+        assert record.sha256 == running_hash(data)
+        again = net.received()
+        assert (again.ended, again.complete, again.sha256) == (True, True, record.sha256)
+        assert again.payload_bytes == len(data)
+
+
+def test_a_receiver_takes_a_torn_end_for_none(tmp_path: Path) -> None:
+    """It was being written when the node died: nobody was told of it, and it comes again."""
+    name, token = control_flow_id(RUN, 1), flow_token(RUN, 1)
+    file = FlowFile(tmp_path, name)
+    file.write(memoryview(b"abc"))
+    header = FlowHeader(1, token, 3, custody=True)
+    trailer = FlowTrailer(token, 3, running_hash(b"abc"))
+    file.finish(header, trailer)
+    file.close()
+    (path,) = tmp_path.glob("*.end")
+    whole = path.read_bytes()
+    for cut in range(len(whole)):
+        path.write_bytes(whole[:cut])
+        again = FlowFile(tmp_path, name)
+        assert again.read_end().trailer is None
+        again.close()
+    path.write_bytes(whole)
+    again = FlowFile(tmp_path, name)
+    image = again.read_end()
+    again.close()
+    assert (image.header, image.trailer) == (header, trailer)
 
 
 def test_what_was_delivered_before_it_was_written_down_is_not_looked_for(tmp_path: Path) -> None:
