@@ -31,6 +31,7 @@ from sentinel_node.core.control.refusals import Reason, Refusal
 from sentinel_node.core.sync.advice import Adviser
 from sentinel_node.core.sync.announcement import Announced
 from sentinel_node.core.sync.checkpoints import START, Checkpoint, Checkpoints
+from sentinel_node.core.sync.departures import Departures
 from sentinel_node.core.sync.flow_log import Delivered, FlowLog
 from sentinel_node.core.sync.flow_table import FlowTable
 from sentinel_node.core.sync.forecaster import Forecaster
@@ -93,6 +94,7 @@ class FlowExchange:
         self._around = around
         self._make_slope = make_slope
         self._table = FlowTable(flows_max)
+        self._departures = Departures(self._table)
         self._book = PathBook(self._table)
         self._replicas = {peer: LinkReplica(flows_max) for peer in around.peers}
         self._own: dict[int, _Own] = {}
@@ -275,9 +277,11 @@ class FlowExchange:
         states = self._replicas[peer].on_update(update)
         if isinstance(states, Refusal):
             return states
+        self._retire(self._departures.left_out(peer, update, self._replicas[peer]), now_ns)
         for state in states:
             if state.origin == self._around.node:
                 continue  # of its own flows this node knows better
+            self._retire(self._departures.before(peer, state), now_ns)
             known = self._table.get(state.flow_id)
             if isinstance(self._table.apply(state, source=peer, now_ns=now_ns), Refusal):
                 continue  # counted there: another neighbour told the same, or newer
@@ -286,11 +290,21 @@ class FlowExchange:
             if path is not None:
                 before_Bps = known.state.peak_rate_Bps if known is not None else 0
                 self._pass_on(state, path, predicted=before_Bps != state.peak_rate_Bps)
-            if state.phase is FlowPhase.FINISHED and state.flow_id in self._shares:
-                self._shares.end(state.flow_id)
-                self._adviser.end(state.flow_id)
-                self._review(now_ns)
+            if state.phase is FlowPhase.FINISHED:
+                self._end(state.flow_id, now_ns)
         return None
+
+    def _retire(self, flow_ids: Iterable[int], now_ns: int) -> None:
+        for flow_id in flow_ids:
+            self._table.retire(flow_id)
+            self.telling.retire(flow_id)
+            self._end(flow_id, now_ns)
+
+    def _end(self, flow_id: int, now_ns: int) -> None:
+        if flow_id in self._shares:
+            self._shares.end(flow_id)
+            self._adviser.end(flow_id)
+            self._review(now_ns)
 
     def _pass_on(
         self, state: FlowState, path: PathMetadata, *, predicted: bool, fresh: bool = False
@@ -351,9 +365,13 @@ class FlowExchange:
         return None
 
     def _on_digest(self, peer: str, digest: Digest, now_ns: int) -> Refusal | None:
-        pull = self._replicas[peer].on_digest(digest)
+        replica = self._replicas[peer]
+        pull = replica.on_digest(digest)
         if isinstance(pull, Refusal):
             return pull
+        if pull is None:
+            self._retire(self._departures.unsaid(peer, replica), now_ns)
+            pull = self._departures.lacking(replica)
         if pull is not None:
             self._around.send(peer, pull)
         return None

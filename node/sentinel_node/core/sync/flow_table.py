@@ -4,12 +4,12 @@ A flow's values are ordered by the version its origin gave them (epoch, then seq
 does not matter over which neighbour a value came, how late, or how often. Within an epoch of
 the origin the phase only goes forward: announced, predicted, active, finished.
 
-Memory is bounded. When the table is full, the flow that finished longest ago is forgotten; if
-none has finished, the new flow is refused. So that a late duplicate cannot bring back a forgotten
-flow, each origin has a floor: the newest version that was forgotten. A flow that is unknown and
-not newer than it is refused as forgotten. The origin's next refresh of a live flow has a new
-version and passes; that costs at most its max_silence_ns. Floors are bounded too: with more than
-`origins_max` of them, flows of further origins are refused.
+Memory is bounded. When the table is full, the flow that finished longest ago is forgotten (or was
+let go of by who told of it); if there is none, the new flow is refused. So that a late duplicate
+cannot bring back a forgotten flow, each origin has a floor: the newest version that was forgotten.
+A flow that is unknown and not newer than it is refused as forgotten. The origin's next refresh of
+a live flow has a new version and passes; that costs at most its max_silence_ns. Floors are bounded
+too: with more than `origins_max` of them, flows of further origins are refused.
 """
 
 from __future__ import annotations
@@ -54,6 +54,11 @@ class FlowTable:
     def __iter__(self) -> Iterator[Entry]:
         return iter(tuple(self._entries.values()))
 
+    @property
+    def has_room(self) -> bool:
+        """A new flow would be taken."""
+        return len(self._entries) < self._flows_max or bool(self._finished)
+
     def get(self, flow_id: int) -> Entry | None:
         """The flow's newest value; None if this node knows nothing of it."""
         return self._entries.get(flow_id)
@@ -79,6 +84,11 @@ class FlowTable:
             self._finished.pop(state.flow_id, None)
         return entry
 
+    def retire(self, flow_id: int) -> None:
+        """Who told of the flow has let go of it: it makes room if need be, as if finished."""
+        if flow_id in self._entries:
+            self._finished.setdefault(flow_id)
+
     def forget(self, flow_id: int) -> bool:
         """Drop a flow for good (its origin is gone); False if it is not known."""
         if flow_id not in self._entries:
@@ -97,7 +107,7 @@ class FlowTable:
                 f"flow {state.flow_id}: version {state.version} of {state.origin} is not newer "
                 f"than {floor}, which was forgotten",
             )
-        if len(self._entries) >= self._flows_max and not self._finished:
+        if not self.has_room:
             return Refusal(Reason.TABLE_FULL, f"{self._flows_max} flows, none of them finished")
         origins = self._origin_flows.keys() | self._floors.keys()
         if state.origin not in origins and len(origins) >= self._origins_max:

@@ -70,6 +70,14 @@ class Telling:
             self._say(peer, path)
         self._around.wake(peer)
 
+    def retire(self, flow_id: int) -> None:
+        """The neighbours shall let go of the flow, too."""
+        for peer, sender in self._senders.items():
+            if flow_id in sender:
+                sender.remove(flow_id)
+                self._finals[peer].pop(flow_id, None)
+                self._around.wake(peer)
+
     def check(self, peer: str, check: SyncCheck) -> None:
         """After the states that wait, so that it is compared with what it speaks of."""
         if peer in self._urgent:
