@@ -80,7 +80,7 @@ class Stopped(NodeError):
     """The run was released or the daemon is finishing while a connection was at work."""
 
     def __init__(self) -> None:
-        super().__init__("stopped by the controller before the flow ended")
+        super().__init__("stopped before the flow ended")
 
 
 class StalledError(NodeError):

@@ -53,6 +53,12 @@ class FsuUsageError(SimError):
     exit_code = EXIT_USAGE
 
 
+class CertificateError(SimError):
+    """A certificate cannot be made, or not without harm to one that is there."""
+
+    exit_code = EXIT_USAGE
+
+
 class EmulationError(SimError):
     """The emulated network could not be built, or a node in it failed."""
 

@@ -10,3 +10,8 @@
 - `connection`, `sampler`, `tcp_info`, `process_stats`, `records`: what is measured.
 - `sockets`: options and errors of TCP sockets. `fsu`: the FSU's maps, read only.
 """
+
+import os
+
+# gRPC reads this when it is imported. Its log repeats, call by call, what ours says once.
+os.environ.setdefault("GRPC_VERBOSITY", "NONE")

@@ -14,22 +14,14 @@ import resource
 import signal
 import socket
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
+from sentinel_node.daemon.addresses import parse_host_port
 from sentinel_node.daemon.control.holder import load_ahead
-from sentinel_node.daemon.file_payload import file_bytes
 from sentinel_node.daemon.fsu import parse_point
-from sentinel_node.daemon.receiver import ListenSpec
-from sentinel_node.daemon.relay import DEFAULT_MODE, RelayMode, RelaySpec
-from sentinel_node.daemon.sender import FlowOrder, SendSpec
 from sentinel_node.daemon.server import DaemonConfig, check_control, serve
-from sentinel_node.daemon.sockets import TcpProfile, family_of
-from sentinel_node.daemon.standalone import (
-    NS_PER_S,
-    StandaloneConfig,
-    StandaloneSpec,
-    run_standalone,
-)
+from sentinel_node.daemon.standalone import run_standalone
+from sentinel_node.daemon.standalone_options import FLAGS, add_flags, standalone_config
 from sentinel_node.daemon.switching import adapt_switching
 from sentinel_node.errors import (
     AddressError,
@@ -50,36 +42,6 @@ STANDBY_READY = b"r"
 ROLES = ("sender", "intermediate", "receiver")
 
 
-def parse_host_port(text: str) -> tuple[str, int]:
-    """`1.2.3.4:5`, `[::1]:5` or `:5` (any IPv4 address). Raises RequestError."""
-    host, port = _split(text)
-    family_of(host)
-    return host, port
-
-
-def parse_target(text: str) -> tuple[str, int]:
-    """As `parse_host_port`, or `name:5`: then the name's first address. Raises RequestError."""
-    host, port = _split(text)
-    try:
-        family_of(host)
-    except RequestError:
-        try:
-            found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-        except (OSError, UnicodeError) as error:
-            raise RequestError(
-                f"--target {text}: {host} is no address, and cannot be resolved: {error}"
-            ) from error
-        return str(found[0][4][0]), port
-    return host, port
-
-
-def _split(text: str) -> tuple[str, int]:
-    host, colon, port = text.rpartition(":")
-    if not colon or not port.isdecimal() or not 0 <= int(port) <= 65535:
-        raise RequestError(f"not HOST:PORT with a port from 0 to 65535: {text!r}")
-    return host.removeprefix("[").removesuffix("]") or "0.0.0.0", int(port)
-
-
 def make_parser() -> argparse.ArgumentParser:
     """The command line of `sentinel-node`."""
     parser = argparse.ArgumentParser(
@@ -87,7 +49,8 @@ def make_parser() -> argparse.ArgumentParser:
         description="A node of sentinel-sim: sender, intermediate or receiver.",
         epilog="With --control the node waits for a controller. Without it, it acts by itself: "
         "receiver --listen H:P; intermediate --listen H:P --target H:P; "
-        "sender --target H:P and --file F, --bytes N or --duration S. A flow that ended is one "
+        "sender --target H:P and --file F, --bytes N or --duration S. Name the neighbours, and "
+        "flows go in custody. A flow that ended is one "
         "line of JSON on standard output, with the SHA-256 of its payload at either end.",
     )
     add = parser.add_argument
@@ -128,24 +91,7 @@ def make_parser() -> argparse.ArgumentParser:
         help="load everything, say so on this inherited socket, and fork a daemon for every byte "
         "that comes on it; end when it is closed: a spare for daemons that die",
     )
-    alone = parser.add_argument_group("by itself, on real hosts")
-    add = alone.add_argument
-    add("--listen", metavar="H:P", help="where to accept flows")
-    add("--target", metavar="H:P", help="where to send or relay to")
-    add("--source", metavar="H", default="", help="address to send or relay from")
-    add("--bytes", type=int, default=0, metavar="N", help="payload to send")
-    add("--file", default="", metavar="F", help="send this file (the receiver keeps its hash only)")
-    add("--duration", type=float, default=0.0, metavar="S", help="send for S seconds")
-    add(
-        "--flows",
-        type=int,
-        default=0,
-        metavar="N",
-        help="sender: how many at once (default 1); else: finish after N (default: never)",
-    )
-    add("--seed", type=int, default=1, help="of the payload")
-    add("--congestion-control", default="", metavar="NAME")
-    add("--relay-mode", choices=[mode.value for mode in RelayMode], default=DEFAULT_MODE.value)
+    add_flags(parser)
     return parser
 
 
@@ -162,9 +108,10 @@ def parse_cpus(text: str) -> frozenset[int]:
 
 def daemon_config(options: argparse.Namespace) -> DaemonConfig:
     """From the command line. Raises RequestError or AddressError."""
-    for name in ("listen", "target", "source", "bytes", "file", "duration", "flows"):
+    for name in FLAGS:
         if getattr(options, name):
-            raise RequestError(f"--{name} cannot be used with --control; the controller says it")
+            flag = name.replace("_", "-")
+            raise RequestError(f"--{flag} cannot be used with --control; the controller says it")
     control: str = options.control
     if not control.startswith("unix:"):
         parse_host_port(control)
@@ -177,86 +124,6 @@ def daemon_config(options: argparse.Namespace) -> DaemonConfig:
         fsu_points=tuple(parse_point(text) for text in options.fsu_point),
         hardware_watchdog=options.hardware_watchdog,
         data_cpus=parse_cpus(options.data_cpus),
-    )
-
-
-def standalone_config(options: argparse.Namespace) -> StandaloneConfig:
-    """From the command line. Raises RequestError if the role lacks something."""
-    needed = {
-        "sender": ("target",),
-        "intermediate": ("listen", "target"),
-        "receiver": ("listen",),
-    }[options.role]
-    for name in ("listen", "target"):
-        if bool(getattr(options, name)) != (name in needed):
-            verb = "needs" if name in needed else "does not take"
-            raise RequestError(f"--role {options.role} without --control {verb} --{name} HOST:PORT")
-    if options.fsu_point:
-        raise RequestError("--fsu-point is of use with --control only")
-    for name in ("data-cpus", "hardware-watchdog"):
-        if getattr(options, name.replace("-", "_")):
-            raise RequestError(f"--{name} is of use with --control only")
-    if options.flows < 0:
-        raise RequestError(f"--flows must not be negative, got {options.flows}")
-    make: dict[str, Callable[[argparse.Namespace], StandaloneSpec]]
-    make = {"sender": _send_spec, "intermediate": _relay_spec, "receiver": _listen_spec}
-    return StandaloneConfig(
-        run_id=options.run_id or "standalone",
-        spec=make[options.role](options),
-        flows=options.flows,
-    )
-
-
-def _profile(options: argparse.Namespace) -> TcpProfile:
-    return TcpProfile(congestion_control=options.congestion_control)
-
-
-def _listen_spec(options: argparse.Namespace) -> ListenSpec:
-    host, port = parse_host_port(options.listen)
-    return ListenSpec(host, port, _profile(options))
-
-
-def _relay_spec(options: argparse.Namespace) -> RelaySpec:
-    listen_host, listen_port = parse_host_port(options.listen)
-    target_host, target_port = parse_target(options.target)
-    return RelaySpec(
-        listen_address=listen_host,
-        listen_port=listen_port,
-        target_address=target_host,
-        target_port=target_port,
-        source_address=options.source,
-        accept_profile=_profile(options),
-        connect_profile=_profile(options),
-        mode=RelayMode(options.relay_mode),
-    )
-
-
-def _send_spec(options: argparse.Namespace) -> SendSpec:
-    host, port = parse_target(options.target)
-    if sum(map(bool, (options.bytes, options.file, options.duration))) != 1:
-        raise RequestError(
-            "--role sender needs exactly one of --file F, --bytes N and --duration S"
-        )
-    if options.bytes < 0 or not 0 <= options.duration < 1e9:
-        raise RequestError("--bytes and --duration must not be negative")
-    size_bytes = file_bytes(options.file) if options.file else 0
-    # Flow ids are chosen anew each time: the receiver may serve many senders.
-    first = int.from_bytes(os.urandom(6), "big") + 1
-    return SendSpec(
-        orders=tuple(
-            FlowOrder(
-                flow_id=first + index,
-                seed=options.seed,
-                target_address=host,
-                target_port=port,
-                source_address=options.source,
-                size_bytes=options.bytes or size_bytes,
-                file_path=options.file,
-                duration_ns=round(options.duration * NS_PER_S),
-            )
-            for index in range(options.flows or 1)
-        ),
-        profile=_profile(options),
     )
 
 

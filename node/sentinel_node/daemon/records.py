@@ -44,6 +44,8 @@ class CustodyRecord:
         self.attempts = 0
         self.replayed_bytes = 0
         self.duplicate_bytes = 0
+        self.file = ""
+        """Where the payload is written; empty: nowhere."""
         self.refused: dict[str, int] = {}
         self.connections: list[tuple[str, int]] = []
         """Name, and the flow's byte it began at."""

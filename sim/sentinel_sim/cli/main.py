@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from sentinel_sim.bench.lanes import Mode
-from sentinel_sim.cli import fault_verbs, fsu_verbs, network_verbs
+from sentinel_sim.cli import certificate_verbs, fault_verbs, fsu_verbs, network_verbs
 from sentinel_sim.cli import run_options as given
 from sentinel_sim.cli.group import Invocation, Verbs
 from sentinel_sim.cli.options import Json
@@ -383,6 +383,7 @@ def compare(
 app.command()(fault_verbs.campaign)
 app.command("import")(network_verbs.import_network)
 app.command()(network_verbs.plan)
+app.command()(certificate_verbs.certificates)
 
 
 def main() -> None:

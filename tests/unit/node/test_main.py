@@ -15,16 +15,15 @@ from pathlib import Path
 import pytest
 from tests.unit.node.support import END_TIMEOUT_S, LOOPBACK
 
+from sentinel_node.daemon.addresses import parse_host_port, parse_target
 from sentinel_node.daemon.file_payload import FilePayload
 from sentinel_node.daemon.main import (
     daemon_config,
     main,
     make_parser,
-    parse_host_port,
-    parse_target,
-    standalone_config,
 )
 from sentinel_node.daemon.sender import SendSpec
+from sentinel_node.daemon.standalone_options import standalone_config
 from sentinel_node.errors import NodeError, RequestError
 
 NODE = (sys.executable, "-m", "sentinel_node.daemon.main")

@@ -51,6 +51,8 @@ class Peer:
         self.refused: Counter[str] = Counter()
         self.beats = 0
         self.replayer = Replayer()
+        self.trouble = ""
+        """Why the last call came to nothing, while no session stands."""
         self._past = _Traffic()
 
     @property
@@ -138,6 +140,8 @@ class Peers:
         if peer.stream is stream:
             peer.stream = None
             self._tell(peer, PeerChange.DOWN, detail=detail)
+        elif peer.stream is None:
+            peer.trouble = detail
 
     def on_heartbeat(self, name: str, message: Heartbeat, now_ns: int) -> None:
         """A heartbeat of a neighbour came."""

@@ -38,8 +38,11 @@ from sentinel_node.daemon.control.transport import (
     OPTIONS,
     Rpc,
     RpcTransport,
+    bind,
     generic_handler,
+    names_of,
     open_call,
+    open_channel,
 )
 from sentinel_node.errors import AddressError
 
@@ -86,6 +89,10 @@ class GrpcControlPlane:
     def peers(self) -> Mapping[str, PeerStatus]:
         """The neighbours as they are now."""
         return self._peers.status()
+
+    def trouble(self, name: str) -> str:
+        """Why the last call to a neighbour came to nothing; "": none did."""
+        return self._peer(name).trouble
 
     @property
     def mistakes(self) -> int:
@@ -173,7 +180,7 @@ class GrpcControlPlane:
             host = f"[{address}]" if ":" in address else address
             try:
                 # With port 0 the first address chooses, the others follow.
-                port = server.add_insecure_port(f"{host}:{port}")
+                port = bind(server, f"{host}:{port}", self._settings.identity)
             except RuntimeError as error:
                 raise AddressError(
                     f"control plane: cannot listen on {host}:{port}: {error}"
@@ -266,7 +273,10 @@ class GrpcControlPlane:
         del requests  # read through the context
         metadata = dict(context.invocation_metadata() or ())
         peer = self._peers.by_name.get(str(metadata.get(NODE_KEY, "")))
-        if peer is None or len(peer.candidates) >= CANDIDATES_MAX:
+        proven = self._settings.identity is None or (
+            peer is not None and peer.neighbour.name in names_of(context)
+        )
+        if peer is None or not proven or len(peer.candidates) >= CANDIDATES_MAX:
             self.strangers += 1
             await context.abort(grpc.StatusCode.UNAUTHENTICATED, "no such neighbour is expected")
             return
@@ -293,21 +303,25 @@ class GrpcControlPlane:
             end()
 
     async def _attempt(self, peer: Peer) -> None:
+        before = peer.trouble
         try:
             await self._call(peer)
         except HelloRefusedError as error:
             logger.warning("control: %s refused: %s", peer.neighbour.name, error)
+        if not peer.sessions and peer.trouble != before:
+            logger.info("control: %s is not reached: %s", peer.neighbour.name, peer.trouble)
 
     def _patience_ns(self, peer: Peer) -> int:
         """How long a stream may take to prove itself. One that was there before is known to be
         quick; what takes longer meets a cut link, where another call is better."""
-        if not peer.neighbour.address or not peer.sessions:
+        known = peer.sessions and peer.neighbour.propagation_ns
+        if not peer.neighbour.address or not known:
             return self._settings.open_timeout_ns
         quick_ns = OPEN_ROUND_TRIPS * 2 * peer.neighbour.propagation_ns + OPEN_SPARE_NS
         return min(quick_ns, self._settings.open_timeout_ns)
 
     async def _call(self, peer: Peer) -> None:
-        channel = grpc.aio.insecure_channel(peer.neighbour.target, options=OPTIONS)
+        channel = open_channel(peer.neighbour, self._settings.identity)
         try:
             call = open_call(channel, self.node)
             try:

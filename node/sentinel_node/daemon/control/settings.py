@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sentinel_node.core.control.messages import BUCKET_FLOWS_MAX, MessageError, check_name
 from sentinel_node.core.control.sessions import SECRET_MIN_BYTES, check_secret
@@ -15,6 +16,9 @@ from sentinel_node.core.health.detectors import (
     PhiAccrualDetector,
 )
 from sentinel_node.errors import PrivilegeError, RequestError
+
+if TYPE_CHECKING:
+    from sentinel_node.daemon.control.identity import Identity
 
 DEFAULT_HEARTBEAT_NS = 20 * NS_PER_MS
 DEFAULT_OPEN_TIMEOUT_NS = 5_000 * NS_PER_MS
@@ -103,6 +107,8 @@ class ControlSettings:
     detector: DetectorSettings = DetectorSettings()
     open_timeout_ns: int = DEFAULT_OPEN_TIMEOUT_NS
     flows_max: int = BUCKET_FLOWS_MAX
+    identity: Identity | None = None
+    """Mutual TLS; None: without, where all hosts are our own."""
 
     def __post_init__(self) -> None:
         _check_name("node", self.node)

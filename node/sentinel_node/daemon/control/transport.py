@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import grpc
 
 from sentinel_node.core.control.sessions import ENVELOPE_MAX_BYTES
+from sentinel_node.daemon.control.settings import Neighbour
 from sentinel_proto.v1 import control_pb2 as pb
+
+if TYPE_CHECKING:
+    from sentinel_node.daemon.control.identity import Identity
 
 SERVICE = pb.DESCRIPTOR.services_by_name["Neighbour"].full_name
 NODE_KEY = "sentinel-node"
@@ -87,6 +91,27 @@ def _reason(error: BaseException) -> str:
     if isinstance(error, grpc.aio.AioRpcError):
         return f"{error.code().name}: {error.details()}"
     return str(error) or type(error).__name__
+
+
+def bind(server: grpc.aio.Server, address: str, identity: Identity | None) -> int:
+    """Gives the port. Raises RuntimeError, as gRPC does, if it cannot listen there."""
+    if identity is None:
+        return server.add_insecure_port(address)
+    return server.add_secure_port(address, identity.server())
+
+
+def open_channel(neighbour: Neighbour, identity: Identity | None) -> grpc.aio.Channel:
+    """To a neighbour; with an identity, whoever answers must have a certificate of its name."""
+    if identity is None:
+        return grpc.aio.insecure_channel(neighbour.target, options=OPTIONS)
+    named = ("grpc.ssl_target_name_override", neighbour.name)
+    return grpc.aio.secure_channel(neighbour.target, identity.channel(), options=(*OPTIONS, named))
+
+
+def names_of(context: grpc.aio.ServicerContext[bytes, bytes]) -> frozenset[str]:
+    """Whom the caller's certificate names; empty without TLS."""
+    found = context.auth_context().get("x509_subject_alternative_name", ())
+    return frozenset(name.decode() for name in found)
 
 
 Servicer = Callable[[Any, "grpc.aio.ServicerContext[bytes, bytes]"], Awaitable[None]]

@@ -21,9 +21,9 @@ class FlowFile:
     """
 
     def __init__(self, folder: Path, name: int) -> None:
-        path = folder / f"{name:016x}.payload"
+        self.path = folder / f"{name:016x}.payload"
         self._end = folder / f"{name:016x}.end"
-        self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        self._fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
 
     def feed(self, ledger: DeliveryLedger) -> None:
         """What an earlier life of the daemon wrote counts as delivered."""

@@ -93,7 +93,7 @@ def custody_listen(asked: pb.CustodyListen, plain: ListenSpec) -> CustodyListenS
         series_interval_ns=plain.series_interval_ns,
         read_rate_limit_bps=plain.read_rate_limit_bps,
         return_timeout_ns=asked.return_timeout_ns or DEFAULT_RETURN_TIMEOUT_NS,
-        folder=_folder(asked.folder),
+        folder=existing_folder(asked.folder),
         expected=plain.expected,
     )
 
@@ -115,12 +115,13 @@ def custody_relay(asked: pb.CustodyRelay, plain: RelaySpec) -> CustodyRelaySpec:
         capacity_bytes=asked.capacity_bytes or DEFAULT_CAPACITY_BYTES,
         flows_max=asked.flows_max or DEFAULT_FLOWS_MAX,
         release=_release(durable=asked.free_on_durable_custody),
-        journal_folder=_folder(asked.journal_folder),
+        journal_folder=existing_folder(asked.journal_folder),
         expected=plain.expected,
     )
 
 
-def _folder(path: str) -> Path | None:
+def existing_folder(path: str) -> Path | None:
+    """None for no path. Raises RequestError if it is not there."""
     folder = Path(path) if path else None
     if folder is not None and not folder.is_dir():
         raise RequestError(f"custody: folder {folder} is not there; mkdir -p {folder}")

@@ -86,7 +86,7 @@ class CustodyReceiver:
         """The run is over: no more messages."""
         for flow in self._flows.values():
             self.hub.remove(flow.name)
-            flow.end("stopped by the controller before the flow ended")
+            flow.end(str(Stopped()))
             flow.wake.close()
 
     def on_stranger(self, peer: str, query: ResumeQuery) -> Refusal | None:

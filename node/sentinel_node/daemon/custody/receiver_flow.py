@@ -50,7 +50,7 @@ class ReceiverFlow:
         self._plane = receiver.hub.plane
         self.ledger = DeliveryLedger(name, self._plane.node)
         self.record = FlowRecord(0, receiver.spec.series_interval_ns)
-        self.record.custody = CustodyRecord(receiver.spec.series_interval_ns)
+        self.record.custody = books = CustodyRecord(receiver.spec.series_interval_ns)
         self.wake = Wake()
         self.acked = AckThrottle(flows=lambda: receiver.run.active)
         self._said: DeliveredAck | None = None
@@ -58,6 +58,7 @@ class ReceiverFlow:
         self._file: FlowFile | None = None
         if receiver.spec.folder is not None:
             self._file = FlowFile(receiver.spec.folder, name)
+            books.file = str(self._file.path)
             # What an earlier life of the daemon wrote down is delivered, too.
             self._file.feed(self.ledger)
             self.record.payload_bytes = self.ledger.next_offset

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 
@@ -24,6 +25,8 @@ from sentinel_node.daemon.custody.flow_spec import CustodyFlowSpec
 from sentinel_node.daemon.custody.in_flight import InFlight
 from sentinel_node.daemon.custody.wake import Wake
 from sentinel_node.daemon.records import CustodyRecord, FlowRecord
+
+logger = logging.getLogger(__name__)
 
 
 class SenderBooks:
@@ -51,6 +54,7 @@ class SenderBooks:
         self._claim: tuple[str, DeliveredAck] | None = None
         self._moved_ns = time.monotonic_ns()
         self._heard = self._progress = 0
+        self._warned = False
 
     def on_custody(self, peer: str, ack: CustodyAck) -> Refusal | None:
         """The next custodian answers for a prefix."""
@@ -110,6 +114,7 @@ class SenderBooks:
 
     def _heard_of(self, result: tuple[Effect, ...] | Refusal, offset: int) -> Refusal | None:
         if isinstance(result, Refusal):
+            self._warn(result)
             return result
         now_ns = time.monotonic_ns()
         if offset > self._heard or result:
@@ -125,6 +130,12 @@ class SenderBooks:
         if result:
             self._wake.set()
         return None
+
+    def _warn(self, refusal: Refusal) -> None:
+        """Once: acknowledgements that will never count, as where the receiver was misnamed."""
+        if refusal.reason is Reason.WRONG_PEER and not self._warned:
+            self._warned = True
+            logger.warning("acknowledgements are refused: %s", refusal.detail)
 
     def _hear_early(self) -> None:
         self._in_flight.booked()

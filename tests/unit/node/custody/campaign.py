@@ -79,7 +79,7 @@ def transfer(seed: int, folder: Path) -> tuple[int, str]:
                 sent = net.send(size_bytes=size_bytes, stall_s=STALL_S)
             faults = inject(net, sent, size_bytes, choice)
             record = sent.wait()
-        written = b"".join(path.read_bytes() for path in (folder / "files").iterdir())
+        written = b"".join(path.read_bytes() for path in (folder / "files").glob("*.payload"))
         right = written == data if from_pipe else len(written) == size_bytes
         if record.complete and right:
             return len(faults), ""

@@ -222,7 +222,7 @@ def test_a_receiver_that_dies_has_its_file_and_the_flow_goes_on_from_there(tmp_p
         go_on.set()
         record = sent.wait()
         assert record.error == ""
-        (path,) = tmp_path.iterdir()
+        (path,) = tmp_path.glob("*.payload")
         assert path.read_bytes() == data
         assert sent.confirmed[-1] == len(data)
 
