@@ -16,6 +16,7 @@ from sentinel_sim.engine.spec import (
     ConnectionSpec,
     FlowSpec,
     LinkSpec,
+    LossModel,
     NetworkSpec,
 )
 from sentinel_sim.errors import InfeasibleError
@@ -94,14 +95,25 @@ def build(spec: NetworkSpec) -> World:
 
 
 def _fill_link(row: Array, link: LinkSpec, rank: int, seed: int) -> None:
-    row["step"] = round(NANOSECONDS_BITS * (1 << STEP_BITS) / link.rate_bps)
+    fill_rate(row, link.rate_bps, link.queue_bytes)
     row["delay"] = link.delay_ns
-    row["queue_ns"] = link.queue_bytes * NANOSECONDS_BITS // link.rate_bps
     row["jitter"] = link.jitter_ns
     row["first"] = rank * FIRST_RING
     row["mask"] = FIRST_RING - 1
     row["sample_every"] = row["sample_next"] = LATENESS_EVERY
-    loss = link.loss
+    fill_loss(row, link.loss)
+    row["loss_seed"] = derive(seed, "loss", link.name)
+    row["jitter_seed"] = derive(seed, "jitter", link.name)
+
+
+def fill_rate(row: Array, rate_bps: int, queue_bytes: int) -> None:
+    """The transmitter of a link, and how long what waits may take."""
+    row["step"] = round(NANOSECONDS_BITS * (1 << STEP_BITS) / rate_bps)
+    row["queue_ns"] = queue_bytes * NANOSECONDS_BITS // rate_bps
+
+
+def fill_loss(row: Array, loss: LossModel) -> None:
+    """The thresholds of a link's channel."""
     row["lossy"] = int(loss.good > 0 or loss.to_bad > 0)
     for name, value in (
         ("loss_good", loss.good),
@@ -110,8 +122,6 @@ def _fill_link(row: Array, link: LinkSpec, rank: int, seed: int) -> None:
         ("to_good", loss.to_good),
     ):
         row[name] = threshold(value)
-    row["loss_seed"] = derive(seed, "loss", link.name)
-    row["jitter_seed"] = derive(seed, "jitter", link.name)
 
 
 def threshold(probability: float) -> int:

@@ -21,10 +21,12 @@ from sentinel_sim.backends.base import RunMeasurement
 from sentinel_sim.bench.estimates import unpaired_ratio
 from sentinel_sim.experiment.records import Record, group_of
 from sentinel_sim.experiment.series import values_at
+from sentinel_sim.plan.model import FaultKind
 from sentinel_sim.plan.stats import ci95, mean
 
 LOSSLESS_SHARE = 0.05
 LOSSY_SHARE = 0.20
+LOSING_FAULTS = (FaultKind.LOSS, FaultKind.PARTITION)
 GRID_POINTS = 400
 RULE = (
     f"ratio of median goodputs, simulated / emulated, within {LOSSLESS_SHARE:.0%} where nothing is"
@@ -124,12 +126,13 @@ def _compared(
 ) -> Compared:
     first = emulated[0]
     loss = float(first["requested"]["loss"])
-    limit = LOSSY_SHARE if loss > 0 else LOSSLESS_SHARE
+    lossy = loss > 0 or any(fault["kind"] in LOSING_FAULTS for fault in first["faults"])
+    limit = LOSSY_SHARE if lossy else LOSSLESS_SHARE
     here, there = _values(emulated, "goodput_bps"), _values(simulated, "goodput_bps")
     ratio = _ratio_of_medians(there, here)
     welch = unpaired_ratio(there, here)
     overlap = _overlap(here, there)
-    agrees = None if ratio is None else abs(ratio - 1) <= limit or bool(loss > 0 and overlap)
+    agrees = None if ratio is None else abs(ratio - 1) <= limit or bool(lossy and overlap)
     return Compared(
         arm=first["arm"],
         distance_km=first["distance_km"],

@@ -52,6 +52,15 @@ def test_overlapping_intervals_agree_with_loss_only() -> None:
     assert compared(side(40.0, 80.0), side(90.0, 91.0)).agrees is False
 
 
+def test_a_fault_that_loses_packets_counts_as_loss() -> None:
+    emulated, simulated = side(80.0, 80.1), side(94.0, 94.1)
+    assert compared(emulated, simulated).agrees is False
+    for record in emulated[0]:
+        record["faults"] = [{"kind": "partition"}]
+    found = compared(emulated, simulated)
+    assert (found.limit_share, found.agrees) == (agreement.LOSSY_SHARE, True)
+
+
 def test_curves_of_equal_runs_lie_upon_each_other_whatever_their_clock() -> None:
     one = side(80.0, 80.0)
     same = compared(one, side(80.0))

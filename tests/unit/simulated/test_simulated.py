@@ -103,13 +103,6 @@ def test_every_shipped_topology_is_taken() -> None:
             setup(dataclasses.replace(run, faults=()))
 
 
-def test_faults_are_refused_not_left_out() -> None:
-    plan = expand(load(TOPOLOGIES / "faults.yaml"), arms=["tuned"], quick=True)
-    (run,) = plan.runs(0)
-    with pytest.raises(InfeasibleError, match="faults are not simulated"):
-        setup(run)
-
-
 def test_custody_is_refused_not_left_out() -> None:
     with pytest.raises(InfeasibleError, match="custody is not simulated"):
         setup(dataclasses.replace(spec(Arm.SPLIT), custody=Custody.MEMORY))

@@ -6,14 +6,14 @@ import asyncio
 import logging
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from typing import Protocol
 
 from sentinel_node.errors import NodeError
 from sentinel_sim.errors import SimError
 from sentinel_sim.faults.events import FaultEvent
 from sentinel_sim.faults.operations import Operation, SetLink, operations_of
-from sentinel_sim.faults.schedule import MOMENTARY, Action, Begin, End, FaultSchedule
+from sentinel_sim.faults.record import FaultEntry
+from sentinel_sim.faults.schedule import Action, FaultSchedule
 from sentinel_sim.plan.model import FaultPlan, LinkPlan
 
 logger = logging.getLogger(__name__)
@@ -25,38 +25,6 @@ class Breakable(Protocol):
     async def perform(self, operation: Operation) -> str:
         """Do it; says what was found or done. Raises SimError, NodeError or OSError."""
         ...
-
-
-@dataclass
-class _Entry:
-    """What is known of one fault so far; times after the start of the run's traffic."""
-
-    fault: FaultPlan
-    number: int
-    actual_ns: int | None = None
-    actual_bytes: int | None = None
-    planned_end_ns: int | None = None
-    ended_ns: int | None = None
-    details: list[str] = field(default_factory=list)
-    failed: bool = False
-
-    def event(self) -> FaultEvent:
-        fault = self.fault
-        return FaultEvent(
-            number=self.number,
-            index=fault.index,
-            kind=fault.kind.value,
-            target=fault.target,
-            direction=fault.direction,
-            planned_ns=fault.at_ns,
-            planned_bytes=fault.at_bytes,
-            actual_ns=self.actual_ns,
-            actual_bytes=self.actual_bytes,
-            planned_end_ns=self.planned_end_ns,
-            ended_ns=self.ended_ns,
-            detail="; ".join(self.details),
-            failed=self.failed,
-        )
 
 
 class Injector:
@@ -76,7 +44,7 @@ class Injector:
     ) -> None:
         """`now_ns`: nanoseconds since the start of the run's traffic."""
         self._schedule = FaultSchedule()
-        self._entries: dict[int, _Entry] = {}
+        self._entries: dict[int, FaultEntry] = {}
         self._links = tuple(links)
         self._world = world
         self._now_ns = now_ns
@@ -96,7 +64,7 @@ class Injector:
     def add(self, fault: FaultPlan) -> int:
         """One more fault; gives its number. Raises ValueError after the end."""
         number = self._schedule.add(fault)
-        self._entries[number] = _Entry(fault, number)
+        self._entries[number] = FaultEntry(fault, number)
         self._wake.set()
         return number
 
@@ -145,15 +113,10 @@ class Injector:
         entry = self._entries[action.number]
         done_ns = await asyncio.gather(*(self._do(entry, one) for one in operations))
         at_ns = max(done_ns, default=self._now_ns())
-        if isinstance(action, Begin):
-            entry.actual_ns, entry.actual_bytes = at_ns, self._bytes
-            if action.fault.for_ns is not None and action.fault.kind not in MOMENTARY:
-                entry.planned_end_ns = action.begun_ns + action.fault.for_ns
-        elif isinstance(action, End):
-            entry.ended_ns = at_ns
+        entry.note(action, at_ns, self._bytes)
         logger.info("%s", action)
 
-    async def _do(self, entry: _Entry, operation: Operation) -> int:
+    async def _do(self, entry: FaultEntry, operation: Operation) -> int:
         name = operation.link.name if isinstance(operation, SetLink) else operation.node
         async with self._locks[name]:
             try:

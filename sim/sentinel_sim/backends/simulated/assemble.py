@@ -10,14 +10,21 @@ from typing import Any
 import numpy as np
 
 from sentinel_node.core.series import DEFAULT_MAX_POINTS, SeriesSampler
-from sentinel_sim.backends.base import FlowMeasurement, LinkBins, Series, WireMeasurement
+from sentinel_sim.backends.base import (
+    FlowMeasurement,
+    LinkBins,
+    RatePeriod,
+    Series,
+    WireMeasurement,
+)
+from sentinel_sim.backends.simulated.faults import LinkTrack
 from sentinel_sim.backends.simulated.translate import (
     IDLE_PROBES,
     TICK_NS,
     direction,
     link_name,
 )
-from sentinel_sim.engine.layout import FINISHED, INFINITE_SSTHRESH, Array
+from sentinel_sim.engine.layout import FINISHED, INFINITE_SSTHRESH, NEVER, Array
 from sentinel_sim.engine.simulation import (
     ACCEPTED,
     CONFIRMED,
@@ -154,11 +161,17 @@ def flow_measurement(
 
 
 def wire_measurement(
-    link: LinkPlan, source: str, simulation: Simulation, samples: Samples, control_bytes: int = 0
+    link: LinkPlan,
+    source: str,
+    simulation: Simulation,
+    samples: Samples,
+    control_bytes: int = 0,
+    track: LinkTrack | None = None,
 ) -> WireMeasurement:
-    """One direction of one link, by the engine's counters."""
+    """One direction of one link, by the engine's counters; `track`: what faults made of it."""
     index = simulation.link_names.index(link_name(link, source))
     row = simulation.world.links[index]
+    cut = track.cut_dropped if track is not None else 0
     late = simulation.world.lateness[index, : int(row["samples"])]
     return WireMeasurement(
         link=link.name,
@@ -167,25 +180,41 @@ def wire_measurement(
         base_cost_ns=0,
         lateness_ns=tuple(sorted(late.tolist())),
         lateness_samples_total=int(row["samples"]),
-        packets_in=int(row["accepted"]),
+        packets_in=int(row["accepted"]) - cut,
         packets_out=int(row["arrived"]),
-        loss_seen=int(row["accepted"]),
-        loss_dropped=int(row["lost"]),
+        loss_seen=int(row["accepted"]) - cut,
+        loss_dropped=int(row["lost"]) - cut,
         queue_dropped=int(row["queue_dropped"]),
         drops_unplanned={},
         rate_bytes_sent=int(row["accepted_bytes"]),
         rate_backlogged_bps=_drain_rate_bps(link.rate_bps, samples, index),
         control_bytes=control_bytes,
+        cut_dropped=cut,
+        loss_periods=tuple(track.loss_periods) if track is not None else (),
+        rate_periods=_rate_periods(track, samples, index) if track is not None else (),
     )
 
 
-def _drain_rate_bps(rate_bps: int, samples: Samples, index: int) -> float | None:
+def _rate_periods(track: LinkTrack, samples: Samples, index: int) -> tuple[RatePeriod, ...]:
+    """What each rate of the link gave; empty if it had one."""
+    changes = itertools.pairwise([*track.rates, (NEVER, 0)])
+    return tuple(
+        RatePeriod(rate_bps, _drain_rate_bps(rate_bps, samples, index, since_ns, end_ns))
+        for (since_ns, rate_bps), (end_ns, _) in changes
+    )
+
+
+def _drain_rate_bps(
+    rate_bps: int, samples: Samples, index: int, since_ns: int = 0, end_ns: int = NEVER
+) -> float | None:
     """By the same rule as in the emulation, over looks that are a tick apart."""
-    accepted = samples.links[:, index, ACCEPTED]
-    backlog = samples.links[:, index, UNFINISHED] * rate_bps // 8_000_000_000
+    # At `since_ns` itself the link was still looked at as it had been.
+    within = (samples.times_ns > since_ns) & (samples.times_ns <= end_ns)
+    accepted = samples.links[within, index, ACCEPTED]
+    backlog = samples.links[within, index, UNFINISHED] * rate_bps // 8_000_000_000
     looks = [
         QueueSample(int(now), int(taken - waiting), int(waiting))
-        for now, taken, waiting in zip(samples.times_ns, accepted, backlog, strict=True)
+        for now, taken, waiting in zip(samples.times_ns[within], accepted, backlog, strict=True)
     ]
     return drain_rate_bps(looks, rate_bps * TICK_NS // 8_000_000_000, SHORTEST_BACKLOG_NS)
 

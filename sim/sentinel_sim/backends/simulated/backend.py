@@ -15,7 +15,8 @@ from sentinel_node.core.start.outgoing import empty_memory
 from sentinel_sim.backends.base import Engine, ProgressHook, RunMeasurement
 from sentinel_sim.backends.simulated import assemble, kernel
 from sentinel_sim.backends.simulated.control.virtual import FsuSimulation
-from sentinel_sim.backends.simulated.translate import TICK_NS, setup
+from sentinel_sim.backends.simulated.faults import DisturbedSimulation, LinkFaults
+from sentinel_sim.backends.simulated.translate import TICK_NS, link_name, setup
 from sentinel_sim.engine.simulation import Samples, Simulation
 from sentinel_sim.plan.model import BIN_NS, Arm, RunSpec
 from sentinel_sim.plan.seeds import derive
@@ -26,6 +27,9 @@ PATIENCE_NS = 60_000_000_000
 PATIENCE_FACTOR = 3
 FLOWS_LOOKED_AT = 64
 """Of more flows than this, TCP's state is not sampled."""
+
+Driver = Simulation | FsuSimulation | DisturbedSimulation
+"""What advances a simulation, with all that goes on beside it."""
 
 
 class SimulatedBackend:
@@ -62,13 +66,19 @@ class SimulatedBackend:
         made = setup(spec)
         parts = TICK_NS // BIN_NS if spec.burstiness else 1
         simulation = Simulation(made.network, kernel.kernel(), TICK_NS // parts)
-        fsu = None
+        fsu: FsuSimulation | None = None
+        driver: Driver = simulation
         if spec.arm is Arm.FSU:
             memories = await self._memories(spec)
-            fsu = FsuSimulation(spec, simulation, memories, tick_ns=TICK_NS // parts)
+            driver = fsu = FsuSimulation(spec, simulation, memories, tick_ns=TICK_NS // parts)
+        elif spec.faults:
+            driver = DisturbedSimulation(simulation, TICK_NS // parts)
+        faults = _faults(spec, driver, made.traffic_ns)
         fine, tcp = await _traffic(
-            spec, simulation, fsu, made.traffic_ns, SLICE_TICKS * parts, progress
+            spec, simulation, driver, made.traffic_ns, SLICE_TICKS * parts, progress
         )
+        if faults is not None:
+            faults.finish()
         samples = assemble.coarser(fine, parts)
         simulation.verify()
         idle, loaded = assemble.round_trips_ns(simulation.world.probes)
@@ -92,6 +102,7 @@ class SimulatedBackend:
                     simulation,
                     samples,
                     fsu.control_bytes(link, source) if fsu is not None else 0,
+                    faults.tracks[link_name(link, source)] if faults is not None else None,
                 )
                 for link in spec.links
                 for source in (link.a, link.b)
@@ -113,6 +124,7 @@ class SimulatedBackend:
                 **({"control": fsu.report()} if fsu is not None else {}),
             },
             engine=Engine.PACKET,
+            faults=faults.events if faults is not None else (),
             bins=assemble.path_bins(spec, simulation, fine) if spec.burstiness else (),
         )
 
@@ -126,7 +138,8 @@ class SimulatedBackend:
         nodes = sorted(spec.roles)
         if spec.repeat == 0 or spec.managed:
             return {node: empty_memory() for node in nodes}
-        cold = dataclasses.replace(spec, repeat=0, key="earlier", seed=derive(0, "earlier"))
+        seed = derive(0, "earlier")
+        cold = dataclasses.replace(spec, repeat=0, key="earlier", seed=seed, faults=())
         point = repr(cold)
         if point not in self._earlier:
             memories = {node: empty_memory() for node in nodes}
@@ -138,10 +151,19 @@ class SimulatedBackend:
         return copy.deepcopy(self._earlier[point])
 
 
+def _faults(spec: RunSpec, driver: Driver, traffic_ns: int) -> LinkFaults | None:
+    if not spec.faults or isinstance(driver, Simulation):
+        return None
+    fsu = driver if isinstance(driver, FsuSimulation) else None
+    faults = LinkFaults(spec, driver.clock, traffic_ns, fsu)
+    driver.on_tick = faults.on_tick
+    return faults
+
+
 async def _traffic(
     spec: RunSpec,
     simulation: Simulation,
-    fsu: FsuSimulation | None,
+    driver: Driver,
     traffic_ns: int,
     slice_ticks: int,
     progress: ProgressHook,
@@ -152,13 +174,10 @@ async def _traffic(
     names = [assemble.labels(spec, flow) for flow in flows]
     samples: list[Samples] = []
     tcp: list[list[dict[str, Any]]] = [[] for _ in flows]
-    driver: Simulation | FsuSimulation = simulation if fsu is None else fsu
     while not driver.done and simulation.now_ns < limit_ns:
         # In a thread, so that signals are heard while a first call compiles.
-        if fsu is not None:
-            samples += await asyncio.to_thread(fsu.advance, slice_ticks)
-        else:
-            samples.append(await asyncio.to_thread(simulation.advance, slice_ticks))
+        found: Samples | list[Samples] = await asyncio.to_thread(driver.advance, slice_ticks)
+        samples += [found] if isinstance(found, Samples) else found
         progress("traffic", max(simulation.now_ns - traffic_ns, 0) / 1e9)
         if len(flows) <= FLOWS_LOOKED_AT and simulation.now_ns > traffic_ns:
             _look(simulation, names, tcp)

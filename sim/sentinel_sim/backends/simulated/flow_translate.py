@@ -42,6 +42,12 @@ class FlowNetwork:
 def refuse(spec: RunSpec) -> None:
     """Raises InfeasibleError for what has no place in a model of rates."""
     refuse_unmodelled(spec)
+    if spec.faults:
+        raise InfeasibleError(
+            f"run {spec.key}: the flow engine models no faults, and this run has"
+            f" {len(spec.faults)}",
+            cure="leave `experiment.faults` out, or use --engine packet",
+        )
     if spec.arm is Arm.FSU:
         raise InfeasibleError(
             "arm fsu: the flow engine does not model forecasts and control streams",

@@ -15,7 +15,17 @@ from sentinel_sim.engine.spec import (
 )
 from sentinel_sim.errors import InfeasibleError
 from sentinel_sim.experiment.framing import HEADERS_BYTES
-from sentinel_sim.plan.model import Custody, FlowPlan, LinkPlan, PathPlan, RunSpec
+from sentinel_sim.plan.model import (
+    Arm,
+    Custody,
+    FaultKind,
+    FaultPlan,
+    FlowPlan,
+    LinkPlan,
+    PathPlan,
+    RunSpec,
+)
+from sentinel_sim.topology.graph import ways
 
 TICK_NS = 10_000_000
 """Grid of the series, as in the emulation."""
@@ -23,6 +33,7 @@ IDLE_PROBES = 20
 IDLE_INTERVAL_NS = 10_000_000
 LOADED_INTERVAL_NS = 100_000_000
 RELAY_BUFFER_BYTES = 1 << 20
+SIMULATED_FAULTS = frozenset({FaultKind.PARTITION, FaultKind.LOSS, FaultKind.RATE})
 WINDOW_NUM, WINDOW_DEN = 87, 256
 """Share of a receive buffer that is window: tcpi_scaling_ratio of Linux 6.18 for 1448-byte
 segments that crossed a veth with XDP (each costs 4.3 KB of memory there), measured once."""
@@ -78,11 +89,34 @@ def refuse_unmodelled(spec: RunSpec) -> None:
             f"run {spec.key}: custody is not simulated, and this run asks for {spec.custody}",
             cure="leave `experiment.custody` out, or use --backend emulated",
         )
-    if spec.faults:
+    for fault in spec.faults:
+        _refuse_fault(spec, fault)
+
+
+def _refuse_fault(spec: RunSpec, fault: FaultPlan) -> None:
+    why, cure = "", "use --backend emulated, or leave it to other arms with its `arms:`"
+    if fault.kind not in SIMULATED_FAULTS or fault.control_only:
+        why = "it strikes daemons or their control streams, and those are not what is simulated"
+    elif fault.kind is FaultKind.PARTITION and spec.arm is Arm.FSU:
+        why = "it cuts control streams too, and their sessions do not break in the simulation"
+    elif fault.kind is FaultKind.PARTITION and spec.repair and _has_detour(spec, fault.target):
+        why = "a supervisor would lead the path another way, and there is none in the simulation"
+        cure += ", or set `experiment.repair: off`"
+    if why:
         raise InfeasibleError(
-            f"run {spec.key}: faults are not simulated, and this run has {len(spec.faults)}",
-            cure="leave `experiment.faults` out, or use --backend emulated",
+            f"run {spec.key}: fault {fault.index + 1}, {fault.kind} of {fault.target}, is not"
+            f" simulated: {why}",
+            cure=cure,
         )
+
+
+def _has_detour(spec: RunSpec, link: str) -> bool:
+    """Is there another way for a path that leads over the link, where packets are forwarded?"""
+    if spec.arm.splits:
+        return False
+    rest = tuple(one for one in spec.links if one.name != link)
+    struck = (path for path in spec.paths if link in path.links)
+    return any(ways(spec.roles, rest, path.nodes[0], path.nodes[-1]) for path in struck)
 
 
 def _link(link: LinkPlan, source: str) -> LinkSpec:

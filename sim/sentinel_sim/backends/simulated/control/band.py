@@ -52,6 +52,8 @@ class ControlBand:
         self._link = link
         self._index = index
         self._ahead = ahead
+        self.loss = link.loss
+        """Probability per packet; changes with the link's."""
         self._random = stream(seed, "control", clock.simulation.link_names[index])
         self._receive = receive
         self._under_way: deque[_Message] = deque()
@@ -69,7 +71,7 @@ class ControlBand:
 
     def _transmit(self, message: _Message) -> None:
         size = len(message.data) + FRAMING_BYTES + HEADERS_BYTES
-        lost = self._link.loss > 0 and self._random.random() < self._link.loss
+        lost = self.loss > 0 and self._random.random() < self.loss
         world = self._clock.simulation.world
         left_ns = carry(world, self._index, size, ahead=self._ahead, lost=lost)
         if left_ns is not None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -90,7 +90,9 @@ class FsuSimulation:
         self._simulation = simulation
         self._memories = memories
         self._agenda = Agenda()
-        self._clock = Clock(simulation, self._agenda, tick_ns)
+        self.clock = Clock(simulation, self._agenda, tick_ns)
+        self.on_tick: Callable[[Samples], None] = lambda samples: None
+        """Called at the end of each interval."""
         receive, send = buffers(spec)
         self._host = HostLimits(receive[2], send[2], RELAY_LIMIT_BYTES)
         self._mode = StartMode.MANAGED if spec.managed else StartMode.CAREFUL
@@ -124,11 +126,18 @@ class FsuSimulation:
         """Run for `ticks` intervals; the samples of each."""
         found: list[Samples] = []
         for _ in range(ticks):
-            self._agenda.run_before(self._clock.tick_end_ns)
-            found.append(self._clock.finish_tick())
+            self._agenda.run_before(self.clock.tick_end_ns)
+            found.append(self.clock.finish_tick())
             self._agenda.now_ns = self._simulation.now_ns
             self._tell_ends()
+            self.on_tick(found[-1])
         return found
+
+    def set_control_loss(self, link: LinkPlan, source: str, loss: float) -> None:
+        """Of control messages that leave `source` over the link from now on."""
+        band = self._bands.get((link.name, source))
+        if band is not None:
+            band.loss = loss
 
     def control_bytes(self, link: LinkPlan, source: str) -> int:
         """Of the control stream that left `source` over the link; layer 2."""
@@ -175,7 +184,7 @@ class FsuSimulation:
         for link in pairs.values():
             for source, target in ((link.a, link.b), (link.b, link.a)):
                 band = ControlBand(
-                    self._clock,
+                    self.clock,
                     link,
                     self._simulation.link_names.index(link_name(link, source)),
                     ahead=self._spec.control_band,
@@ -200,7 +209,7 @@ class FsuSimulation:
 
     def _row(self, flow: _Flow, hop: int) -> Array:
         """The connection that leads to hop `hop` of the flow's path (1: the first link)."""
-        row: Array = self._clock.simulation.world.conns[flow.first + hop - 1]
+        row: Array = self.clock.simulation.world.conns[flow.first + hop - 1]
         return row
 
     def _left(self, flow: _Flow) -> int:
@@ -249,7 +258,7 @@ class FsuSimulation:
         if here + 1 < len(flow.nodes):
             onward = self._outward(flow, prepared, state, path, here + 1, "send buffer")
             self._adjusted(flow, prepared, ONWARD, onward)
-            self._clock.simulation.wake("start", flow.first + here, self._agenda.now_ns)
+            self.clock.simulation.wake("start", flow.first + here, self._agenda.now_ns)
 
     def _outward(
         self,
@@ -275,7 +284,7 @@ class FsuSimulation:
         prepared.outgoing = outgoing
         apply_sending(self._row(flow, hop), outgoing.plan)
         index = flow.first + hop - 1
-        prepared.gate = hold_back(self._clock, index, outgoing)
+        prepared.gate = hold_back(self.clock, index, outgoing)
         self._adjusted(flow, prepared, what, outgoing.plan)
         return outgoing.plan
 
