@@ -21,10 +21,14 @@ from sentinel_node.daemon.receiver import ListenSpec
 from sentinel_node.daemon.relay import DEFAULT_MODE, RelayMode, RelaySpec
 from sentinel_node.daemon.sender import FlowOrder, SendSpec
 from sentinel_node.daemon.sockets import TcpProfile
-from sentinel_node.daemon.standalone import CustodySend, StandaloneConfig, StandaloneSpec
+from sentinel_node.daemon.standalone import (
+    NS_PER_S,
+    CustodySend,
+    StandaloneConfig,
+    StandaloneSpec,
+)
 from sentinel_node.errors import RequestError
 
-NS_PER_S = 1_000_000_000
 DEFAULT_RUN = "standalone"
 _NEEDED = {"sender": ("target",), "intermediate": ("listen", "target"), "receiver": ("listen",)}
 _NEIGHBOURS = {

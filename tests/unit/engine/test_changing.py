@@ -7,7 +7,7 @@ import pytest
 from tests.unit.engine.nets import MS, SECOND, both_ways, bulk, connection, run_for, start
 
 from sentinel_sim.engine import changing
-from sentinel_sim.engine.simulation import DELIVERED, Simulation
+from sentinel_sim.engine.simulation import DELIVERED, Samples, Simulation
 from sentinel_sim.engine.spec import LinkSpec, LossModel, ProbeSpec
 
 SIZE = 1500
@@ -105,8 +105,8 @@ def test_tcp_follows_a_rate_that_drops_and_comes_back() -> None:
     changing.set_rate(simulation.world, simulation.link_names.index("l>"), 10**8, QUEUE)
     again = run_for(simulation, 2)
 
-    def rate(samples: object) -> float:
-        values, times = samples.flows[:, 0, DELIVERED], samples.times_ns  # type: ignore[attr-defined]
+    def rate(samples: Samples) -> float:
+        values, times = samples.flows[:, 0, DELIVERED], samples.times_ns
         half = len(times) // 2
         return float((values[-1] - values[half]) * 8 * SECOND / (times[-1] - times[half]))
 
