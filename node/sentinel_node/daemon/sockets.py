@@ -118,7 +118,8 @@ def hold_window(sock: socket.socket, window_clamp_bytes: int) -> None:
 
     Since Linux 6.8 the kernel sets the clamp anew from the receive buffer whenever the ratio of
     payload to memory changes (net/ipv4/tcp_input.c, tcp_measure_rcv_mss), at the first data of
-    every connection at least.
+    every connection at least. Until the read after that, what the window scale of the handshake
+    can say bounds the window: 65,535 bytes shifted by it, up to twice the clamp.
     """
     option = (socket.IPPROTO_TCP, socket.TCP_WINDOW_CLAMP)
     if sock.getsockopt(*option) != window_clamp_bytes:

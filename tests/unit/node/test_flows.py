@@ -183,8 +183,10 @@ async def test_a_window_clamp_bounds_the_window(net: Net) -> None:
     _, sent, _ = await transfer(net, port, 20 * MB)
     connection = sent.connections[0]
     windows = [sample.snd_wnd_bytes for sample in (*connection.samples, connection.last)]
-    assert 0 < max(windows) <= window
-    assert max(windows) > window / 2
+    # Since Linux 6.8 the first data moves the clamp until the receiver's next read (hold_window);
+    # in that moment only the window scale bounds what is offered: 65,535 shifted by one bit.
+    assert max(windows) <= 65_535 << 1
+    assert window / 2 < windows[-1] <= window
 
 
 async def test_congestion_control_and_buffers_are_set(net: Net) -> None:

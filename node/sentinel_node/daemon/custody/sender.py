@@ -102,6 +102,10 @@ class SenderFlow(SenderBooks):
         if claim is None:
             return
         peer, ack = claim
+        with self._lock:
+            is_of_this_attempt = ack.transfer_epoch == self._ledger.transfer_epoch
+        if not is_of_this_attempt:
+            return  # another began since; the receiver's word comes again under that one
         point = ResumePoint(
             self.name, ack.transfer_epoch, ack.offset, ack.checkpoint_offset, ack.checkpoint_digest
         )

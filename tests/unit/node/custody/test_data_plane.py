@@ -16,6 +16,7 @@ from tests.unit.node.custody.net import TIMEOUT_S, Control, Net, Sent
 
 from sentinel_node.core.custody.running_hash import RunningHash
 from sentinel_node.core.payload import FILL_SLACK_BYTES, PayloadStream
+from sentinel_node.daemon.custody.sender import SenderFlow
 from sentinel_node.daemon.custody.sources import PipeSource, SeedSource
 from sentinel_node.daemon.records import FlowRecord
 
@@ -115,6 +116,31 @@ def test_a_sender_started_anew_learns_that_all_is_delivered(tmp_path: Path, forg
         assert (record.error, record.complete) == ("", True)
         assert record.sha256 == payload_hash(size_bytes)
         assert again.confirmed[-1] == size_bytes
+
+
+def test_a_claim_of_an_attempt_that_is_over_is_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The connection breaks just after the receiver's word, before the flow's thread read it."""
+    size_bytes = 300_001
+    look_into_claim = SenderFlow._look_into_claim
+    first_epoch: list[int] = []
+
+    def look_late(flow: SenderFlow) -> None:
+        if flow._claim and not first_epoch:
+            first_epoch.append(flow._downlink.epoch)
+            flow._downlink.lose("broken by the test")
+        if flow._downlink.epoch not in first_epoch:
+            look_into_claim(flow)
+
+    monkeypatch.setattr(SenderFlow, "_look_into_claim", look_late)
+    with chain(1, folder=tmp_path) as net:
+        net.send(size_bytes=size_bytes).wait()
+        net.restart("sender")
+        net.restart("r1")
+        record = net.send(size_bytes=size_bytes, resume=True).wait()
+        assert (record.error, record.complete) == ("", True)
+        assert first_epoch
 
 
 def test_a_sender_started_anew_does_not_believe_a_wrong_hash() -> None:
