@@ -83,6 +83,9 @@ class Record:
     before: dict[str, Reading] = field(default_factory=dict)
     readings: dict[str, list[Reading]] = field(default_factory=dict)
     after: dict[str, Reading] = field(default_factory=dict)
+    kinds_before: dict[str, dict[str, int]] = field(default_factory=dict)
+    kinds_after: dict[str, dict[str, int]] = field(default_factory=dict)
+    """Descriptors by what they are of, by node."""
     probes: list[Probe] = field(default_factory=list)
     held_bytes_max: int = 0
     loaded_s: float = 0.0
@@ -186,6 +189,10 @@ class Chain:
         """Every daemon."""
         return {name: await self.read(name) for name in NAMES}
 
+    def kinds(self) -> dict[str, dict[str, int]]:
+        """How many descriptors of which kind every daemon has now."""
+        return {name: self._daemons[name].descriptor_kinds() for name in NAMES}
+
     def now_s(self) -> float:
         """Since the beginning."""
         return time.monotonic() - self._begin_s
@@ -269,7 +276,7 @@ async def measure(options: argparse.Namespace) -> Record:
         await chain.start()
         for number in range(3):
             await probe(chain, -1 - number)  # what is loaded once is loaded
-        record.before = await chain.read_all()
+        record.before, record.kinds_before = await chain.read_all(), chain.kinds()
         end = asyncio.Event()
         async with asyncio.TaskGroup() as tasks:
             probing = tasks.create_task(_keep_probing(chain, record, end))
@@ -280,6 +287,7 @@ async def measure(options: argparse.Namespace) -> Record:
         record.held_bytes_max = reply.relay_buffered_bytes_max
         await chain.release(SLOW)
         await _settle(chain, record)
+        record.kinds_after = chain.kinds()
     return record
 
 
@@ -293,6 +301,18 @@ def leaks(before: Mapping[str, Reading], after: Mapping[str, Reading]) -> list[s
             if more > allowed:
                 found.append(f"{name}: {more} {what} more than before")
     return found
+
+
+def kinds_more(record: Record) -> list[str]:
+    """What the descriptors are of that were not there before, by node."""
+    lines = []
+    for name, now in record.kinds_after.items():
+        was = record.kinds_before[name]
+        more = {kind: count - was.get(kind, 0) for kind, count in now.items()}
+        grown = [f"{count} {kind}" for kind, count in sorted(more.items()) if count > 0]
+        if grown:
+            lines.append(f"{name}: descriptors more than before: {', '.join(grown)}")
+    return lines
 
 
 def thirds(values: Sequence[Reading] | Sequence[Probe], begin_s: float) -> tuple[list, list]:
@@ -365,7 +385,8 @@ def table(record: Record) -> str:
         f"latency of 10 kB: p50 {cuts[49]:.1f}, p99 {cuts[98]:.1f} ms; median of the middle third "
         f"{thirds_ms[0]:.1f}, of the last {thirds_ms[1]:.1f} ms (n = {len(loaded)})"
     )
-    return "\n".join([*lines, "(before / most under load / after the release)"])
+    lines.append("(before / most under load / after the release)")
+    return "\n".join([*lines, *kinds_more(record)])
 
 
 def main(argv: list[str]) -> int:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
+
+import psutil
 
 from sentinel_node.daemon.client import NodeClient
 from sentinel_proto.v1 import node_control_pb2 as pb
@@ -32,6 +37,18 @@ class Daemon:
 
     def descriptors(self) -> int:
         return len(list(Path(f"/proc/{self.pid}/fd").iterdir()))
+
+    def descriptor_kinds(self) -> Counter[str]:
+        """How many there are of each kind; sockets by family and state."""
+        kinds = Counter[str]()
+        for link in Path(f"/proc/{self.pid}/fd").iterdir():
+            with suppress(FileNotFoundError):  # closed meanwhile
+                kinds[os.readlink(link).removeprefix("anon_inode:").split(":[")[0]] += 1
+        for one in psutil.Process(self.pid).net_connections(kind="all"):
+            kinds[f"{one.family.name} {one.type.name} {one.status}"] += 1
+            kinds["socket"] -= 1
+        kinds["socket of another family"] = kinds.pop("socket")
+        return kinds
 
 
 def start_daemon(role: str, folder: Path, *extra: str) -> Daemon:
