@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from collections import Counter
@@ -43,7 +42,7 @@ class Daemon:
         kinds = Counter[str]()
         for link in Path(f"/proc/{self.pid}/fd").iterdir():
             with suppress(FileNotFoundError):  # closed meanwhile
-                kinds[os.readlink(link).removeprefix("anon_inode:").split(":[")[0]] += 1
+                kinds[str(link.readlink()).removeprefix("anon_inode:").split(":[")[0]] += 1
         for one in psutil.Process(self.pid).net_connections(kind="all"):
             kinds[f"{one.family.name} {one.type.name} {one.status}"] += 1
             kinds["socket"] -= 1
