@@ -191,7 +191,7 @@ class Chain:
 
     def kinds(self) -> dict[str, dict[str, int]]:
         """How many descriptors of which kind every daemon has now."""
-        return {name: self._daemons[name].descriptor_kinds() for name in NAMES}
+        return {name: dict(self._daemons[name].descriptor_kinds()) for name in NAMES}
 
     def now_s(self) -> float:
         """Since the beginning."""
@@ -401,9 +401,9 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--out", type=Path, help="write every reading there, as JSON")
     options = parser.parse_args(argv)
     record = asyncio.run(measure(options))
+    sys.stdout.write(table(record) + "\n")
     if options.out:
         options.out.write_text(json.dumps(asdict(record)))
-    sys.stdout.write(table(record) + "\n")
     broken = judge(record)
     for rule, why in broken.items():
         sys.stdout.write(f"{rule:10}{'fails: ' + why if why else 'holds'}\n")

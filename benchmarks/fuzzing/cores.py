@@ -20,6 +20,7 @@ from sentinel_node.core.custody.store import CustodyStore
 from sentinel_node.core.health.detectors import FixedDetector, Liveness
 from sentinel_node.core.sync.flow_table import FlowTable
 from sentinel_node.core.sync.link import LinkSender
+from sentinel_node.core.sync.offers import WindowOffers
 from sentinel_node.core.sync.paths import PathBook
 from sentinel_node.core.sync.replica import LinkReplica
 from sentinel_node.core.sync.shares import LinkShares
@@ -46,6 +47,10 @@ class FuzzNode:
         self.replica = LinkReplica(4)
         self.shares = LinkShares()
         self.sender = LinkSender(2, FLOWS)
+        self.offered: list[msg.WindowOffer] = []
+        self.offers = WindowOffers("b", self.table, self.paths, lambda peer, offer: None)
+        for flow_id in (1, 2):
+            self.offers.expect(flow_id, self.offered.append)
         self.liveness = Liveness()
         self.liveness.watch("a", FixedDetector(1000, 3, now_ns=0), now_ns=0)
         self.source = SourceLedger(1, next_hop="a", receiver="c", replayable=True)
@@ -70,6 +75,7 @@ class FuzzNode:
             msg.Pull: lambda peer, m, now: self.sender.on_pull(m),  # type: ignore[arg-type]
             msg.PathMetadata: self._path,
             msg.RateAdvice: self._advice,
+            msg.WindowOffer: self.offers.on_offer,  # type: ignore[dict-item]
             msg.Heartbeat: self._heartbeat,
             msg.SyncCheck: self._check,
             custody.CustodyAck: self._custody_ack,
@@ -148,7 +154,8 @@ class FuzzNode:
         out = io.BytesIO()
         cores = (self.table, self.replica, self.shares, self.sender, self.liveness, self.source)
         ledgers = (self.store, self.delivery.next_offset, self.delivery.transfer_epoch)
-        StatePickler(out, pickle.HIGHEST_PROTOCOL).dump((cores, self.paths._paths, ledgers))
+        known = (self.paths._paths, self.offered)
+        StatePickler(out, pickle.HIGHEST_PROTOCOL).dump((cores, known, ledgers))
         return out.getvalue()
 
     @property

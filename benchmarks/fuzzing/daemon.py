@@ -55,6 +55,8 @@ class DaemonNode:
         version = self.sync.version()
         own = Announced(_state(1, "b", version), _path(1, "ba", version), INTERVAL_NS)
         assert not isinstance(self.sync.announce(own, lambda: 0), Refusal)
+        self.offered: list[msg.WindowOffer] = []
+        self.sync.offers.expect(1, self.offered.append)
         told = msg.Version(2, 1)
         for message in (
             msg.Forecast(told, _state(2, "a", told)),
@@ -77,7 +79,7 @@ class DaemonNode:
         told = (telling._senders, telling._urgent)
         out = io.BytesIO()
         StatePickler(out, pickle.HIGHEST_PROTOCOL).dump(
-            (flows, told, logs, own, heard, self.plane._peers.liveness)
+            (flows, told, logs, own, heard, self.plane._peers.liveness, self.offered)
         )
         return out.getvalue()
 

@@ -137,6 +137,7 @@ MAKERS: tuple[Callable[[Random], Message], ...] = (
     _path,
     _check,
     _advice,
+    lambda rng: msg.WindowOffer(rng.randrange(FLOWS), 1 + rng.randrange(1 << 30), _number(rng)),
     lambda rng: msg.Hello("a", "b", 2, rng.randbytes(32), 5),
 )
 

@@ -86,7 +86,7 @@ def listen_spec(request: pb.ListenRequest) -> ListenSpec:
         profile=tcp_profile(request.tcp),
         series_interval_ns=request.series_interval_ns or DEFAULT_INTERVAL_NS,
         read_rate_limit_bps=request.read_rate_limit_bps,
-        expected=expected(request.path, request.upstream_address, managed=False),
+        expected=expected(request.path, request.upstream_address, managed=request.managed),
     )
 
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from sentinel_node.core.framing import HEADER_BYTES, FlowHeader
-from sentinel_node.core.start.gate import StartGate
+from sentinel_node.core.start.gate import Gate
 from sentinel_node.daemon import sockets
 from sentinel_node.daemon.connection import TrackedConnection
 from sentinel_node.daemon.control.gate import SocketTcp
@@ -119,7 +119,7 @@ def _relay_connection(
     inward = run.track(accepted, "in", accepted_ns)
     outward: TrackedConnection | None = None
     prepared: Prepared | None = None
-    gate: StartGate | None = None
+    gate: Gate | None = None
     clean = False
     try:
         _establish(run, inward)
@@ -127,8 +127,8 @@ def _relay_connection(
             prepared = take_prepared(run, inward, SocketWaiter(inward.sock, run.stop))
         if prepared is not None:
             outward = prepared.connection
-        if prepared is not None and outward is not None and prepared.outgoing is not None:
-            gate = prepared.gate = prepared.outgoing.gate(SocketTcp(outward.sock))
+        if prepared is not None and outward is not None:
+            gate = prepared.begin(SocketTcp(outward.sock, run.event))
         outward = outward or _connect_onward(run, spec)
         with _Pump(run, inward, outward, spec, gate, prepared) as pump:
             pump.run_to_end()
@@ -193,7 +193,7 @@ class _Pump:
         inward: TrackedConnection,
         outward: TrackedConnection,
         spec: RelaySpec,
-        gate: StartGate | None = None,
+        gate: Gate | None = None,
         prepared: Prepared | None = None,
     ) -> None:
         kind = CopyLane if spec.mode is RelayMode.COPY else SpliceLane

@@ -17,7 +17,7 @@ from sentinel_node.core.arrivals import ArrivalSchedule
 from sentinel_node.core.framing import HEADER_BYTES, FlowHeader, FlowTrailer, flow_token
 from sentinel_node.core.payload import FILL_SLACK_BYTES, PayloadStream
 from sentinel_node.core.series import DEFAULT_INTERVAL_NS
-from sentinel_node.core.start.gate import StartGate
+from sentinel_node.core.start.gate import Gate
 from sentinel_node.core.sync.announcement import Announcement
 from sentinel_node.daemon import sockets
 from sentinel_node.daemon.connection import TrackedConnection
@@ -149,7 +149,7 @@ def _start_when_due(
 def _send_flow(run: NodeRun, order: FlowOrder, record: FlowRecord, spec: SendSpec) -> None:
     connection: TrackedConnection | None = None
     start: Start | None = None
-    gate: StartGate | None = None
+    gate: Gate | None = None
     record.start_ns = time.monotonic_ns()
     try:
         profile = spec.profile
@@ -161,8 +161,8 @@ def _send_flow(run: NodeRun, order: FlowOrder, record: FlowRecord, spec: SendSpe
         if start is None:
             record.start_ns = time.monotonic_ns()
         else:
-            gate = start.prepared.gate = start.outgoing.gate(SocketTcp(sock))
-            run.stop.wait_until(start.connect_at_ns)
+            gate = start.prepared.begin(SocketTcp(sock, run.event))
+            start.wait(run, sock)
         connection = run.track(sock, "out", record.start_ns)
         connection.flow_id = order.flow_id
         sockets.connect(
@@ -243,7 +243,6 @@ def _prepare_start(run: NodeRun, order: FlowOrder, record: FlowRecord) -> Prepar
     if order.announcement is None:
         return None
     start = announce(run, order.announcement, order, record)
-    start.prepared.outgoing = start.outgoing
     return start.prepared
 
 
@@ -262,7 +261,7 @@ class _Flow:
         record: FlowRecord,
         order: FlowOrder,
         stall_timeout_ns: int,
-        gate: StartGate | None = None,
+        gate: Gate | None = None,
     ) -> None:
         self._gate = gate
         self._run = run

@@ -6,10 +6,13 @@ import errno
 import ipaddress
 import socket
 import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from sentinel_node.daemon.stop import SocketWaiter, StopSignal
+from sentinel_node.daemon.tcp_info import acked_stream_bytes, read_raw
 from sentinel_node.errors import (
     AddressError,
     AddressInUseError,
@@ -27,7 +30,9 @@ TCP_REPAIR, TCP_REPAIR_WINDOW = 19, 29
 _REPAIR_ON, _REPAIR_OFF = 1, -1
 _REPAIR_WINDOW = struct.Struct("=5I")
 """struct tcp_repair_window: snd_wl1, snd_wnd, max_window, rcv_wnd, rcv_wup (linux/tcp.h)."""
+_SND_WND, _MAX_WINDOW, _RCV_WND = 1, 2, 3
 
+PACED_FROM_START = "bbr"
 LISTEN_BACKLOG = 1024
 CLAMP_BUFFER_FACTOR = 4
 """Receive buffer over window clamp. An skb of a full-sized segment costs up to about twice its
@@ -126,33 +131,75 @@ def hold_window(sock: socket.socket, window_clamp_bytes: int) -> None:
         sock.setsockopt(*option, window_clamp_bytes)
 
 
-def open_window(sock: socket.socket, window_bytes: int) -> bool:
-    """Offer at least `window_bytes` with the next acknowledgement; False: it was offered already.
+@contextmanager
+def _repairing(sock: socket.socket, what: str) -> Iterator[list[int]]:
+    """The fields of the connection's struct tcp_repair_window; those changed inside are set.
 
-    A connection whose handshake came before its options offers 64 KiB and then three times as much
-    each round trip, whatever its buffer (net/ipv4/tcp_input.c, tcp_grow_window). The window itself
-    can be set only as checkpoint and restore of processes does it. It is never made smaller.
-    Raises PrivilegeError without CAP_NET_ADMIN.
+    As checkpoint and restore of processes does it. Raises PrivilegeError without CAP_NET_ADMIN.
     """
     tcp = socket.IPPROTO_TCP
     try:
         sock.setsockopt(tcp, TCP_REPAIR, _REPAIR_ON)
     except PermissionError as error:
-        raise PrivilegeError(
-            f"a window of {window_bytes} bytes on a connection that stands needs CAP_NET_ADMIN"
-        ) from error
+        raise PrivilegeError(f"{what} needs CAP_NET_ADMIN") from error
     try:
-        told = _REPAIR_WINDOW.unpack(sock.getsockopt(tcp, TCP_REPAIR_WINDOW, _REPAIR_WINDOW.size))
-        if told[3] >= window_bytes:
-            return False
-        sock.setsockopt(
-            tcp, TCP_REPAIR_WINDOW, _REPAIR_WINDOW.pack(*told[:3], window_bytes, told[4])
-        )
+        told = sock.getsockopt(tcp, TCP_REPAIR_WINDOW, _REPAIR_WINDOW.size)
+        yield (fields := list(_REPAIR_WINDOW.unpack(told)))
+        if (changed := _REPAIR_WINDOW.pack(*fields)) != told:
+            sock.setsockopt(tcp, TCP_REPAIR_WINDOW, changed)
     finally:
         sock.setsockopt(tcp, TCP_REPAIR, _REPAIR_OFF)
+
+
+def open_window(sock: socket.socket, window_bytes: int) -> bool:
+    """Offer at least `window_bytes` with the next acknowledgement; False: it was offered already.
+
+    A connection whose handshake came before its options offers 64 KiB and then three times as much
+    each round trip, whatever its buffer (net/ipv4/tcp_input.c, tcp_grow_window). It is never made
+    smaller. Raises PrivilegeError without CAP_NET_ADMIN.
+    """
+    segment_bytes = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG)
+    what = f"a window of {window_bytes} bytes on a connection that stands"
+    with _repairing(sock, what) as fields:
+        if fields[_RCV_WND] > window_bytes - segment_bytes:
+            return False  # the kernel rounds windows down to whole segments
+        fields[_RCV_WND] = window_bytes
     _set_buffer(sock, "receive", CLAMP_BUFFER_FACTOR * window_bytes)
     # The slow start of the window (rcv_ssthresh) goes up to the window with this.
-    sock.setsockopt(tcp, socket.TCP_WINDOW_CLAMP, window_bytes)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_WINDOW_CLAMP, window_bytes)
+    return True
+
+
+def open_paced(sock: socket.socket) -> bytes:
+    """Open the connection with BBR; gives the congestion control to set once it stands.
+
+    A TCP takes its first pacing rate from the handshake, when its window is still ten segments (3
+    Mbit/s at a round trip of 76 ms), and sends pairs of segments at that rate, whatever the route's
+    start window is; the first acknowledgement of data puts it right (net/ipv4/tcp_input.c,
+    tcp_update_pacing_rate). BBR takes it from the start window (tcp_bbr.c,
+    bbr_init_pacing_rate_from_rtt), and it stays until then. Empty where there is no BBR.
+    """
+    tcp, option = socket.IPPROTO_TCP, socket.TCP_CONGESTION
+    wanted = sock.getsockopt(tcp, option, 16).rstrip(b"\0")
+    try:
+        sock.setsockopt(tcp, option, PACED_FROM_START.encode())
+    except OSError:  # not built, or not allowed without CAP_NET_ADMIN
+        return b""
+    return wanted
+
+
+def believe_window(sock: socket.socket, window_bytes: int) -> bool:
+    """Send as if the peer had offered `window_bytes`; False: it has acknowledged something.
+
+    A SYN-ACK can offer 64 KiB at most, for its window is not scaled (RFC 7323, section 2.2); what
+    the peer takes beyond it must be known otherwise. It is only for before the first
+    acknowledgement, which says it itself. Raises PrivilegeError without CAP_NET_ADMIN.
+    """
+    with _repairing(sock, f"sending {window_bytes} bytes before they are offered") as fields:
+        if acked_stream_bytes(read_raw(sock)):
+            return False
+        fields[_SND_WND] = max(fields[_SND_WND], window_bytes)
+        fields[_MAX_WINDOW] = max(fields[_MAX_WINDOW], window_bytes)
     return True
 
 

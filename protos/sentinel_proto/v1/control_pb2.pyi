@@ -134,6 +134,7 @@ class ControlMessage(_message.Message):
     PATH_METADATA_FIELD_NUMBER: _builtins.int
     SYNC_CHECK_FIELD_NUMBER: _builtins.int
     RATE_ADVICE_FIELD_NUMBER: _builtins.int
+    WINDOW_OFFER_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def hello(self) -> Global___Hello: ...
     @_builtins.property
@@ -166,6 +167,8 @@ class ControlMessage(_message.Message):
     def sync_check(self) -> Global___SyncCheck: ...
     @_builtins.property
     def rate_advice(self) -> Global___RateAdvice: ...
+    @_builtins.property
+    def window_offer(self) -> Global___WindowOffer: ...
     def __init__(
         self,
         *,
@@ -185,12 +188,13 @@ class ControlMessage(_message.Message):
         path_metadata: Global___PathMetadata | None = ...,
         sync_check: Global___SyncCheck | None = ...,
         rate_advice: Global___RateAdvice | None = ...,
+        window_offer: Global___WindowOffer | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["correction", b"correction", "custody_ack", b"custody_ack", "custody_refusal", b"custody_refusal", "delivered_ack", b"delivered_ack", "digest", b"digest", "forecast", b"forecast", "heartbeat", b"heartbeat", "hello", b"hello", "kind", b"kind", "path_metadata", b"path_metadata", "pull", b"pull", "rate_advice", b"rate_advice", "removal", b"removal", "resume_point", b"resume_point", "resume_query", b"resume_query", "snapshot", b"snapshot", "sync_check", b"sync_check"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["correction", b"correction", "custody_ack", b"custody_ack", "custody_refusal", b"custody_refusal", "delivered_ack", b"delivered_ack", "digest", b"digest", "forecast", b"forecast", "heartbeat", b"heartbeat", "hello", b"hello", "kind", b"kind", "path_metadata", b"path_metadata", "pull", b"pull", "rate_advice", b"rate_advice", "removal", b"removal", "resume_point", b"resume_point", "resume_query", b"resume_query", "snapshot", b"snapshot", "sync_check", b"sync_check", "window_offer", b"window_offer"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["correction", b"correction", "custody_ack", b"custody_ack", "custody_refusal", b"custody_refusal", "delivered_ack", b"delivered_ack", "digest", b"digest", "forecast", b"forecast", "heartbeat", b"heartbeat", "hello", b"hello", "kind", b"kind", "path_metadata", b"path_metadata", "pull", b"pull", "rate_advice", b"rate_advice", "removal", b"removal", "resume_point", b"resume_point", "resume_query", b"resume_query", "snapshot", b"snapshot", "sync_check", b"sync_check"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["correction", b"correction", "custody_ack", b"custody_ack", "custody_refusal", b"custody_refusal", "delivered_ack", b"delivered_ack", "digest", b"digest", "forecast", b"forecast", "heartbeat", b"heartbeat", "hello", b"hello", "kind", b"kind", "path_metadata", b"path_metadata", "pull", b"pull", "rate_advice", b"rate_advice", "removal", b"removal", "resume_point", b"resume_point", "resume_query", b"resume_query", "snapshot", b"snapshot", "sync_check", b"sync_check", "window_offer", b"window_offer"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["hello", "forecast", "correction", "removal", "digest", "pull", "snapshot", "heartbeat", "custody_ack", "delivered_ack", "custody_refusal", "resume_query", "resume_point", "path_metadata", "sync_check", "rate_advice"]  # noqa: Y015
+    _WhichOneofReturnType_kind: _TypeAlias = _typing.Literal["hello", "forecast", "correction", "removal", "digest", "pull", "snapshot", "heartbeat", "custody_ack", "delivered_ack", "custody_refusal", "resume_query", "resume_point", "path_metadata", "sync_check", "rate_advice", "window_offer"]  # noqa: Y015
     _WhichOneofArgType_kind: _TypeAlias = _typing.Literal["kind", b"kind"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_kind) -> _WhichOneofReturnType_kind | None: ...
 
@@ -768,6 +772,35 @@ class RateAdvice(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___RateAdvice: _TypeAlias = RateAdvice  # noqa: Y015
+
+@_typing.final
+class WindowOffer(_message.Message):
+    """One hop back upstream: connections that are opened from ready_ns on may be sent so much of the
+    flow before anything is acknowledged. A SYN-ACK can say 65,535 bytes at most.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FLOW_ID_FIELD_NUMBER: _builtins.int
+    WINDOW_BYTES_FIELD_NUMBER: _builtins.int
+    READY_NS_FIELD_NUMBER: _builtins.int
+    flow_id: _builtins.int
+    window_bytes: _builtins.int
+    ready_ns: _builtins.int
+    def __init__(
+        self,
+        *,
+        flow_id: _builtins.int = ...,
+        window_bytes: _builtins.int = ...,
+        ready_ns: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["flow_id", b"flow_id", "ready_ns", b"ready_ns", "window_bytes", b"window_bytes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WindowOffer: _TypeAlias = WindowOffer  # noqa: Y015
 
 @_typing.final
 class SyncCheck(_message.Message):

@@ -154,6 +154,7 @@ class ListenRequest(_message.Message):
     READ_RATE_LIMIT_BPS_FIELD_NUMBER: _builtins.int
     PATH_FIELD_NUMBER: _builtins.int
     UPSTREAM_ADDRESS_FIELD_NUMBER: _builtins.int
+    MANAGED_FIELD_NUMBER: _builtins.int
     CUSTODY_FIELD_NUMBER: _builtins.int
     run: _builtins.str
     address: _builtins.str
@@ -166,6 +167,8 @@ class ListenRequest(_message.Message):
     """a slow receiver, for tests; 0: none"""
     upstream_address: _builtins.str
     """from which such flows come: its route gets the start window"""
+    managed: _builtins.bool
+    """the operator vouches for the rates of the announced hops"""
     @_builtins.property
     def tcp(self) -> Global___TcpOptions: ...
     @_builtins.property
@@ -187,11 +190,12 @@ class ListenRequest(_message.Message):
         read_rate_limit_bps: _builtins.int = ...,
         path: _abc.Iterable[_builtins.str] | None = ...,
         upstream_address: _builtins.str = ...,
+        managed: _builtins.bool = ...,
         custody: Global___CustodyListen | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["custody", b"custody", "tcp", b"tcp"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "custody", b"custody", "path", b"path", "port", b"port", "read_rate_limit_bps", b"read_rate_limit_bps", "run", b"run", "series_interval_ns", b"series_interval_ns", "tcp", b"tcp", "upstream_address", b"upstream_address"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "custody", b"custody", "managed", b"managed", "path", b"path", "port", b"port", "read_rate_limit_bps", b"read_rate_limit_bps", "run", b"run", "series_interval_ns", b"series_interval_ns", "tcp", b"tcp", "upstream_address", b"upstream_address"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -19,6 +19,8 @@ from sentinel_sim.plan.model import RunSpec
 SECOND_NS = 1_000_000_000
 STARTED_SHARE = 0.9
 SHORTEST_WINDOW_NS = 50_000_000
+LOOKS = 200
+"""In a window: the figure is late by half a step on average."""
 SENDING = ("start window", "send buffer", "onward connection")
 """What is made ready with a start window, before the first byte."""
 
@@ -32,7 +34,7 @@ def startup_s(
     window = max(spec.paths[flows[0].path].rtt_base_ns, SHORTEST_WINDOW_NS)
     start = min(flow.start_ns for flow in flows)
     end = max((flow.last_byte_ns or start) for flow in flows)
-    ends = np.arange(start + window, end, max(window // 20, 1_000_000), dtype=np.int64)
+    ends = np.arange(start + window, end, max(window // LOOKS, 1_000_000), dtype=np.int64)
     came = np.zeros(ends.size)
     for flow in flows:
         if flow.delivered.values:

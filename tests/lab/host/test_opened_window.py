@@ -81,6 +81,41 @@ def test_the_peer_may_send_a_whole_window_at_once(
     inside(check)
 
 
+def test_a_sender_that_is_told_needs_no_acknowledgement(
+    inside: Callable[[Callable[[], None]], None],
+) -> None:
+    def check() -> None:
+        sender, receiver = pair()
+        with sender, receiver:
+            assert send_window(sender) <= UNSCALED_BYTES
+            assert sockets.believe_window(sender, WINDOW_BYTES)
+            assert send_window(sender) == WINDOW_BYTES
+            exchange(sender, receiver)
+            assert send_window(sender) < WINDOW_BYTES, "what the peer offers itself is what counts"
+            assert not sockets.believe_window(sender, WINDOW_BYTES)
+
+    inside(check)
+
+
+def test_a_listener_that_was_set_takes_the_window_at_once(
+    inside: Callable[[Callable[[], None]], None],
+) -> None:
+    """What `believe_window` relies on: a window said over the control plane is there."""
+
+    def check() -> None:
+        with socket.socket() as listener:
+            profile = sockets.TcpProfile(window_clamp_bytes=WINDOW_BYTES)
+            sockets.apply_profile(listener, profile)
+            listener.bind(("127.0.0.1", 0))
+            listener.listen()
+            sender = socket.create_connection(listener.getsockname())
+            receiver, _ = listener.accept()
+        with sender, receiver:
+            assert not sockets.open_window(receiver, WINDOW_BYTES), "it is open"
+
+    inside(check)
+
+
 def test_a_window_is_never_made_smaller(inside: Callable[[Callable[[], None]], None]) -> None:
     def check() -> None:
         sender, receiver = pair()

@@ -9,9 +9,11 @@ import pytest
 
 from sentinel_node.core.start.careful_resume import CarefulResume, Phase, ResumeLimits, SavedPath
 from sentinel_node.core.start.gate import StartGate, UNLIMITED_Bps
+from sentinel_node.core.start.vouched import VouchedGate
 from sentinel_node.daemon.control import gate as module
 from sentinel_node.daemon.control.gate import SO_MAX_PACING_RATE, SocketTcp
 from sentinel_node.daemon.tcp_info import FULL_BYTES, LAYOUT
+from sentinel_node.errors import PrivilegeError
 
 MS = 1_000_000
 INITIAL = 14_480
@@ -44,10 +46,14 @@ def kernel(monkeypatch: pytest.MonkeyPatch) -> Kernel:
     return made
 
 
+def tcp_of(kernel: Kernel) -> SocketTcp:
+    return SocketTcp(kernel, pytest.fail)  # type: ignore[arg-type]
+
+
 def gate_of(kernel: Kernel, ends: list[bool]) -> StartGate:
     saved = SavedPath(2 * JUMP, RTT_NS, 0)
     resume = CarefulResume(saved, ResumeLimits(INITIAL, JUMP, 1448))
-    return StartGate(SocketTcp(kernel), resume, 30_000_000, ends.append)  # type: ignore[arg-type]
+    return StartGate(tcp_of(kernel), resume, 30_000_000, ends.append)
 
 
 def test_no_more_than_the_initial_window_in_flight_until_all_of_it_was_acknowledged(
@@ -91,20 +97,59 @@ def test_loss_after_the_jump_retreats_and_the_memory_proved_wrong(kernel: Kernel
     assert ends == [True]
 
 
-def test_a_vouched_window_is_paced_until_it_was_acknowledged_and_nothing_is_held_back(
+def test_a_vouched_window_is_paced_by_kernel_and_writer_until_it_was_acknowledged(
     kernel: Kernel,
 ) -> None:
-    resume = CarefulResume(None, ResumeLimits(1448, 1448, 1448))
-    gate = StartGate(SocketTcp(kernel), resume, 30_000_000, lambda _: None, JUMP)  # type: ignore[arg-type]
+    gate = VouchedGate(tcp_of(kernel), 30_000_000, JUMP)
     assert kernel.pacing_Bps == [30_000_000]
-    assert gate.room(0) is None
+    assert gate.room(0) == 30_000, "a millisecond's worth"
+    gate.sent(30_000)
+    assert gate.room(MS // 2) == 15_000
+    gate.sent(15_000)
     kernel.set(bytes_acked=1 + JUMP - 1)
-    assert gate.room(80 * MS) is None
+    assert gate.room(80 * MS) == 300_000, "never more than ten milliseconds' worth"
     assert not gate.over
+    gate.limit(15_000_000)
+    gate.sent(300_000)
+    assert gate.room(82 * MS) == 30_000
+    assert kernel.pacing_Bps == [30_000_000, 15_000_000]
     kernel.set(bytes_acked=1 + JUMP)
     assert gate.room(100 * MS) is None
     assert gate.over
-    assert kernel.pacing_Bps == [30_000_000, UNLIMITED_Bps]
+    assert kernel.pacing_Bps[2:] == [UNLIMITED_Bps]
+
+
+def test_an_offered_window_is_told_to_the_kernel_once(
+    kernel: Kernel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[int] = []
+
+    def believe(_: object, window_bytes: int) -> bool:
+        told.append(window_bytes)
+        return True
+
+    monkeypatch.setattr(module, "believe_window", believe)
+    gate = VouchedGate(tcp_of(kernel), 30_000_000, JUMP)
+    gate.room(0)
+    gate.offered(JUMP)
+    assert told == [], "only by the thread that writes"
+    gate.room(MS)
+    gate.room(2 * MS)
+    assert told == [JUMP]
+
+
+def test_a_kernel_that_cannot_be_told_is_a_slower_start_and_says_so(
+    kernel: Kernel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_: object, window_bytes: int) -> bool:
+        raise PrivilegeError(f"{window_bytes} bytes need CAP_NET_ADMIN")
+
+    monkeypatch.setattr(module, "believe_window", refuse)
+    notes: list[str] = []
+    gate = VouchedGate(SocketTcp(kernel, notes.append), 30_000_000, JUMP)  # type: ignore[arg-type]
+    gate.offered(JUMP)
+    assert gate.room(0) == 30_000
+    assert notes == [f"the first flight is held to 64 KiB: {JUMP} bytes need CAP_NET_ADMIN"]
 
 
 def test_another_path_is_left_to_slow_start(kernel: Kernel) -> None:

@@ -30,6 +30,7 @@ Message: TypeAlias = (
     | msg.PathMetadata
     | msg.SyncCheck
     | msg.RateAdvice
+    | msg.WindowOffer
     | custody.CustodyAck
     | custody.DeliveredAck
     | custody.CustodyRefusal
@@ -155,6 +156,7 @@ _ENCODE: dict[type, tuple[str, Callable[[Any], Any]]] = {
         "rate_advice",
         lambda m: pb.RateAdvice(**_stamped(m, flow_id=m.flow_id, rate_Bps=m.rate_Bps)),
     ),
+    msg.WindowOffer: ("window_offer", lambda m: pb.WindowOffer(**_fields(m))),
     custody.CustodyAck: ("custody_ack", lambda m: pb.CustodyAck(**_fields(m))),
     custody.DeliveredAck: ("delivered_ack", lambda m: pb.DeliveredAck(**_fields(m))),
     custody.CustodyRefusal: ("custody_refusal", lambda m: pb.CustodyRefusal(**_fields(m))),
@@ -213,6 +215,7 @@ _DECODE: dict[str, Callable[[Any], Any]] = {
     "path_metadata": _path_from,
     "sync_check": _check_from,
     "rate_advice": lambda m: msg.RateAdvice(_stamp(m), m.flow_id, m.rate_Bps),
+    "window_offer": _same(msg.WindowOffer),
     "custody_ack": _same(custody.CustodyAck),
     "delivered_ack": _same(custody.DeliveredAck),
     "custody_refusal": _refusal_from,

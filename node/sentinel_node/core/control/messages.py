@@ -17,6 +17,8 @@ U32_MAX = (1 << 32) - 1
 TIME_MAX_NS = (1 << 63) - 1
 RATE_MAX_BPS = 1 << 43
 """70 Tbit/s in bytes per second: a rate beyond it is nonsense, and would overflow products."""
+WINDOW_MAX_BYTES = 65_535 << 14
+"""The largest that TCP can say (RFC 7323, section 2.3)."""
 NAME_MAX_BYTES = 64
 NONCE_BYTES = 32
 DIGEST_BYTES = 32
@@ -265,6 +267,20 @@ class RateAdvice:
     def __post_init__(self) -> None:
         check_range("flow_id", self.flow_id, 0, U64_MAX)
         check_range("rate_Bps", self.rate_Bps, 1, RATE_MAX_BPS)
+
+
+@dataclass(frozen=True, slots=True)
+class WindowOffer:
+    """One hop back: connections whose SYN comes from `ready_ns` on may begin with so much."""
+
+    flow_id: int
+    window_bytes: int
+    ready_ns: int
+
+    def __post_init__(self) -> None:
+        check_range("flow_id", self.flow_id, 0, U64_MAX)
+        check_range("window_bytes", self.window_bytes, 1, WINDOW_MAX_BYTES)
+        check_range("ready_ns", self.ready_ns, 0, TIME_MAX_NS)
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,8 +45,46 @@ class Tcp(Protocol):
         """So much of the stream was acknowledged."""
         ...
 
+    def believe(self, window_bytes: int) -> bool:
+        """Send as if the peer had offered so much; False: it says so itself, or it cannot be."""
+        ...
+
     def pace(self, rate_Bps: int) -> None:
         """Never faster than this from now on (SO_MAX_PACING_RATE)."""
+        ...
+
+
+class Gate(Protocol):
+    """What holds back and paces the writer while a connection starts."""
+
+    @property
+    def over(self) -> bool:
+        """The start is over: nothing is held back or paced any more."""
+        ...
+
+    @property
+    def look_ns(self) -> int:
+        """How long to wait before asking again when there is no room."""
+        ...
+
+    def limit(self, pacing_Bps: int) -> None:
+        """Another rate is predicted; from any thread, set with the next look for room."""
+        ...
+
+    def offered(self, window_bytes: int) -> None:
+        """The peer takes so much before it acknowledges anything; from any thread."""
+        ...
+
+    def room(self, now_ns: int) -> int | None:
+        """Bytes that may be written now; None: as many as the TCP takes."""
+        ...
+
+    def sent(self, count_bytes: int) -> None:
+        """So many were written."""
+        ...
+
+    def close(self) -> None:
+        """The connection has ended, perhaps before the start was over; its socket may be closed."""
         ...
 
 
@@ -59,18 +97,12 @@ class StartGate:
         resume: CarefulResume,
         pacing_Bps: int,
         on_normal: Callable[[bool], None],
-        vouched_bytes: int = 0,
     ) -> None:
-        """Set the pacing rate; to be made before the first byte is written.
-
-        `vouched_bytes`: a window that somebody vouches for. So much is paced, and not held back.
-        """
+        """Set the pacing rate; to be made before the first byte is written."""
         self._tcp = tcp
         self._resume = resume
         self._pacing_Bps = pacing_Bps
         self._paced_Bps = 0
-        self._vouched_bytes = vouched_bytes
-        self._next_look_ns = 0
         self._on_normal: Callable[[bool], None] | None = on_normal
         self._resent = 0
         self.look_ns = SHORTEST_LOOK_NS
@@ -95,16 +127,15 @@ class StartGate:
         """Bytes that may be written now; None: as many as the TCP takes."""
         if self.over:
             return None
-        if self._resume.phase is not Phase.NORMAL:
-            self._look(now_ns)
-            self._pace(min(self._resume.pacing_Bps or self._pacing_Bps, self._pacing_Bps))
+        self._look(now_ns)
+        self._pace(min(self._resume.pacing_Bps or self._pacing_Bps, self._pacing_Bps))
         if self._resume.phase is not Phase.NORMAL:
             return self._resume.sendable_bytes
-        if self._vouched_acked(now_ns):
-            self._leave()
-        else:
-            self._pace(self._pacing_Bps)
+        self._leave()
         return None
+
+    def offered(self, window_bytes: int) -> None:
+        """Nothing comes of it: a jump is only made after the first acknowledgements."""
 
     def sent(self, count_bytes: int) -> None:
         """So many were written."""
@@ -126,15 +157,6 @@ class StartGate:
         if fresh > 0 and self._resume.phase is not Phase.NORMAL:
             self._resume.on_ack(min(fresh, self._resume.flight_bytes), rtt_ns=rtt_ns, now_ns=now_ns)
         self._resume.on_timer(now_ns=now_ns)
-
-    def _vouched_acked(self, now_ns: int) -> bool:
-        """All of the vouched window was acknowledged; asked of the TCP now and then only."""
-        if not self._vouched_bytes:
-            return True
-        if now_ns < self._next_look_ns:
-            return False
-        self._next_look_ns = now_ns + LONGEST_LOOK_NS
-        return self._tcp.acked_bytes() >= self._vouched_bytes
 
     def _pace(self, wanted: int) -> None:
         if wanted != self._paced_Bps:

@@ -18,13 +18,17 @@ from sentinel_node.core.start.careful_resume import (
     ResumeLimits,
     SavedPath,
 )
-from sentinel_node.core.start.gate import StartGate, Tcp
+from sentinel_node.core.start.gate import Gate, StartGate, Tcp
+from sentinel_node.core.start.vouched import VouchedGate
 
 MAX_PACKET_BYTES = 1448
 """Payload of a segment on a path of MTU 1500 with timestamps."""
 MEMORY_LIFETIME_NS = 3_600_000_000_000
 PATHS_MAX = 1024
 RELAY_LIMIT_BYTES = 1 << 30
+HEAD_STARTS = {StartMode.CAREFUL: (32, 3_000_000), StartMode.MANAGED: (12, 8_000_000)}
+"""By mode: share of the link's RTT and most, ns. A managed start gains a round trip by being later
+than the listener, a careful one only where it is remembered."""
 
 
 def empty_memory() -> PathMemory:
@@ -85,6 +89,8 @@ class Outgoing:
     key: str
     saved: SavedPath | None
     memory: PathMemory = field(repr=False)
+    propagation_ns: int = 0
+    """Of the link, as the operator knows it."""
     lent: bool = False
     """The memory of this path is kept from other connections."""
 
@@ -105,17 +111,26 @@ class Outgoing:
         key = path_key(target, path, hop)
         saved = memory.borrow(key, now_ns=now_ns) if mode is StartMode.CAREFUL else None
         plan = link_plan(state, path, hop, host, mode, saved)
-        return cls(target, plan, key, saved, memory, lent=saved is not None)
+        link_ns = path.hops[hop].propagation_ns
+        return cls(target, plan, key, saved, memory, link_ns, lent=saved is not None)
 
-    def gate(self, tcp: Tcp) -> StartGate | None:
+    @property
+    def head_start_ns(self) -> int:
+        """How long the SYN follows the forecast.
+
+        The next node takes a few milliseconds to set its listener, its kernel none to answer a SYN.
+        A SYN that is first has a window of 64 KiB, which costs a whole round trip.
+        """
+        share, most_ns = HEAD_STARTS[self.plan.mode]
+        return min(2 * self.propagation_ns // share, most_ns)
+
+    def gate(self, tcp: Tcp) -> Gate | None:
         """What holds back and paces the writer at the start.
 
         None for a slow start: acknowledgements clock that, and it needs no pacing.
         """
         if self.plan.mode is StartMode.MANAGED:
-            resume = CarefulResume(None, ResumeLimits(MAX_PACKET_BYTES, MAX_PACKET_BYTES, 1))
-            window = self.plan.jump_window_bytes
-            return StartGate(tcp, resume, self.plan.pacing_Bps, lambda _: None, window)
+            return VouchedGate(tcp, self.plan.pacing_Bps, self.plan.jump_window_bytes)
         if self.saved is None:
             return None
         initial = self.plan.initial_window_bytes

@@ -26,6 +26,7 @@ from sentinel_node.core.control.messages import (
     Removal,
     SyncCheck,
     Version,
+    WindowOffer,
 )
 from sentinel_node.core.control.refusals import Reason, Refusal
 from sentinel_node.core.sync.advice import Adviser
@@ -36,7 +37,8 @@ from sentinel_node.core.sync.flow_log import Delivered, FlowLog
 from sentinel_node.core.sync.flow_table import FlowTable
 from sentinel_node.core.sync.forecaster import Forecaster
 from sentinel_node.core.sync.link import Update
-from sentinel_node.core.sync.paths import PathBook, hop_names
+from sentinel_node.core.sync.offers import WindowOffers
+from sentinel_node.core.sync.paths import PathBook, hop_names, next_hop
 from sentinel_node.core.sync.replica import LinkReplica
 from sentinel_node.core.sync.shares import LinkShares, is_material
 from sentinel_node.core.sync.slopes import Slope
@@ -101,6 +103,7 @@ class FlowExchange:
         self._shares = LinkShares()
         self._adviser = Adviser(around.epoch)
         self.telling = Telling(around, self._book, self._adviser, flows_max)
+        self.offers = WindowOffers(around.node, self._table, self._book, around.send)
         self._sequence = 0
         self._hooks: list[FlowHook] = []
         self.logs: dict[int, FlowLog] = {}
@@ -114,6 +117,7 @@ class FlowExchange:
             PathMetadata: self._on_path,
             SyncCheck: self._on_check,
             RateAdvice: self._on_advice,
+            WindowOffer: self.offers.on_offer,
         }
 
     def on_flow(self, hook: FlowHook) -> Callable[[], None]:
@@ -179,6 +183,7 @@ class FlowExchange:
             flow_id, self._around.epoch, now_ns, total_bytes, total_bytes, sha256, final=True
         )
         self.telling.check(own.downstream, check)
+        self.offers.end(flow_id)
         self._shares.end(flow_id)
         self._review(now_ns)
 
@@ -268,11 +273,6 @@ class FlowExchange:
         log.seen(state, now_ns)
         return log
 
-    def _next_hop(self, path: PathMetadata) -> str | None:
-        names = hop_names(path)
-        here = names.index(self._around.node) if self._around.node in names else len(names)
-        return names[here + 1] if here + 1 < len(names) else None
-
     def _on_update(self, peer: str, update: Update, now_ns: int) -> Refusal | None:
         states = self._replicas[peer].on_update(update)
         if isinstance(states, Refusal):
@@ -301,6 +301,7 @@ class FlowExchange:
             self._end(flow_id, now_ns)
 
     def _end(self, flow_id: int, now_ns: int) -> None:
+        self.offers.end(flow_id)
         if flow_id in self._shares:
             self._shares.end(flow_id)
             self._adviser.end(flow_id)
@@ -309,7 +310,7 @@ class FlowExchange:
     def _pass_on(
         self, state: FlowState, path: PathMetadata, *, predicted: bool, fresh: bool = False
     ) -> None:
-        downstream = self._next_hop(path)
+        downstream = next_hop(path, self._around.node)
         if downstream is not None:
             self.telling.state(downstream, state, path if fresh else None)
         if predicted and state.phase is not FlowPhase.FINISHED:
@@ -340,7 +341,7 @@ class FlowExchange:
         path = self._book.get(advice.flow_id)
         if path is None or advice.flow_id not in self._shares:
             return Refusal(Reason.UNKNOWN_FLOW, f"advice on flow {advice.flow_id}, not live here")
-        if peer != self._next_hop(path):
+        if peer != next_hop(path, self._around.node):
             return Refusal(Reason.WRONG_PEER, f"advice from {peer}, not the flow's next node")
         if not self._shares.on_advice(advice.flow_id, advice.stamp, advice.rate_Bps):
             return Refusal(Reason.OUTDATED, f"advice {advice.stamp} on flow {advice.flow_id}")
@@ -354,7 +355,7 @@ class FlowExchange:
             return Refusal(Reason.UNKNOWN_FLOW, f"check of unknown flow {check.flow_id}")
         if entry.source != peer:
             return Refusal(Reason.WRONG_PEER, f"{entry.source} tells of the flow, not {peer}")
-        downstream = self._next_hop(log.path)
+        downstream = next_hop(log.path, self._around.node)
         if downstream is not None:
             self.telling.check(downstream, check)
         # One that was overtaken by the flow's end speaks of an older state than is known here.

@@ -43,3 +43,10 @@ class PathBook:
 def hop_names(path: PathMetadata) -> tuple[str, ...]:
     """The nodes of a path, origin first."""
     return tuple(hop.node for hop in path.hops)
+
+
+def next_hop(path: PathMetadata, node: str) -> str | None:
+    """The node after `node`; None: it is the last one, or not on the path."""
+    names = hop_names(path)
+    after = names.index(node) + 1 if node in names else len(names)
+    return names[after] if after < len(names) else None

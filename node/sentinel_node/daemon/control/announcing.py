@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 from sentinel_node.core.control.messages import FlowState
 from sentinel_node.core.control.refusals import Refusal
 from sentinel_node.core.framing import HEADER_BYTES
+from sentinel_node.core.start.buffer_plan import StartMode
 from sentinel_node.core.start.outgoing import Outgoing
 from sentinel_node.core.sync.announcement import Announcement
 from sentinel_node.daemon.connection import TrackedConnection
@@ -30,19 +32,6 @@ if TYPE_CHECKING:
 
 class NotAnnouncedError(NodeError):
     """A flow was to be announced over a control plane that is not there, or refused it."""
-
-
-HEAD_START_SHARE = 32
-HEAD_START_MOST_NS = 3_000_000
-
-
-def head_start_ns(link_rtt_ns: int) -> int:
-    """How long the SYN follows the forecast: a thirty-second of the link's RTT, at most 3 ms.
-
-    The next node takes a few milliseconds to set its listener, its kernel none to answer a SYN. A
-    SYN that is first has a window of 64 KiB, which costs a whole round trip.
-    """
-    return min(link_rtt_ns // HEAD_START_SHARE, HEAD_START_MOST_NS)
 
 
 class Order(Protocol):
@@ -85,10 +74,16 @@ class Start:
     outgoing: Outgoing
     following: Following
     connect_at_ns: int
-    """Not before this: see `head_start_ns`."""
+    """Not before this: see `Outgoing.head_start_ns`."""
+
+    def wait(self, run: NodeRun, sock: socket.socket) -> None:
+        """Until the flow may connect, which it does then at once. Raises Stopped."""
+        run.stop.wait_until(self.connect_at_ns)
+        self.prepared.connecting(sock, time.monotonic_ns(), run.event)
 
     def connected(self, run: NodeRun, connection: TrackedConnection) -> None:
         """The first connection stands; predictions that came meanwhile are followed."""
+        self.prepared.established(connection.sock)
         self.prepared.connection = connection
         self.prepared.done.set()
         self.following.follow(run)
@@ -124,6 +119,8 @@ def announce(run: NodeRun, what: Announcement, order: Order, record: FlowRecord)
             lambda state: following.hear(run, state),
             record.checkpoints.newest_within,
         )
+        if what.mode is StartMode.MANAGED:
+            sync.offers.expect(prepared.flow_id, prepared.offered)
         return told, following
 
     state, following = sync.from_thread(tell)
@@ -136,8 +133,7 @@ def announce(run: NodeRun, what: Announcement, order: Order, record: FlowRecord)
         target = order.target_address
         run.preparations.on_close(lambda: clear_start_window(target))
         run.preparations.adjusted(prepared, "start window", outgoing.plan)
-    first_link_rtt_ns = 2 * following.path.hops[1].propagation_ns
-    return Start(prepared, outgoing, following, told_ns + head_start_ns(first_link_rtt_ns))
+    return Start(prepared, outgoing, following, told_ns + outgoing.head_start_ns)
 
 
 def tell_end(run: NodeRun, order: Order, record: FlowRecord) -> None:

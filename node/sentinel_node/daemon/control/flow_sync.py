@@ -24,6 +24,7 @@ from sentinel_node.core.sync.exchange import (
     no_checkpoint,
 )
 from sentinel_node.core.sync.flow_log import Delivered, FlowLog
+from sentinel_node.core.sync.offers import WindowOffers
 from sentinel_node.core.sync.telling import DIGEST_INTERVAL_NS, Neighbourhood
 from sentinel_node.daemon.control.interface import Handler, PeerChange, PeerEvent
 from sentinel_node.daemon.control.plane import GrpcControlPlane
@@ -57,6 +58,11 @@ class FlowSync:
     def logs(self) -> dict[int, FlowLog]:
         """What was heard of each flow."""
         return self._core.logs
+
+    @property
+    def offers(self) -> WindowOffers:
+        """What next nodes take of a flow before they acknowledge anything."""
+        return self._core.offers
 
     def on_flow(self, hook: FlowHook) -> Callable[[], None]:
         """Have `hook` told of flows that come this way, on this thread; gives what ends it."""

@@ -15,7 +15,13 @@ from typing import TYPE_CHECKING
 from sentinel_node.core.control.messages import FlowState, PathMetadata
 from sentinel_node.core.framing import HEADER_BYTES, FlowHeader
 from sentinel_node.core.start.buffer_plan import StartMode
-from sentinel_node.core.start.outgoing import at_path_rate, link_plan
+from sentinel_node.core.start.outgoing import (
+    MAX_PACKET_BYTES,
+    at_path_rate,
+    link_plan,
+    packets,
+)
+from sentinel_node.core.sync.offers import WindowOffers
 from sentinel_node.core.sync.paths import hop_names
 from sentinel_node.daemon import sockets
 from sentinel_node.daemon.connection import TrackedConnection
@@ -86,9 +92,12 @@ def prepare_on_forecast(
             return
         prepared = run.preparations.begin(state.flow_id)
         if prepared is not None:
-            work = _Work(expected, here, listener, profile, onward, state, path, prepared)
+            heard_ns = time.monotonic_ns()
+            work = _Work(expected, here, listener, profile, onward, state, path, prepared, heard_ns)
             # At once, as the SYN follows: a thread would have to be started, and get its turn.
             work.inward(run)
+            if expected.mode is StartMode.MANAGED:
+                work.exchange_windows(sync.offers)
             run.spawn(f"prepare-{state.flow_id:016x}", work.outward)
         elif (known := run.preparations.get(state.flow_id)) is not None:
             Following(known, path, here, expected.mode).hear(run, state)
@@ -121,6 +130,7 @@ class _Work:
     state: FlowState
     path: PathMetadata
     prepared: Prepared
+    heard_ns: int
 
     def inward(self, run: NodeRun) -> None:
         """The side that data comes from: the listener's options; does not wait."""
@@ -128,6 +138,15 @@ class _Work:
             self._inward(run)
         except (NodeError, OSError) as error:
             run.event(f"flow {self.state.flow_id:016x}: its listener is not ready: {error}")
+
+    def exchange_windows(self, offers: WindowOffers) -> None:
+        """Say upstream what this node takes at once from now on, and hear it of the next one."""
+        # Whole segments, and one less: the kernel rounds windows down to segments.
+        window = (packets(self.prepared.window_clamp_bytes) - 1) * MAX_PACKET_BYTES
+        if self.prepared.start_window and window > 0:
+            offers.say(self.state.flow_id, window, time.monotonic_ns())
+        if self.onward is not None:
+            offers.expect(self.state.flow_id, self.prepared.offered)
 
     def outward(self, run: NodeRun) -> None:
         """The onward connection, which takes a round trip; then whatever was predicted since."""
@@ -158,7 +177,8 @@ class _Work:
             self.profile.window_clamp_bytes or plan.window_clamp_bytes
         )
         upstream = self.expected.upstream_address
-        if upstream and set_receive_start(upstream, plan):
+        self.prepared.start_window = bool(upstream) and set_receive_start(upstream, plan)
+        if self.prepared.start_window:
             run.preparations.on_close(lambda: clear_start_window(upstream))
         self.prepared.plan_in = plan
         run.preparations.adjusted(self.prepared, "receive buffer", plan)
@@ -172,11 +192,16 @@ class _Work:
         profile = sending_profile(onward.profile, outgoing.plan)
         sock = sockets.prepare(onward.source_address, target, profile)
         run.preparations.adjusted(self.prepared, "send buffer", outgoing.plan)
+        if outgoing.plan.mode is StartMode.MANAGED:
+            # Setting up took a part of the head start, if not all.
+            run.stop.wait_until(self.heard_ns + outgoing.head_start_ns)
         connection = run.track(sock, "out", time.monotonic_ns())
+        self.prepared.connecting(sock, connection.opened_ns, run.event)
         try:
             sockets.connect(
                 sock, target, onward.target_port, stop=run.stop, timeout_ns=onward.timeout_ns
             )
+            self.prepared.established(sock)
             # A relay must not add delay of its own: no Nagle between two legs.
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             run.watch(connection)

@@ -16,14 +16,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from sentinel_node.core.control.messages import FlowState, PathMetadata
+from sentinel_node.core.control.messages import FlowState, PathMetadata, WindowOffer
 from sentinel_node.core.start.adjustment import Adjustment, note_reached
 from sentinel_node.core.start.buffer_plan import BufferPlan, HostLimits, StartMode
-from sentinel_node.core.start.gate import StartGate
+from sentinel_node.core.start.gate import Gate, Tcp
 from sentinel_node.core.start.outgoing import RELAY_LIMIT_BYTES, Outgoing, empty_memory, packets
 from sentinel_node.daemon.connection import TrackedConnection
 from sentinel_node.daemon.control.routes import set_start_window
-from sentinel_node.daemon.sockets import TcpProfile, family_of
+from sentinel_node.daemon.sockets import PACED_FROM_START, TcpProfile, family_of, open_paced
 from sentinel_node.daemon.tcp_info import field as field_of
 
 _TRIPLES = Path("/proc/sys/net/ipv4")
@@ -41,19 +41,63 @@ class Prepared:
     outgoing: Outgoing | None = None
     inward: TrackedConnection | None = None
     """The connection that the flow came over."""
-    gate: StartGate | None = None
+    gate: Gate | None = None
     plan_in: BufferPlan | None = None
     """Of the link that the flow comes over."""
+    start_window: bool = False
+    """Connections from upstream begin with the planned window (a route's initrwnd)."""
     window_clamp_bytes: int = 0
     """The largest window that is advertised upstream; the kernel moves it, and is put right."""
     window_fixed: bool = False
     """It was asked for by the operator, and follows no prediction."""
     waiting: list[Adjustment] = field(default_factory=list)
     """Adjusted in mid-flow, before what was sent under the prediction came."""
+    syn_there_ns: int = 0
+    """When the SYN of the onward connection was at the next node at the earliest."""
+    offered_bytes: int = 0
+    """The next node takes so much before it acknowledges anything; 0: it said nothing."""
     latest: FlowState | None = None
     """A newer prediction, to which nothing was adjusted yet."""
+    _congestion_control: bytes = b""
+    """What a connection that is being opened gets once it stands."""
     done: threading.Event = field(default_factory=threading.Event)
     """The onward connection stands, or failed."""
+
+    def connecting(self, sock: socket.socket, now_ns: int, note: Callable[[str], None]) -> None:
+        """A SYN leaves now, for the flow's first connection or a later one.
+
+        `note` is told if the kernel cannot pace a vouched first flight.
+        """
+        if self.outgoing is None:
+            return
+        if not self.syn_there_ns:
+            self.syn_there_ns = now_ns + self.outgoing.propagation_ns
+        if self.outgoing.plan.mode is StartMode.MANAGED:
+            self._congestion_control = open_paced(sock)
+            if not self._congestion_control:
+                note(f"its first flight is paced by the handshake: no {PACED_FROM_START} here")
+
+    def established(self, sock: socket.socket) -> None:
+        """The connection stands; before anything is written."""
+        name, self._congestion_control = self._congestion_control, b""
+        if name:
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, name)
+
+    def offered(self, offer: WindowOffer) -> None:
+        """What the next node takes at once, if it was ready for the SYN; on the loop's thread."""
+        if self.syn_there_ns and offer.ready_ns > self.syn_there_ns:
+            return
+        self.offered_bytes = offer.window_bytes
+        if self.gate is not None:
+            self.gate.offered(offer.window_bytes)
+
+    def begin(self, tcp: Tcp) -> Gate | None:
+        """The gate of the connection that the flow goes on over; by the thread that writes."""
+        self.gate = gate = None if self.outgoing is None else self.outgoing.gate(tcp)
+        offered, self.offered_bytes = self.offered_bytes, 0
+        if gate is not None and offered:
+            gate.offered(offered)  # it came before there was a gate
+        return gate
 
 
 MEMORY = empty_memory()

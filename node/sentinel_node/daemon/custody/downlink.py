@@ -270,6 +270,7 @@ class Downlink:
         if status not in (0, errno.EISCONN):
             raise OSError(status, os.strerror(status))
         self._established = True
+        self._opening.established(connection.sock)
         self._run.watch(connection)
         return True
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import socket
+import time
 from collections.abc import Callable
 
-from sentinel_node.core.start.gate import StartGate
+from sentinel_node.core.start.gate import Gate
 from sentinel_node.core.start.outgoing import Outgoing
 from sentinel_node.daemon.connection import TrackedConnection
 from sentinel_node.daemon.control.gate import SocketTcp
@@ -16,9 +17,13 @@ from sentinel_node.daemon.sockets import TcpProfile
 class Opening:
     """Of one flow at one node; without a forecast it changes nothing. Used by the flow's thread."""
 
-    def __init__(self, prepared: Callable[[], Prepared | None]) -> None:
+    def __init__(
+        self, prepared: Callable[[], Prepared | None], note: Callable[[str], None]
+    ) -> None:
+        """`note` is told what the kernel refuses."""
         self._prepared = prepared
-        self._gate: StartGate | None = None
+        self._note = note
+        self._gate: Gate | None = None
         self.look_at_ns: int | None = None
         """When there may be room again; None: nothing is held back."""
 
@@ -33,8 +38,7 @@ class Opening:
         connection = None if prepared is None else prepared.connection
         if prepared is None or connection is None or not connection.is_open:
             return None
-        if prepared.outgoing is not None:
-            self._gate = prepared.outgoing.gate(SocketTcp(connection.sock))
+        self._gate = prepared.begin(SocketTcp(connection.sock, self._note))
         return connection
 
     def profile(self, base: TcpProfile) -> TcpProfile:
@@ -44,9 +48,16 @@ class Opening:
 
     def begin(self, sock: socket.socket) -> None:
         """This connection was made with `profile`."""
-        outgoing = self._outgoing
-        if outgoing is not None:
-            self._gate = outgoing.gate(SocketTcp(sock))
+        prepared = self._prepared()
+        if prepared is not None:
+            prepared.connecting(sock, time.monotonic_ns(), self._note)
+            self._gate = prepared.begin(SocketTcp(sock, self._note))
+
+    def established(self, sock: socket.socket) -> None:
+        """The connection that was begun stands."""
+        prepared = self._prepared()
+        if prepared is not None:
+            prepared.established(sock)
 
     def room(self, now_ns: int) -> int | None:
         """Bytes that may be sent now; None: as many as the kernel takes."""

@@ -48,7 +48,7 @@ class RelayFlow(RelayFeed):
             self,
             relay.spec.onward,
             self._poller,
-            opening=Opening(self._prepared),
+            opening=Opening(self._prepared, relay.run.event),
             fresh=fresh,
         )
         self._uplink: Uplink | None = None

@@ -55,7 +55,7 @@ class SenderFlow(SenderBooks):
             self,
             spec.onward,
             self._poller,
-            opening=Opening(lambda: spec.prepared),
+            opening=Opening(lambda: spec.prepared, run.event),
             fresh=not spec.resume,
         )
         self._told_all_sent = False

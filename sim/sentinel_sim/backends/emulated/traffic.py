@@ -94,6 +94,7 @@ class Traffic:
                     series_interval_ns=SERIES_INTERVAL_NS,
                     path=forecasting.announced_path(self.spec, path),
                     upstream_address=self._upstream(receiver, path),
+                    managed=self.spec.managed,
                     custody=custody.listening(
                         self.spec, path, self.disk.folder(self.spec, receiver)
                     ),

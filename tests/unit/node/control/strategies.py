@@ -94,6 +94,7 @@ IN_SESSION = st.one_of(
     st.builds(msg.PathMetadata, U64, VERSIONS, st.lists(HOPS, min_size=1, max_size=3).map(tuple)),
     checks(),
     st.builds(msg.RateAdvice, VERSIONS, U64, st.integers(1, msg.RATE_MAX_BPS)),
+    st.builds(msg.WindowOffer, U64, st.integers(1, msg.WINDOW_MAX_BYTES), TIMES),
     custody_acks(),
     delivered(),
     st.builds(

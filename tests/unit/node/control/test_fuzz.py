@@ -34,7 +34,9 @@ def test_no_crash_and_no_state_change_by_a_refused_message() -> None:
 
 async def test_the_daemon_is_not_changed_by_what_it_refuses() -> None:
     accepted, refused = run(4_000, seed=20_261_123, target=DaemonNode)
-    assert set(accepted) >= {"Forecast", "PathMetadata", "Pull", "RateAdvice", "SyncCheck"}
+    assert set(accepted) >= {"Forecast", "PathMetadata", "Pull", "RateAdvice", "SyncCheck"} | {
+        "WindowOffer"
+    }
     assert set(refused) >= {Reason.WRONG_PEER, Reason.STALE_EPOCH, Reason.UNKNOWN_FLOW}
 
 

@@ -33,6 +33,7 @@ from sentinel_node.core.control.messages import (
     RateAdvice,
     SyncCheck,
     Version,
+    WindowOffer,
 )
 from sentinel_node.core.control.refusals import Reason, Refusal
 from sentinel_node.core.sync.flow_log import NO_PAYLOAD, Delivered
@@ -280,7 +281,8 @@ def test_what_is_not_a_neighbours_to_say_changes_nothing(peer: str) -> None:
         replace(path, version=Version(1, 99)),
     ]
     if peer == "a":
-        forged = [RateAdvice(Version(1, 99), 1, 1)]
+        net.nodes["b"].offers.expect(1, lambda offer: pytest.fail(f"believed {offer}"))
+        forged = [RateAdvice(Version(1, 99), 1, 1), WindowOffer(1, 1_000_000, 0)]
     for message in forged:
         refused = net.nodes["b"].routes[type(message)](peer, message, net.now_ns)
         assert isinstance(refused, Refusal)
@@ -288,6 +290,27 @@ def test_what_is_not_a_neighbours_to_say_changes_nothing(peer: str) -> None:
     assert net.views("b", 1) == before
     assert net.nodes["b"].logs[1].verdicts == []
     assert sum(net.pump(*link) for link in LINKS) == 0
+
+
+def test_a_window_is_offered_one_hop_back_until_the_flow_ends() -> None:
+    net = Net()
+    net.announce(1)
+    net.settle()
+    heard: dict[str, list[WindowOffer]] = {"a": [], "b": []}
+    for name, offers in heard.items():
+        net.nodes[name].offers.expect(1, offers.append)
+    assert net.nodes["c"].offers.say(1, 1_000_000, 7)
+    net.settle()
+    assert heard == {"a": [], "b": [WindowOffer(1, 1_000_000, 7)]}
+    assert net.nodes["b"].offers.say(1, 2_000_000, 5)
+    net.settle()
+    assert heard["a"] == [WindowOffer(1, 2_000_000, 5)]
+    assert not net.nodes["a"].offers.say(1, 1, 0), "nobody is upstream of a flow's origin"
+    net.finish(1)
+    net.settle()
+    refused = net.nodes["a"].routes[WindowOffer]("b", WindowOffer(1, 9, 9), net.now_ns)
+    assert isinstance(refused, Refusal)
+    assert refused.reason is Reason.UNKNOWN_FLOW
 
 
 def test_a_flow_that_upstream_let_go_of_makes_room_for_the_next() -> None:

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from sentinel_node.core.control.messages import WindowOffer
 from sentinel_node.core.start.adjustment import Adjustment, note_reached
 from sentinel_node.core.start.buffer_plan import BufferPlan
-from sentinel_node.core.start.gate import Look, StartGate
+from sentinel_node.core.start.gate import Gate, Look
 from sentinel_node.core.start.outgoing import Outgoing, packets
 from sentinel_sim.backends.simulated.control.agenda import Clock
 from sentinel_sim.engine.layout import BOUNDLESS, Array
@@ -24,7 +25,12 @@ class Prepared:
     waiting: list[Adjustment] = field(default_factory=list)
     """Adjusted in mid-flow, before what was sent under the prediction came."""
     outgoing: Outgoing | None = None
-    gate: StartGate | None = None
+    gate: Gate | None = None
+
+    def offered(self, offer: WindowOffer) -> None:
+        """The next node takes so much before it acknowledges anything."""
+        if self.gate is not None:
+            self.gate.offered(offer.window_bytes)
 
     def add(self, one: Adjustment) -> None:
         """It was made ready."""
@@ -63,6 +69,14 @@ class EngineTcp:
         """By the engine's counters."""
         return int(self._row["una"]) * int(self._row["mss"])
 
+    def believe(self, window_bytes: int) -> bool:
+        """The window's edge, before the first acknowledgement moves it."""
+        row = self._row
+        if row["una"]:
+            return False
+        row["edge"] = max(int(row["edge"]), window_bytes // int(row["mss"]))
+        return True
+
     def pace(self, rate_Bps: int) -> None:
         """In segments per second; once a limit was set, TCP goes on pacing itself."""
         self._row["pace_most"] = rate_Bps / float(self._row["mss"])
@@ -90,7 +104,7 @@ def resize(row: Array, plan: BufferPlan) -> None:
 class Gatekeeper:
     """Asks one connection's gate, as often as the daemon's writer does, until the start is over."""
 
-    def __init__(self, clock: Clock, index: int, gate: StartGate) -> None:
+    def __init__(self, clock: Clock, index: int, gate: Gate) -> None:
         self._clock = clock
         self._agenda = clock.agenda
         self._index = index
@@ -114,7 +128,7 @@ class Gatekeeper:
             self._agenda.at(self._agenda.now_ns + self._gate.look_ns, self._look)
 
 
-def hold_back(clock: Clock, index: int, outgoing: Outgoing) -> StartGate | None:
+def hold_back(clock: Clock, index: int, outgoing: Outgoing) -> Gate | None:
     """The gate of a connection that is not open yet; None for a slow start."""
     gate = outgoing.gate(EngineTcp(clock.simulation.world.conns[index]))
     if gate is not None:

@@ -237,6 +237,8 @@ class FsuSimulation:
             raise SimulationError(f"flow {flow.plan.flow_id} was not announced: {told.detail}")
         node.sample_own()
         prepared = flow.prepared[node.name] = Prepared()
+        if self._mode is StartMode.MANAGED:
+            node.sync.offers.expect(flow.name, prepared.offered)
         self._outward(flow, prepared, told, path, 1, "start window")
 
     def _prepare(self, node: VirtualNode, state: FlowState, path: PathMetadata) -> None:
@@ -255,10 +257,21 @@ class FsuSimulation:
         window = self._spec.window_bytes or plan.window_clamp_bytes
         apply_receiving(self._row(flow, here), window)
         self._adjusted(flow, prepared, "receive buffer", plan)
+        if self._mode is StartMode.MANAGED:
+            self._offer(node, flow, here, window)
         if here + 1 < len(flow.nodes):
             onward = self._outward(flow, prepared, state, path, here + 1, "send buffer")
             self._adjusted(flow, prepared, ONWARD, onward)
             self.clock.simulation.wake("start", flow.first + here, self._agenda.now_ns)
+
+    def _offer(self, node: VirtualNode, flow: _Flow, here: int, window_bytes: int) -> None:
+        """Say upstream what this node takes at once, and hear the same of the next one.
+
+        The SYN never comes first here: a forecast takes no time to be followed.
+        """
+        node.sync.offers.say(flow.name, window_bytes, self._agenda.now_ns)
+        if here + 1 < len(flow.nodes):
+            node.sync.offers.expect(flow.name, flow.prepared[node.name].offered)
 
     def _outward(
         self,
