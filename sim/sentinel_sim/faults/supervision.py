@@ -56,7 +56,7 @@ class SupervisorSettings:
     stopped_ns: int = 50 * MS
     """A daemon that was found stopped at every look for so long is taken for frozen: tools that
     take a picture of a process stop it for a moment."""
-    echo_interval_ns: int = 25 * MS
+    echo_interval_ns: int = 20 * MS
     echo_misses: int = 4
     policy: RepairPolicy = field(
         default_factory=lambda: RepairPolicy(attempts=8, backoff_max_ns=2_000 * MS)

@@ -89,13 +89,6 @@ class FlowTable:
         if flow_id in self._entries:
             self._finished.setdefault(flow_id)
 
-    def forget(self, flow_id: int) -> bool:
-        """Drop a flow for good (its origin is gone); False if it is not known."""
-        if flow_id not in self._entries:
-            return False
-        self._forget(flow_id)
-        return True
-
     def _judge(self, state: FlowState) -> Refusal | None:
         known = self._entries.get(state.flow_id)
         if known is not None:

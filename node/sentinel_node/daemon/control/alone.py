@@ -14,7 +14,6 @@ from sentinel_node.daemon.control.plane import GrpcControlPlane
 from sentinel_node.daemon.control.settings import ControlSettings
 from sentinel_node.daemon.custody.hub import CustodyHub
 from sentinel_node.daemon.runs import ChangeSignal
-from sentinel_node.errors import NodeError
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +63,7 @@ class ControlThread:
             holder = ControlHolder(tasks, ChangeSignal(self._loop), self._role)
             try:
                 port = await holder.connect(self._settings)
-            except NodeError as error:
+            except BaseException as error:  # noqa: BLE001 - handed to the thread that waits
                 self._joined.set_exception(error)
                 return
             plane, sync = holder.plane, holder.sync

@@ -45,7 +45,7 @@ def test_no_flow_ever_goes_back_and_memory_is_bounded(
             assert after[new.flow_id] is result
         assert len(table) <= FLOWS_MAX
         if number % 20 == 19 and gone:
-            table.forget(gone.pop())
+            table.retire(gone.pop())
     assert table.refused.total + len([*table]) + table.forgotten <= len(states) + table.forgotten
 
 
