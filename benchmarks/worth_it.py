@@ -160,7 +160,8 @@ async def measure_one(
 
 async def transfers(options: argparse.Namespace) -> None:
     """Every round on its own network."""
-    base = chain(2, delay_ns=38 * MS, rate_bps=10**9, loss=0.0, options=options)
+    rate_bps = int(options.rate_mbit * 1e6)
+    base = chain(2, delay_ns=38 * MS, rate_bps=rate_bps, loss=0.0, options=options)
     tuned = replace(base, arm=Arm.TUNED)
     managed = replace(base, managed=True)
     shuffled = {
@@ -335,6 +336,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--rounds", type=int, default=6, help="2 or more for an interval")
     parser.add_argument("--first", type=int, default=0, help="number of the first round")
     parser.add_argument("--seconds", type=float, default=5.0, help="of bulk; under loss 4 times it")
+    parser.add_argument("--rate-mbit", type=float, default=1000.0, help="with --part transfer")
     parser.add_argument("--congestion-control", default="cubic")
     parser.add_argument("--seed", type=int, default=20_261_123)
     parser.add_argument("--out", default="worth.jsonl", help="runs are appended here")
