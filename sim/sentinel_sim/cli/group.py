@@ -10,7 +10,7 @@ import typer
 from typer.core import TyperGroup
 
 from sentinel_sim.cli import output
-from sentinel_sim.errors import EXIT_UNEXPECTED, SimError
+from sentinel_sim.errors import EXIT_UNEXPECTED, EXIT_USAGE, SimError
 
 if TYPE_CHECKING:
     from sentinel_sim.cli.wiring import Wiring
@@ -47,6 +47,20 @@ class Invocation:
 class Verbs(TyperGroup):
     """Turns errors into exit codes, whoever calls: the console script or a test."""
 
+    def make_context(
+        self,
+        info_name: str | None,
+        args: list[str],
+        parent: Any = None,  # noqa: ANN401
+        **extra: Any,  # noqa: ANN401
+    ) -> Any:  # noqa: ANN401
+        """Read the flags before the verb; wrong usage is one line and exit code 2."""
+        try:
+            return super().make_context(info_name, args, parent, **extra)
+        except Exception as error:
+            _report_usage(error)
+            raise
+
     # typer names the parameter's type by a private module of its own.
     def invoke(self, ctx: typer.Context) -> Any:  # type: ignore[override]  # noqa: ANN401
         """Run the verb; raises typer.Exit with the code."""
@@ -61,16 +75,29 @@ class Verbs(TyperGroup):
         except (typer.Exit, typer.Abort):
             raise
         except Exception as error:
-            if _is_usage(error) or _invocation(ctx).debug:
+            _report_usage(error)
+            if _shows_help(error) or _invocation(ctx).debug:
                 raise
             # The last resort of the program: whatever it was, it is one line and a log.
             _report_unexpected(error, _invocation(ctx))
             raise typer.Exit(EXIT_UNEXPECTED) from None
 
 
-def _is_usage(error: Exception) -> bool:
-    # typer's usage errors carry the exit code and how to show themselves.
-    return hasattr(error, "exit_code") and hasattr(error, "show")
+def _report_usage(error: Exception) -> None:
+    """Wrong usage: say so in one line. Raises typer.Exit; anything else is left alone."""
+    # Its classes are in a private module of typer's.
+    if not hasattr(error, "format_message") or _shows_help(error):
+        return
+    ctx = getattr(error, "ctx", None)
+    command = ctx.command_path if ctx is not None else "sentinel-sim"
+    words = " ".join(error.format_message().split()).replace("Value error, ", "").rstrip(".")
+    output.say(f"sentinel-sim: {words[:1].lower()}{words[1:]}; see: {command} --help")
+    raise typer.Exit(EXIT_USAGE) from None
+
+
+def _shows_help(error: Exception) -> bool:
+    """A group of verbs was called with nothing at all."""
+    return type(error).__name__ == "NoArgsIsHelpError"
 
 
 def _invocation(ctx: typer.Context) -> Invocation:

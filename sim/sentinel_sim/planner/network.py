@@ -83,7 +83,7 @@ def loop_of(links: Sequence[LinkPlan]) -> Loop:
     """What a connection over these links sees."""
     return Loop(
         rtt_ns=2 * sum(link.delay_one_way_ns for link in links),
-        loss=-math.expm1(math.fsum(math.log1p(-link.loss) for link in links)),
+        loss=0.0 - math.expm1(math.fsum(math.log1p(-link.loss) for link in links)),
         rate_bps=min(link.rate_bps for link in links),
         mtu=min(link.mtu for link in links),
     )

@@ -62,7 +62,7 @@ def line(loop: Loop, control: str, relays: int, window_bytes: int | None) -> lis
         share = factor / hops
         part = Loop(
             rtt_ns=round(loop.rtt_ns * share),
-            loss=-math.expm1(share * math.log1p(-loop.loss)),
+            loss=0.0 - math.expm1(share * math.log1p(-loop.loss)),
             rate_bps=loop.rate_bps,
             mtu=loop.mtu,
         )

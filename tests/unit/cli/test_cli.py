@@ -239,8 +239,29 @@ def test_a_bad_or_infeasible_file_is_2_without_a_traceback(
 def test_bad_usage_is_2_before_anything_is_built(world: World, flags: tuple[str, ...]) -> None:
     done = world.run(*flags)
     assert done.exit_code == 2, done.output
-    assert done.stderr
+    said = [one for one in done.stderr.splitlines() if not one.startswith("warning: ")]
+    line, *cure = said
+    assert line.startswith("sentinel-sim: ")
+    assert len(cure) <= 1
+    assert all(word.startswith("  cure: ") for word in cure)
     assert world.backends == []
+
+
+@pytest.mark.parametrize("words", [("nonsense",), ("--wrong",), ("plan", "a.yaml"), ("fsu", "x")])
+def test_wrong_usage_of_any_verb_is_one_line_that_names_its_help(
+    world: World, words: tuple[str, ...]
+) -> None:
+    done = world.call(*words)
+    assert done.exit_code == 2
+    (line,) = done.stderr.splitlines()
+    assert line.endswith(" --help")
+
+
+@pytest.mark.parametrize("words", [(), ("fsu",)])
+def test_a_group_without_a_verb_shows_its_help(world: World, words: tuple[str, ...]) -> None:
+    done = world.call(*words)
+    assert done.exit_code == 2
+    assert "Begin with:" in done.output
 
 
 def test_an_unexpected_error_is_one_line_and_a_log(world: World) -> None:
