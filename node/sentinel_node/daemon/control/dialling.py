@@ -4,6 +4,9 @@ After an outage the TCP connection of a standing session waits before it tries a
 after each failure (RFC 6298, section 5.5); so does a call that is being connected. A call made anew
 costs a round trip or two. So a neighbour that fell silent is called beside the session that stands,
 and the first call that proves itself takes its place.
+
+Each direction waits for itself: a neighbour that is heard again over the old session may not hear
+us for as long again. After a long silence it is called once more all the same.
 """
 
 from __future__ import annotations
@@ -17,6 +20,8 @@ CALLS_MOST = 3
 PAUSE_S = (0.05, 0.5)
 OVERLAP_S = 0.15
 """A call that is not answered by then may have met a cut link: another one goes out beside it."""
+LONG_SILENCE_S = 0.4
+"""A neighbour that was only busy is mostly back before."""
 EAGER_CALLS = 20
 """So many calls are made at the shortest pause before it grows: a neighbour that died is mostly
 back within a second, and flows wait for it."""
@@ -39,6 +44,11 @@ class Callee(Protocol):
     @property
     def has_session(self) -> bool:
         """A session stands, whether the neighbour speaks or not."""
+        ...
+
+    @property
+    def sessions(self) -> int:
+        """How many there were so far."""
         ...
 
 
@@ -75,13 +85,18 @@ class Dialler:
 
     async def _keep(self, calls: set[asyncio.Future[None]]) -> None:
         clock = asyncio.get_running_loop().time
-        failures, next_s, heard = 0, clock(), False
+        failures, next_s, heard = 0, clock(), self._callee.is_heard
+        silent_s, session = clock(), self._callee.sessions
         while True:
             self._changed.clear()
             before, heard = heard, self._callee.is_heard
             if before and not heard:
                 # One that is only busy speaks again soon; after the end of a session nobody does.
                 failures, next_s = 0, clock() + (OVERLAP_S if self._callee.has_session else 0)
+                silent_s, session = clock(), self._callee.sessions
+            again = heard and not before and self._callee.sessions == session
+            if again and clock() - silent_s >= LONG_SILENCE_S:
+                calls.add(asyncio.ensure_future(self._call()))
             wait_s = None
             # The call of a session that stands is one of them.
             if not heard and len(calls) <= CALLS_MOST:

@@ -44,6 +44,7 @@ class Peer:
         """Streams that run, confirmed or not."""
         self.epoch = 0
         self.sessions = 0
+        """How many there were so far."""
         self.heard_ns: int | None = None
         self.suspected = False
         self.interval_ns = 0

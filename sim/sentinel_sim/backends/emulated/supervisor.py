@@ -9,8 +9,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import threading
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from sentinel_bpf.errors import BpfError
@@ -32,7 +34,8 @@ logger = logging.getLogger(__name__)
 
 FSU_INTERVAL_S = 0.5
 WATCH_PRIORITY = 1
-"""SCHED_RR, below all that carries packets: whoever watches must not wait for who is watched."""
+"""SCHED_RR, below all that carries packets: whoever watches must not wait for who is watched. So
+for all threads: one that holds the interpreter's lock and waits for a CPU keeps the watcher."""
 Reopen = Callable[[str], Awaitable[None]]
 """Tell a new daemon of this node what the old one had been told for the run."""
 
@@ -95,13 +98,11 @@ class Supervisor:
         loops += [self._ask(node) for node in self.spec.roles]
         self._loops = [asyncio.ensure_future(loop) for loop in loops]
         self._policy = os.sched_getscheduler(0), os.sched_getparam(0)
-        os.sched_setscheduler(
-            0, os.SCHED_RR | os.SCHED_RESET_ON_FORK, os.sched_param(WATCH_PRIORITY)
-        )
+        _schedule_threads(os.SCHED_RR | os.SCHED_RESET_ON_FORK, os.sched_param(WATCH_PRIORITY))
         return self
 
     async def __aexit__(self, *exc: object) -> None:
-        os.sched_setscheduler(0, *self._policy)
+        _schedule_threads(*self._policy)
         for task in self._loops:
             task.cancel()
         results = await asyncio.gather(*self._loops, return_exceptions=True)
@@ -201,6 +202,8 @@ class Supervisor:
         fsu = self.world.parts.fsu
         while True:
             await asyncio.sleep(FSU_INTERVAL_S)
+            # Threads that were begun since.
+            _schedule_threads(os.SCHED_RR | os.SCHED_RESET_ON_FORK, os.sched_param(WATCH_PRIORITY))
             for unit in await asyncio.to_thread(fsu.broken):
                 self._mind.on_detached(unit, now_ns=time.monotonic_ns())
                 self._wake.set()
@@ -304,3 +307,11 @@ async def lay_routes(world: World, lines: dict[str, list[str]]) -> None:
             for node, found in lines.items()
         )
     )
+
+
+def _schedule_threads(policy: int, param: os.sched_param) -> None:
+    """Give every thread of this process this class; of Python's, others never hold its lock."""
+    for thread in threading.enumerate():
+        with suppress(ProcessLookupError):  # it has ended
+            if thread.native_id is not None:
+                os.sched_setscheduler(thread.native_id, policy, param)

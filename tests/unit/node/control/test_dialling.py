@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+
+from sentinel_node.daemon.control import dialling
 from sentinel_node.daemon.control.dialling import (
     CALLS_MOST,
     EAGER_CALLS,
@@ -18,6 +21,7 @@ class Line:
 
     def __init__(self) -> None:
         self.is_heard = self.has_session = False
+        self.sessions = 0
         self.begun = 0
         self.under_way = 0
         self.hung_up = asyncio.Event()
@@ -61,6 +65,30 @@ async def test_who_is_heard_is_not_called_until_it_falls_silent() -> None:
     line.is_heard = False
     line.dialler.on_change()
     await line.until_begun(1)
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    assert line.under_way == 0
+
+
+@pytest.mark.parametrize(
+    ("least_silence_s", "newer", "calls"), [(0.0, 0, 1), (0.0, 1, 0), (3600.0, 0, 0)]
+)
+async def test_who_is_heard_again_after_long_may_not_hear_us_and_is_called_once(
+    monkeypatch: pytest.MonkeyPatch, least_silence_s: float, newer: int, calls: int
+) -> None:
+    """Not if a new session took the old one's place, nor after a moment's silence."""
+    monkeypatch.setattr(dialling, "LONG_SILENCE_S", least_silence_s)
+    line = Line()
+    line.is_heard = line.has_session = True
+    line.sessions = 1
+    running = asyncio.ensure_future(line.dialler.run())
+    for is_heard in (True, False, True):
+        line.is_heard = is_heard
+        line.sessions += newer if is_heard else 0
+        line.dialler.on_change()
+        for _ in range(100):
+            await asyncio.sleep(0)
+    assert line.begun == calls
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
     assert line.under_way == 0
