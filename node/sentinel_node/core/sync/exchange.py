@@ -57,7 +57,6 @@ Route = Callable[[str, Any, int], Refusal | None]
 SlopeMaker = Callable[[int, int], Slope]
 """(interval_ns, bound_bytes) -> how the rate of a new flow is predicted."""
 
-
 CheckpointOf = Callable[[int], Checkpoint]
 """(total_bytes) -> the newest checkpoint of an own flow within what has left this node."""
 
@@ -106,6 +105,7 @@ class FlowExchange:
         self.offers = WindowOffers(around.node, self._table, self._book, around.send)
         self._sequence = 0
         self._hooks: list[FlowHook] = []
+        self._foreseen: dict[int, int] = {}  # by flow, the rate that hooks were told last
         self.logs: dict[int, FlowLog] = {}
         self.routes: Mapping[type[Message], Route] = {
             Forecast: self._on_update,
@@ -239,12 +239,18 @@ class FlowExchange:
             if own is not None:
                 self._predict(own, now_ns)
                 continue
-            entry = self._table.get(flow_id)
-            if entry is not None:
-                rate_Bps = self._shares.rate_Bps(flow_id, RATE_MAX_BPS)
-                peer = self._adviser.offer(flow_id, rate_Bps, _asked_Bps(entry.state))
-                if peer is not None:
-                    self.telling.advice(peer)
+            entry, path = self._table.get(flow_id), self._book.get(flow_id)
+            if entry is None:
+                continue
+            asked_Bps = _asked_Bps(entry.state)
+            # Its prediction may have come before the end of the flow that it had to share with.
+            known_Bps = self._foreseen.get(flow_id, 0)
+            if path is not None and 0 < known_Bps < self._shares.rate_Bps(flow_id, asked_Bps):
+                self._foresee(entry.state, path, fresh=False)
+            rate_Bps = self._shares.rate_Bps(flow_id, RATE_MAX_BPS)
+            peer = self._adviser.offer(flow_id, rate_Bps, asked_Bps)
+            if peer is not None:
+                self.telling.advice(peer)
 
     def _predict(self, own: _Own, now_ns: int) -> None:
         asked, known = own.flow.state, own.forecaster.state
@@ -302,6 +308,7 @@ class FlowExchange:
 
     def _end(self, flow_id: int, now_ns: int) -> None:
         self.offers.end(flow_id)
+        self._foreseen.pop(flow_id, None)
         if flow_id in self._shares:
             self._shares.end(flow_id)
             self._adviser.end(flow_id)
@@ -314,7 +321,13 @@ class FlowExchange:
         if downstream is not None:
             self.telling.state(downstream, state, path if fresh else None)
         if predicted and state.phase is not FlowPhase.FINISHED:
-            limited = self._shares.rate_Bps(state.flow_id, _asked_Bps(state))
+            self._foresee(state, path, fresh=fresh)
+
+    def _foresee(self, state: FlowState, path: PathMetadata, *, fresh: bool) -> None:
+        """Tell the hooks what the flow gets here, if it is something else than they know."""
+        limited = self._shares.rate_Bps(state.flow_id, _asked_Bps(state))
+        if fresh or self._foreseen.get(state.flow_id) != limited:
+            self._foreseen[state.flow_id] = limited
             for hook in tuple(self._hooks):
                 hook(replace(state, peak_rate_Bps=limited), path)
 

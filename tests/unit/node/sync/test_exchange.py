@@ -27,6 +27,7 @@ from tests.unit.node.sync.net import (
 
 from sentinel_node.core.control.codec import Message
 from sentinel_node.core.control.messages import (
+    Correction,
     FlowPhase,
     FlowState,
     Forecast,
@@ -290,6 +291,33 @@ def test_what_is_not_a_neighbours_to_say_changes_nothing(peer: str) -> None:
     assert net.views("b", 1) == before
     assert net.nodes["b"].logs[1].verdicts == []
     assert sum(net.pump(*link) for link in LINKS) == 0
+
+
+def test_a_prediction_that_overtakes_the_end_of_the_other_flow_is_followed_all_the_same() -> None:
+    """Where something of a flow waits to be told, its next value goes out in that place."""
+    net = Net()
+    net.announce(1)
+    net.settle()
+    net.announce(2)
+    net.settle()
+    told = [hooked.state.peak_rate_Bps for hooked in net.hooked["c"] if hooked.state.flow_id == 1]
+    assert told == [RATE_BPS, RATE_BPS // 2]
+    for _ in range(4):  # until a correction of flow 1 waits
+        net.now_ns += 50 * INTERVAL_NS
+        net.totals[1] += 1_000_000
+        net.nodes["a"].sample_due(net.now_ns)
+    net.finish(2)
+    net.pump("a", "b")
+    of_flows = [
+        message.state.flow_id if isinstance(message, Forecast) else message.flow_id
+        for message in net.wires["a", "b"]
+        if isinstance(message, Forecast | Correction)
+    ]
+    assert of_flows.index(1) < of_flows.index(2), "the new prediction is first"
+    net.settle()
+    for name in ("b", "c"):
+        told = [one.state.peak_rate_Bps for one in net.hooked[name] if one.state.flow_id == 1]
+        assert told == [RATE_BPS, RATE_BPS // 2, RATE_BPS]
 
 
 def test_a_window_is_offered_one_hop_back_until_the_flow_ends() -> None:
