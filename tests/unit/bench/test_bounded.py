@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from benchmarks.bounded import NAMES, Probe, Reading, Record, judge
+from benchmarks.bounded_rules import NAMES, Probe, Reading, Record, judge
 from benchmarks.control_cost import INTERVAL_NS
 from benchmarks.control_curves import DELAYS_MS, curve, lag_errors
 from benchmarks.fairness import bytes_until, geometric, verdict
